@@ -1,0 +1,1 @@
+"""Ruxa: an AI API services platform that can prove its privacy policy."""

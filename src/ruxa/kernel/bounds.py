@@ -1,0 +1,53 @@
+"""Every limit of the house by name and unit. Settings may lower what is a setting; nothing raises past these."""
+
+from __future__ import annotations
+
+# The door (bytes, seconds, counts)
+BODY_BYTES_MAX = 32 * 1024 * 1024
+HEADER_BYTES_MAX = 64 * 1024
+HEADERS_MAX = 100
+URL_BYTES_MAX = 8 * 1024
+HEADER_TIMEOUT_S = 15
+BODY_TIMEOUT_S = 60
+IDLE_TIMEOUT_S = 75
+PIPELINED_MAX = 16
+JSON_DEPTH_MAX = 200
+
+# An upstream (seconds, counts)
+CONNECT_TIMEOUT_S = 5
+FIRST_TOKEN_TIMEOUT_S = 120
+BETWEEN_TOKENS_TIMEOUT_S = 60
+CALL_TIMEOUT_S = 600
+CANCEL_WITHIN_S = 1
+COMMIT_AFTER_S = 10
+IDLE_UPSTREAM_CONNECTIONS = 100
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+ATTEMPTS_MAX = 3
+
+# Money (micros, seconds)
+LEASE_MICROS_MAX = 5_000_000
+LEASE_TTL_S = 30
+LEASE_GRACE_S = 900
+OUTPUT_TOKENS_DEFAULT = 4096
+
+# Keys and people
+KEY_CACHE_MAX = 10_000
+KEY_UNKNOWN_REMEMBERED_S = 2
+REVOKED_WITHIN_S = 2
+LINK_TTL_S = 30 * 60
+SIGN_UP_TTL_H = 48
+SESSION_IDLE_DAYS = 30
+SESSION_DAYS_MAX = 90
+STAFF_SESSION_H = 12
+PASSWORD_CHARS_MIN = 12
+PASSWORD_CHARS_MAX = 256
+PLAYGROUND_KEY_S = 15 * 60
+
+# Retention in service (days; decision D30)
+USAGE_DAYS = 83
+CONTENT_DAYS = 23
+EPOCH_DAYS = 7
+
+# Stopping (seconds)
+DRAIN_S = 30
+SECOND_SIGNAL_AFTER_S = 2

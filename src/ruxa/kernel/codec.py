@@ -1,0 +1,19 @@
+"""JSON in and out, on msgspec; canonical form (RFC 8785 for the values we use) for hashing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+_encoder = msgspec.json.Encoder()
+_canonical = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder()
+
+encode = _encoder.encode
+decode: Any = _decoder.decode
+
+
+def canonical(value: object) -> bytes:
+    """Keys sorted, no white space, UTF-8: equal values give equal bytes. Values hold no floats."""
+    return _canonical.encode(value)

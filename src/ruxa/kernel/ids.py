@@ -1,0 +1,69 @@
+"""Typed, prefixed, time-ordered ids: UUIDv7 (RFC 9562, 5.7) in the store, ``prefix_`` + 32 hex digits outside.
+
+The database holds the bare ``uuid``; people, JSON and headers see the text. A kind's prefix is checked when read.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Literal, NewType
+from uuid import UUID
+
+from ruxa.kernel.errors import NotFound
+
+Kind = Literal[
+    "org", "mem", "key", "req", "xfer", "acct", "hold", "lease", "lot", "price", "mail", "job", "ses"
+]
+
+OrganisationId = NewType("OrganisationId", UUID)
+MemberId = NewType("MemberId", UUID)
+KeyId = NewType("KeyId", UUID)
+RequestId = NewType("RequestId", UUID)
+TransferId = NewType("TransferId", UUID)
+LeaseId = NewType("LeaseId", UUID)
+LotId = NewType("LotId", UUID)
+PriceId = NewType("PriceId", UUID)
+
+
+def at(unix_ms: int) -> UUID:
+    """A fresh UUIDv7 whose time part is ``unix_ms`` (milliseconds since 1970, UTC)."""
+    random = int.from_bytes(os.urandom(10), "big")
+    return UUID(
+        int=(unix_ms & 0xFFFF_FFFF_FFFF) << 80
+        | 0x7 << 76
+        | (random >> 68 & 0xFFF) << 64
+        | 0b10 << 62
+        | (random & 0x3FFF_FFFF_FFFF_FFFF)
+    )
+
+
+def fresh() -> UUID:
+    """A fresh UUIDv7 of this machine's wall clock; ids that decide a partition use ``at`` with the store's day."""
+    return at(time.time_ns() // 1_000_000)
+
+
+def floor(unix_ms: int) -> UUID:
+    """The lowest UUIDv7-ordered value of that millisecond: the bound of a range partition."""
+    return UUID(int=(unix_ms & 0xFFFF_FFFF_FFFF) << 80)
+
+
+def unix_ms(value: UUID) -> int:
+    """The time part of a UUIDv7, milliseconds since 1970, UTC."""
+    return value.int >> 80
+
+
+def text(kind: Kind, value: UUID) -> str:
+    """``org`` + uuid -> ``org_0198...`` (32 hex digits)."""
+    return f"{kind}_{value.hex}"
+
+
+def read(kind: Kind, shown: str) -> UUID:
+    """The uuid of a shown id. Raises NotFound when it is not an id of that kind."""
+    prefix, _, digits = shown.partition("_")
+    if prefix != kind or len(digits) != 32:
+        raise NotFound(f"No such {kind} id.")
+    try:
+        return UUID(digits)
+    except ValueError:
+        raise NotFound(f"No such {kind} id.") from None

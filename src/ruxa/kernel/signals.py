@@ -1,0 +1,77 @@
+"""The closed list of all the house tells: each Signal names its event and its fields; sinks decide what to show.
+
+Field values are ids, counts, codes and durations, never personal data, content or secrets. A sink writes one JSON
+line per signal to standard error; metrics are counters kept by the room that emits.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal, Protocol
+
+import msgspec
+
+from ruxa.kernel.clock import Clock
+
+Level = Literal["debug", "info", "warning", "error"]
+Field = str | int | bool | None
+
+# event -> the fields it may carry; an event or a field outside this table is a programmer's error.
+EVENTS: dict[str, frozenset[str]] = {
+    "process.started": frozenset({"role", "port", "version"}),
+    "process.stopped": frozenset({"role", "code"}),
+    "process.restarted": frozenset({"role", "code", "delay_ms"}),
+    "database.started": frozenset({"version", "recovered"}),
+    "database.away": frozenset({"code"}),
+    "database.back": frozenset({"away_ms"}),
+    "migration.applied": frozenset({"step"}),
+    "call.refused": frozenset({"request_id", "code", "status", "detail"}),
+    "call.failed": frozenset({"request_id", "code", "status", "provider", "detail"}),
+    "journal.quarantined": frozenset({"worker", "segment", "frames"}),
+    "journal.replayed": frozenset({"worker", "segment", "rows", "late"}),
+    "journal.refused": frozenset({"worker", "code"}),
+    "lease.opened": frozenset({"amount_micros"}),
+    "lease.closed": frozenset({"spent_micros"}),
+    "ledger.finding": frozenset({"proof", "value"}),
+    "key.destroyed": frozenset({"key_class", "count"}),
+    "epoch.rotated": frozenset({"epoch", "keys"}),
+    "mail.sent": frozenset({"template", "status"}),
+    "job.failed": frozenset({"job", "code"}),
+    "sign_in.refused": frozenset({"code"}),
+    "egress.refused": frozenset({"host", "reason"}),
+    "broken": frozenset({"request_id", "where", "error"}),
+}
+
+
+class Sink(Protocol):
+    """Where signals go."""
+
+    def emit(self, event: str, level: Level = "info", **fields: Field) -> None:
+        """Tell ``event``; unknown events and fields raise AssertionError."""
+        ...
+
+
+class JsonLines:
+    """One JSON object a line on a stream (standard error by default)."""
+
+    def __init__(self, role: str, clock: Clock, *, minimum: Level = "info") -> None:
+        self.role = role
+        self.clock = clock
+        self._rank = ("debug", "info", "warning", "error").index(minimum)
+        self._encode = msgspec.json.Encoder().encode
+
+    def emit(self, event: str, level: Level = "info", **fields: Field) -> None:
+        """See ``Sink.emit``."""
+        assert event in EVENTS, event
+        assert fields.keys() <= EVENTS[event], (event, sorted(fields))
+        if ("debug", "info", "warning", "error").index(level) < self._rank:
+            return
+        line = {
+            "ts": self.clock.now().isoformat(timespec="milliseconds"),
+            "level": level,
+            "role": self.role,
+            "event": event,
+            **fields,
+        }
+        sys.stderr.write(self._encode(line).decode() + "\n")
+        sys.stderr.flush()

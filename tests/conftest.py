@@ -1,0 +1,35 @@
+"""What every test may ask for: the sizes of the stage, and (added by the store's tests) a real PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+# One table of sizes for both stages (decision D49): (default, long).
+SIZES: dict[str, tuple[int, int]] = {
+    "property_examples": (60, 5000),
+    "kills": (6, 200),
+    "spenders": (8, 40),
+    "fuzz": (300, 10_000),
+    "calls_during_kill": (200, 2000),
+}
+
+
+class Sizes:
+    """``sizes["kills"]``: the size of the running stage."""
+
+    def __init__(self, long: bool) -> None:
+        self.long = long
+
+    def __getitem__(self, name: str) -> int:
+        return SIZES[name][1 if self.long else 0]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="full sizes (decision D49)")
+
+
+@pytest.fixture(scope="session")
+def sizes(pytestconfig: pytest.Config) -> Sizes:
+    return Sizes(bool(pytestconfig.getoption("--long")) or os.environ.get("RUXA_TEST_LONG") == "1")
