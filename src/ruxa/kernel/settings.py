@@ -14,7 +14,7 @@ Role = Literal["all", "gateway", "console", "worker"]
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[providers.NAME]``: base URL, key reference (``env:NAME`` or ``file:PATH``), dialect of a provider the catalogue lacks."""
+    """``[providers.NAME]``: base URL, key (``env:NAME`` or ``file:PATH``), dialect when the catalogue lacks it."""
 
     base_url: str | None = None
     key: str | None = None
