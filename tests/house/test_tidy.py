@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 spec = importlib.util.spec_from_file_location("tidy", Path(__file__).with_name("tidy.py"))
-assert spec and spec.loader
+assert spec
+assert spec.loader
 tidy = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tidy)
 
