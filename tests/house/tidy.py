@@ -68,9 +68,9 @@ def wall_clock(name: str, tree: ast.Module, text: str) -> Iterator[str]:
     if name in CLOCK_HOMES:
         return
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if (node.value.id, node.attr) in WALL_CLOCK:
-                yield f"line {node.lineno}: {node.value.id}.{node.attr} outside kernel/clock.py"
+        reads = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        if reads and (node.value.id, node.attr) in WALL_CLOCK:
+            yield f"line {node.lineno}: {node.value.id}.{node.attr} outside kernel/clock.py"
 
 
 def floats(name: str, tree: ast.Module, text: str) -> Iterator[str]:
@@ -81,11 +81,11 @@ def floats(name: str, tree: ast.Module, text: str) -> Iterator[str]:
             yield f"line {node.lineno}: true division in the ledger"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "float":
             yield f"line {node.lineno}: float() in the ledger"
-        if isinstance(node, ast.AnnAssign | ast.arg) and isinstance(node.annotation, ast.Name):
-            if node.annotation.id == "float":
-                target = node.arg if isinstance(node, ast.arg) else ast.unparse(node.target)
-                if not re.search(r"(_s|_at|deadline|monotonic|since|until|started|used)$", target):
-                    yield f"line {node.lineno}: {target} is a float in the ledger and not a duration or instant"
+        declares = isinstance(node, ast.AnnAssign | ast.arg) and isinstance(node.annotation, ast.Name)
+        if declares and node.annotation.id == "float":
+            target = node.arg if isinstance(node, ast.arg) else ast.unparse(node.target)
+            if not re.search(r"(_s|_at|deadline|monotonic|since|until|started|used)$", target):
+                yield f"line {node.lineno}: {target} is a float in the ledger and not a duration or instant"
 
 
 def sql_outside_records(name: str, tree: ast.Module, text: str) -> Iterator[str]:
