@@ -1,0 +1,93 @@
+"""Grant: a key flattened for the gateway - what it may do and within which limits, and nothing about a person.
+
+The gateway's login reads no table of this room: it calls the functions behind ``find``, ``revoked_since`` and
+``mark_used``. A grant may be kept in memory until its key is named on the channel ``key_revoked`` (32 hex digits of
+the key's id) or by ``revoked_since``; both mean "forget what you hold of that key", whatever changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+
+from ruxa.access import records
+from ruxa.store.work import Work
+
+CHANNEL = "key_revoked"
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """What one live secret stands for. Limits are per minute; None means no limit; ``expires_at_ms`` is wall time."""
+
+    key_id: UUID
+    organisation_id: UUID
+    organisation_ref: UUID
+    livemode: bool
+    scopes: frozenset[str]
+    models: tuple[str, ...] | None
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    concurrency: int | None
+    store_days: int
+    budget_scope: str | None
+    expires_at_ms: int | None
+    output_tokens_default: int
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """A key's budget for the ledger: ``scope`` is what ``Grant.budget_scope`` says, ``micros`` the sum per period."""
+
+    scope: str
+    organisation_ref: UUID
+    micros: int
+    period: str
+
+
+async def find(work: Work, key_hash: bytes) -> Grant | None:
+    """The grant of a secret's keyed hash (label ``api-key``).
+
+    None when it is unknown, revoked or expired, or when its organisation is suspended or closed.
+    """
+    row = await records.grant_of(work, key_hash)
+    if row is None:
+        return None
+    return Grant(
+        key_id=row[0],
+        organisation_id=row[1],
+        organisation_ref=row[2],
+        livemode=row[3],
+        scopes=frozenset(row[4]),
+        models=None if row[5] is None else tuple(row[5]),
+        requests_per_minute=row[6],
+        tokens_per_minute=row[7],
+        concurrency=row[8],
+        store_days=row[9],
+        budget_scope=row[0].hex if row[10] else None,
+        expires_at_ms=row[11],
+        output_tokens_default=row[12],
+    )
+
+
+async def revoked_since(work: Work, seq: int) -> tuple[int, list[UUID]]:
+    """The keys to forget since ``seq``, and the ``seq`` for the next time; start with 0.
+
+    A key may be named twice, none is left out, in whatever order its transactions commit: ``seq`` is the oldest
+    transaction that was still running, not the newest that was seen.
+    """
+    return await records.key_changes(work, seq)
+
+
+async def mark_used(work: Work, keys: Sequence[UUID]) -> None:
+    """Note today (UTC, a day and never a time) as the last day on which these keys were used."""
+    if keys:
+        await records.mark_keys_used(work, list(dict.fromkeys(keys)))
+
+
+async def budgets(work: Work) -> list[Budget]:
+    """Every living key that has a budget, for the job that credits budget accounts when a period starts."""
+    return [
+        Budget(scope=row[0].hex, organisation_ref=row[1], micros=row[2], period=row[3])
+        for row in await records.key_budgets(work)
+    ]

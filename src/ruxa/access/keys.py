@@ -1,0 +1,267 @@
+"""API keys: format, creation, rotation with overlap, revocation. A secret is shown once and kept only as keyed hash.
+
+    rx_live_ + 33 base62 + 6 base62 of CRC32 over all before it     (47 characters; rx_test_ reaches sandbox/* only)
+
+The checksum lets the gateway, and a secret scanner, drop what was never a key without asking the database. A key has
+at most two live secrets: ``rotate`` makes the new one and lets the old one live on for the overlap.
+"""
+
+from __future__ import annotations
+
+import secrets
+import zlib
+from datetime import date, datetime, timedelta
+from typing import Final, Literal, cast
+from uuid import UUID
+
+import msgspec
+
+from ruxa.access import records
+from ruxa.access.roles import CALL_SCOPES, SCOPES, Scope
+from ruxa.kernel import bounds, ids
+from ruxa.kernel.errors import Conflict, InvalidCall, NotFound
+from ruxa.kernel.sealed import Sealed
+from ruxa.store.vault import Vault
+from ruxa.store.work import Work
+
+LABEL: Final = "api-key"
+BASE62: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+BODY: Final = 33
+SUM: Final = 6
+LENGTH: Final = 8 + BODY + SUM
+PREFIX_SHOWN: Final = 8 + 8
+NAME_COLUMN: Final = "access.key.name_sealed"
+
+Period = Literal["day", "month", "total"]
+
+
+class KeyWish(msgspec.Struct, frozen=True, kw_only=True):
+    """What a new key shall be. ``models`` None: all; an entry is a public name or ``provider/*``. Limits None: none."""
+
+    name: str
+    livemode: bool = True
+    scopes: tuple[Scope, ...] = CALL_SCOPES
+    models: tuple[str, ...] | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+    store_days: int = 0
+    budget_micros: int | None = None
+    budget_period: Period | None = None
+    expires_at: datetime | None = None
+
+
+class Created(msgspec.Struct, frozen=True, kw_only=True):
+    """A new secret, the only time it exists outside its owner's hands; ``id`` is the key's."""
+
+    id: UUID
+    secret: Sealed[str]
+    prefix: str
+    expires_at: datetime | None
+
+
+class KeyLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A key as its organisation sees it. ``prefixes`` has one entry per live secret, newest first."""
+
+    id: UUID
+    organisation_id: UUID
+    name: Sealed[str]
+    prefixes: tuple[str, ...]
+    livemode: bool
+    scopes: tuple[str, ...]
+    models: tuple[str, ...] | None
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    concurrency: int | None
+    store_days: int
+    budget_micros: int | None
+    budget_period: Period | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_day: date | None
+    created_at: datetime
+
+
+def checksum(head: bytes) -> bytes:
+    """Six base62 digits, most significant first, of the CRC32 of ``head``."""
+    rest = zlib.crc32(head)
+    digits = bytearray(SUM)
+    for place in range(SUM - 1, -1, -1):
+        rest, digit = divmod(rest, 62)
+        digits[place] = BASE62[digit]
+    return bytes(digits)
+
+
+def draw(livemode: bool) -> str:
+    """A fresh secret: 33 base62 digits (196 bits) of the system's randomness and their checksum."""
+    head = (b"rx_live_" if livemode else b"rx_test_") + bytes(secrets.choice(BASE62) for _ in range(BODY))
+    return (head + checksum(head)).decode()
+
+
+def well_formed(secret: bytes) -> bool:
+    """Whether ``secret`` has our format and a true checksum. No secret is compared: nothing to time."""
+    return (
+        len(secret) == LENGTH
+        and (secret.startswith(b"rx_live_") or secret.startswith(b"rx_test_"))
+        and secret[8:].isalnum()
+        and checksum(secret[:-SUM]) == secret[-SUM:]
+    )
+
+
+def hash_of(vault: Vault, secret: bytes) -> bytes:
+    """The keyed hash under which a secret is stored and looked up."""
+    return vault.keyed_hash(LABEL, secret)
+
+
+def _check(wish: KeyWish) -> None:
+    if not 1 <= len(wish.name.strip()) <= bounds.NAME_CHARS_MAX:
+        raise InvalidCall(f"A key's name has 1 to {bounds.NAME_CHARS_MAX} characters.", param="name")
+    if not wish.scopes or not set(wish.scopes) <= set(SCOPES):
+        raise InvalidCall("Scopes are: " + ", ".join(SCOPES) + ".", param="scopes")
+    if wish.models is not None and not (
+        1 <= len(wish.models) <= bounds.KEY_MODELS_MAX and all(1 <= len(name) <= 200 for name in wish.models)
+    ):
+        raise InvalidCall(f"Models: 1 to {bounds.KEY_MODELS_MAX} names, or leave it out for all.", param="models")
+    for param in ("requests_per_minute", "tokens_per_minute", "concurrency", "budget_micros"):
+        limit: int | None = getattr(wish, param)
+        if limit is not None and not 1 <= limit <= bounds.LIMIT_MAX:
+            raise InvalidCall("A limit is a whole number from 1 on.", param=param)
+    if not 0 <= wish.store_days <= bounds.CONTENT_DAYS:
+        raise InvalidCall(f"Content is kept 0 to {bounds.CONTENT_DAYS} days.", param="store_days")
+    if (wish.budget_micros is None) != (wish.budget_period is None):
+        raise InvalidCall("A budget has both an amount and a period.", param="budget_period")
+
+
+def _values(wish: KeyWish) -> tuple[object, ...]:
+    return (
+        wish.livemode,
+        list(wish.scopes),
+        None if wish.models is None else list(wish.models),
+        wish.requests_per_minute,
+        wish.tokens_per_minute,
+        wish.concurrency,
+        wish.store_days,
+        wish.budget_micros,
+        wish.budget_period,
+        wish.expires_at,
+    )
+
+
+async def create(
+    work: Work, vault: Vault, organisation_id: UUID, wish: KeyWish, *, created_by: UUID | None = None
+) -> Created:
+    """Make a key of the organisation; ``created_by`` is a member's id. InvalidCall names the wrong field."""
+    _check(wish)
+    key_id = ids.fresh()
+    name = await vault.seal(NAME_COLUMN, organisation_id, key_id, wish.name.strip())
+    if not await records.insert_key(work, key_id, organisation_id, name, _values(wish), created_by):
+        raise InvalidCall("The expiry lies in the past.", param="expires_at")
+    return await _add_secret(work, vault, key_id, wish.livemode, wish.expires_at)
+
+
+async def create_for_playground(
+    work: Work, vault: Vault, organisation_id: UUID, session_id: UUID, *, budget_micros: int
+) -> Created:
+    """A key for the playground of one session: 15 minutes, a total budget of its own, gone with the session."""
+    wish = KeyWish(name="playground", budget_micros=budget_micros, budget_period="total")
+    key_id = ids.fresh()
+    name = await vault.seal(NAME_COLUMN, organisation_id, key_id, wish.name)
+    expires_at = await records.insert_playground_key(
+        work, key_id, organisation_id, name, _values(wish), session_id, bounds.PLAYGROUND_KEY_S
+    )
+    if expires_at is None:
+        raise NotFound("No such session.")
+    return await _add_secret(work, vault, key_id, True, expires_at)
+
+
+async def adopt(work: Work, vault: Vault, organisation_id: UUID, wish: KeyWish, secret: bytes) -> UUID:
+    """Accept a key that another platform issued, in whatever format (imports); Conflict when it is known already."""
+    _check(wish)
+    if not bounds.SECRET_BYTES_MIN <= len(secret) <= bounds.SECRET_BYTES_MAX:
+        raise InvalidCall("That secret is too short or too long to be adopted.", param="secret")
+    key_id = ids.fresh()
+    name = await vault.seal(NAME_COLUMN, organisation_id, key_id, wish.name.strip())
+    if not await records.insert_key(work, key_id, organisation_id, name, _values(wish), None):
+        raise InvalidCall("The expiry lies in the past.", param="expires_at")
+    shown = secret[:4].decode("ascii", "replace")
+    if not await records.insert_secret(work, hash_of(vault, secret), key_id, shown):
+        raise Conflict("That key is known already.", code="key_known")
+    return key_id
+
+
+async def _add_secret(work: Work, vault: Vault, key_id: UUID, livemode: bool, expires_at: datetime | None) -> Created:
+    secret = draw(livemode)
+    added = await records.insert_secret(work, hash_of(vault, secret.encode()), key_id, secret[:PREFIX_SHOWN])
+    assert added, "196 random bits were drawn twice"
+    return Created(id=key_id, secret=Sealed(secret), prefix=secret[:PREFIX_SHOWN], expires_at=expires_at)
+
+
+async def rotate(
+    work: Work, vault: Vault, organisation_id: UUID, key_id: UUID, *, overlap: timedelta = timedelta(days=1)
+) -> Created:
+    """A new secret for the key; the old one lives on for ``overlap`` (0 to 30 days), older ones end now.
+
+    NotFound when the organisation has no such living key.
+    """
+    if not timedelta(0) <= overlap <= timedelta(days=bounds.ROTATION_DAYS_MAX):
+        raise InvalidCall(f"The overlap is 0 to {bounds.ROTATION_DAYS_MAX} days.", param="overlap")
+    row = await records.lock_living_key(work, organisation_id, key_id)
+    if row is None:
+        raise NotFound("No such key.")
+    await records.end_secrets(work, key_id, overlap)
+    return await _add_secret(work, vault, key_id, row[0], row[1])
+
+
+async def revoke(work: Work, organisation_id: UUID, key_id: UUID) -> None:
+    """End the key now, everywhere within 2 s; a second time is no error. NotFound for another organisation's."""
+    if not await records.revoke_key(work, organisation_id, key_id):
+        raise NotFound("No such key.")
+
+
+async def of_organisation(
+    work: Work, vault: Vault, organisation_id: UUID, *, after: UUID | None = None, limit: int = 50
+) -> list[KeyLine]:
+    """The organisation's keys without playground ones, newest first, from below ``after`` (the last id seen)."""
+    return [
+        await _line(vault, row)
+        for row in await records.keys_of(work, organisation_id, after, min(limit, bounds.PAGE_ROWS_MAX))
+    ]
+
+
+async def find(work: Work, vault: Vault, organisation_id: UUID, key_id: UUID) -> KeyLine:
+    """One key of the organisation; NotFound otherwise."""
+    row = await records.key_by_id(work, organisation_id, key_id)
+    if row is None:
+        raise NotFound("No such key.")
+    return await _line(vault, row)
+
+
+async def organisation_of(work: Work, key_id: UUID) -> UUID:
+    """Whose key it is (command line, staff); NotFound when there is none."""
+    found: UUID | None = await records.organisation_of_key(work, key_id)
+    if found is None:
+        raise NotFound("No such key.")
+    return found
+
+
+async def _line(vault: Vault, line: records.KeyRow) -> KeyLine:
+    name = await vault.open(NAME_COLUMN, line.organisation_id, line.id, line.name_sealed, purpose="provide")
+    return KeyLine(
+        id=line.id,
+        organisation_id=line.organisation_id,
+        name=name,
+        prefixes=tuple(line.prefixes),
+        livemode=line.livemode,
+        scopes=tuple(line.scopes),
+        models=None if line.models is None else tuple(line.models),
+        requests_per_minute=line.requests_per_minute,
+        tokens_per_minute=line.tokens_per_minute,
+        concurrency=line.concurrency,
+        store_days=line.store_days,
+        budget_micros=line.budget_micros,
+        budget_period=cast(Period | None, line.budget_period),
+        expires_at=line.expires_at,
+        revoked_at=line.revoked_at,
+        last_used_day=line.last_used_day,
+        created_at=line.created_at,
+    )

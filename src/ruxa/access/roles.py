@@ -1,0 +1,123 @@
+"""Role x Permission: the only table of who may do what; everything else asks ``authorize``.
+
+A membership's role holds inside one organisation; a staff role holds across the installation. A scope is what an API
+key may do. What a table does not grant is denied.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+Role = Literal["owner", "developer", "billing", "viewer"]
+StaffRole = Literal["operator", "support", "finance", "security", "dpo", "auditor"]
+Scope = Literal["chat", "embeddings", "images", "audio", "tasks", "files", "usage:read", "billing:read", "admin:*"]
+
+Permission = Literal[
+    # inside an organisation
+    "organisation:read",
+    "organisation:change",
+    "member:read",
+    "member:invite",
+    "member:change",
+    "key:read",
+    "key:create",
+    "key:change",
+    "playground:use",
+    "usage:read",
+    "balance:read",
+    "topup:create",
+    "ledger:read",
+    # across the installation
+    "staff_organisation:list",
+    "staff_organisation:create",
+    "staff_organisation:suspend",
+    "staff_member:read",
+    "staff_member:suspend",
+    "staff_role:change",
+    "staff_key:revoke",
+    "staff_credit:give",
+    "staff_ledger:prove",
+    "staff_price:change",
+    "staff_provider:change",
+    "staff_outbox:read",
+    "staff_entry:read",
+    "staff_policy:read",
+]
+
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+STAFF_ROLES: Final[tuple[StaffRole, ...]] = get_args(StaffRole)
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+PERMISSIONS: Final[tuple[Permission, ...]] = get_args(Permission)
+
+# What an inference call needs; a new key has these unless told otherwise.
+CALL_SCOPES: Final[tuple[Scope, ...]] = ("chat", "embeddings", "images", "audio", "tasks", "files")
+
+_VIEWER: Final[frozenset[Permission]] = frozenset({"organisation:read", "member:read", "key:read", "usage:read"})
+
+OF_ROLE: Final[dict[Role, frozenset[Permission]]] = {
+    "owner": _VIEWER
+    | {
+        "organisation:change",
+        "member:invite",
+        "member:change",
+        "key:create",
+        "key:change",
+        "playground:use",
+        "balance:read",
+        "topup:create",
+        "ledger:read",
+    },
+    "developer": _VIEWER | {"key:create", "key:change", "playground:use", "balance:read"},
+    "billing": _VIEWER | {"balance:read", "topup:create", "ledger:read"},
+    "viewer": _VIEWER,
+}
+
+OF_STAFF_ROLE: Final[dict[StaffRole, frozenset[Permission]]] = {
+    "operator": frozenset(
+        {
+            "staff_organisation:list",
+            "staff_organisation:create",
+            "staff_organisation:suspend",
+            "staff_member:read",
+            "staff_member:suspend",
+            "staff_role:change",
+            "staff_key:revoke",
+            "staff_credit:give",
+            "staff_ledger:prove",
+            "staff_price:change",
+            "staff_provider:change",
+            "staff_outbox:read",
+            "staff_entry:read",
+            "staff_policy:read",
+        }
+    ),
+    "support": frozenset({"staff_organisation:list", "staff_member:read", "staff_policy:read"}),
+    "finance": frozenset(
+        {"staff_organisation:list", "staff_credit:give", "staff_ledger:prove", "staff_price:change", "staff_policy:read"}
+    ),
+    "security": frozenset(
+        {
+            "staff_organisation:list",
+            "staff_organisation:suspend",
+            "staff_member:read",
+            "staff_member:suspend",
+            "staff_key:revoke",
+            "staff_entry:read",
+            "staff_policy:read",
+        }
+    ),
+    "dpo": frozenset({"staff_entry:read", "staff_policy:read"}),
+    "auditor": frozenset({"staff_ledger:prove", "staff_policy:read"}),
+}
+
+OF_SCOPE: Final[dict[Scope, frozenset[Permission]]] = {
+    "chat": frozenset(),
+    "embeddings": frozenset(),
+    "images": frozenset(),
+    "audio": frozenset(),
+    "tasks": frozenset(),
+    "files": frozenset(),
+    "usage:read": frozenset({"usage:read"}),
+    "billing:read": frozenset({"balance:read", "ledger:read"}),
+    "admin:*": OF_ROLE["owner"] - {"topup:create", "playground:use"},
+}
