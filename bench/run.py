@@ -1,9 +1,8 @@
 """The gateway against nginx in one run: CPU per call and per streamed event, added latency, memory.
 
-The harness (mock upstream and load generator in C; needs `cc` and `nginx`) is no part of the product: looked for in
-$RUXA_BENCH_HARNESS, then in ../shared/bench. Ruxa is measured as its users run it: keys, limits, leases, usage and
-journal on. `ruxa` is the whole tree (supervisor, gateway, console, worker, PostgreSQL); `ruxa-gateway` is one gateway worker
-alone on a PostgreSQL outside its tree.
+The harness (mock upstream and load generator in C; needs `cc` and `nginx`) is no part of the product: it is looked
+for in $RUXA_BENCH_HARNESS, then in ../shared/bench. Ruxa is measured as its users run it: keys, limits, leases, usage
+rows and journal on. `ruxa` is the whole tree: supervisor, gateway, console, worker, PostgreSQL.
 
     python3 dev.py bench                          the table, on standard output
     python3 dev.py bench -- --write               the table into bench/README.md
