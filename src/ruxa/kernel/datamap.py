@@ -39,7 +39,7 @@ CATEGORIES: Final = frozenset(
     user.location.imprecise user.location.precise user.name user.name.first user.name.last user.payment
     user.privacy_preferences user.sensor user.social user.telemetry user.unique_id user.unique_id.pseudonymous
     user.user_sensor user.workplace
-    """.split()
+    """.split()  # noqa: SIM905
 )
 
 # Whose data it is. ``caller`` is the end user of a customer; ``organisation`` is the customer itself.

@@ -1,0 +1,306 @@
+-- Who may do what: organisations, members, sessions, links, terms, keys, mail, throttles, entries.
+-- Names and addresses are sealed under the key of the person or organisation they belong to; secrets are hashes.
+-- ids are UUIDv7 made by the caller; time is ruxa.now().
+
+CREATE SCHEMA access;
+
+-- An organisation: the customer. `organisation_ref` is what money and usage know it by.
+
+CREATE TABLE access.organisation (
+    id                    uuid PRIMARY KEY,
+    organisation_ref      uuid NOT NULL UNIQUE,
+    name_sealed           bytea NOT NULL,
+    synthetic             boolean NOT NULL DEFAULT false,
+    output_tokens_default integer NOT NULL DEFAULT 4096 CHECK (output_tokens_default BETWEEN 1 AND 10000000),
+    suspended_at          timestamptz,
+    suspended_why         text CHECK (suspended_why IN ('abuse', 'payment', 'security', 'request', 'legal')),
+    created_at            timestamptz NOT NULL DEFAULT ruxa.now(),
+    CHECK ((suspended_at IS NULL) = (suspended_why IS NULL))
+);
+COMMENT ON TABLE access.organisation IS 'A customer; everything that is paid, made or kept belongs to one.';
+
+-- A member: a person. One row per e-mail address.
+
+CREATE TABLE access.member (
+    id              uuid PRIMARY KEY,
+    email_index     bytea NOT NULL CHECK (octet_length(email_index) = 32),
+    email_sealed    bytea NOT NULL,
+    name_sealed     bytea,
+    password_hash   text CHECK (password_hash LIKE '$argon2id$%'),
+    password_set_at timestamptz,
+    locale          text NOT NULL DEFAULT 'en' CHECK (locale IN ('en', 'zh')),
+    staff_role      text CHECK (staff_role IN ('operator', 'support', 'finance', 'security', 'dpo', 'auditor')),
+    adult_at        timestamptz,
+    verified_at     timestamptz,
+    suspended_at    timestamptz,
+    synthetic       boolean NOT NULL DEFAULT false,
+    created_at      timestamptz NOT NULL DEFAULT ruxa.now(),
+    CONSTRAINT member_email_unique UNIQUE (email_index),
+    -- Nobody has a password without having said to be 18 or over.
+    CONSTRAINT member_adult CHECK (password_hash IS NULL OR adult_at IS NOT NULL)
+);
+COMMENT ON TABLE access.member IS 'A person who signs in: sealed address and name, never plaintext.';
+
+CREATE TABLE access.membership (
+    organisation_id uuid NOT NULL REFERENCES access.organisation (id) ON DELETE CASCADE,
+    member_id       uuid NOT NULL REFERENCES access.member (id) ON DELETE CASCADE,
+    role            text NOT NULL CHECK (role IN ('owner', 'developer', 'billing', 'viewer')),
+    accepted_at     timestamptz,
+    created_at      timestamptz NOT NULL DEFAULT ruxa.now(),
+    PRIMARY KEY (organisation_id, member_id)
+);
+CREATE INDEX membership_member ON access.membership (member_id);
+COMMENT ON TABLE access.membership IS 'Which member has which role where; accepted_at is empty while an invitation is open.';
+
+-- A session of a browser. The token's keyed hash is kept, the token is not.
+
+CREATE TABLE access.session (
+    id              uuid PRIMARY KEY,
+    token_hash      bytea NOT NULL UNIQUE CHECK (octet_length(token_hash) = 32),
+    member_id       uuid NOT NULL REFERENCES access.member (id) ON DELETE CASCADE,
+    organisation_id uuid REFERENCES access.organisation (id) ON DELETE SET NULL,
+    agent_sealed    bytea,
+    proved_at       timestamptz NOT NULL DEFAULT ruxa.now(),
+    seen_at         timestamptz NOT NULL DEFAULT ruxa.now(),
+    idle_s          integer NOT NULL,
+    ends_at         timestamptz NOT NULL,
+    created_at      timestamptz NOT NULL DEFAULT ruxa.now()
+);
+CREATE INDEX session_member ON access.session (member_id);
+COMMENT ON TABLE access.session IS 'A signed-in browser; the row goes when the session does.';
+
+CREATE TABLE access.one_time_link (
+    hash            bytea PRIMARY KEY CHECK (octet_length(hash) = 32),
+    kind            text NOT NULL CHECK (kind IN ('verify', 'reset', 'invite', 'operator', 'sign_in')),
+    member_id       uuid NOT NULL REFERENCES access.member (id) ON DELETE CASCADE,
+    organisation_id uuid REFERENCES access.organisation (id) ON DELETE CASCADE,
+    expires_at      timestamptz NOT NULL,
+    used_at         timestamptz,
+    created_at      timestamptz NOT NULL DEFAULT ruxa.now(),
+    CHECK ((kind = 'invite') = (organisation_id IS NOT NULL))
+);
+CREATE INDEX one_time_link_member ON access.one_time_link (member_id);
+COMMENT ON TABLE access.one_time_link IS 'A link that works once, within 30 minutes; only its keyed hash is kept.';
+
+-- What was agreed to: the texts that exist, and who accepted which.
+
+CREATE TABLE access.terms_version (
+    document     text NOT NULL CHECK (document IN ('terms', 'refunds', 'privacy')),
+    version      date NOT NULL,
+    locale       text NOT NULL CHECK (locale IN ('en', 'zh')),
+    text_sha256  bytea NOT NULL CHECK (octet_length(text_sha256) = 32),
+    published_at timestamptz NOT NULL DEFAULT ruxa.now(),
+    PRIMARY KEY (document, version, locale)
+);
+COMMENT ON TABLE access.terms_version IS 'Every published text by its hash; a version never changes its text.';
+
+CREATE TABLE access.terms_acceptance (
+    member_id   uuid NOT NULL REFERENCES access.member (id) ON DELETE CASCADE,
+    document    text NOT NULL,
+    version     date NOT NULL,
+    locale      text NOT NULL,
+    text_sha256 bytea NOT NULL CHECK (octet_length(text_sha256) = 32),
+    accepted_at timestamptz NOT NULL DEFAULT ruxa.now(),
+    PRIMARY KEY (member_id, document, version),
+    FOREIGN KEY (document, version, locale) REFERENCES access.terms_version (document, version, locale)
+);
+COMMENT ON TABLE access.terms_acceptance IS 'Who accepted which text, in which language, when.';
+
+-- An API key, and its live secrets (two at most, while one replaces the other).
+
+CREATE TABLE access.key (
+    id                  uuid PRIMARY KEY,
+    organisation_id     uuid NOT NULL REFERENCES access.organisation (id) ON DELETE CASCADE,
+    created_by          uuid REFERENCES access.member (id) ON DELETE SET NULL,
+    session_id          uuid REFERENCES access.session (id) ON DELETE CASCADE,
+    name_sealed         bytea NOT NULL,
+    livemode            boolean NOT NULL,
+    scopes              text[] NOT NULL CHECK (
+        cardinality(scopes) > 0
+        AND scopes <@ ARRAY['chat', 'embeddings', 'images', 'audio', 'tasks', 'files', 'usage:read', 'billing:read', 'admin:*']
+    ),
+    models              text[],
+    requests_per_minute bigint CHECK (requests_per_minute > 0),
+    tokens_per_minute   bigint CHECK (tokens_per_minute > 0),
+    concurrency         bigint CHECK (concurrency > 0),
+    store_days          integer NOT NULL DEFAULT 0 CHECK (store_days BETWEEN 0 AND 23),
+    budget_micros       bigint CHECK (budget_micros > 0),
+    budget_period       text CHECK (budget_period IN ('day', 'month', 'total')),
+    expires_at          timestamptz,
+    revoked_at          timestamptz,
+    last_used_day       date,
+    created_at          timestamptz NOT NULL DEFAULT ruxa.now(),
+    CHECK ((budget_micros IS NULL) = (budget_period IS NULL)),
+    -- A playground key belongs to a session and always ends.
+    CHECK (session_id IS NULL OR expires_at IS NOT NULL)
+);
+CREATE INDEX key_organisation ON access.key (organisation_id, id);
+CREATE INDEX key_session ON access.key (session_id) WHERE session_id IS NOT NULL;
+COMMENT ON TABLE access.key IS 'An API key: what it may do and within which limits.';
+
+CREATE TABLE access.key_secret (
+    hash       bytea PRIMARY KEY CHECK (octet_length(hash) = 32),
+    key_id     uuid NOT NULL REFERENCES access.key (id) ON DELETE CASCADE,
+    prefix     text NOT NULL CHECK (length(prefix) <= 16),
+    expires_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT ruxa.now()
+);
+CREATE INDEX key_secret_key ON access.key_secret (key_id);
+COMMENT ON TABLE access.key_secret IS 'A live secret of a key, as keyed hash; ended ones are deleted.';
+
+-- What gateways must forget. `xact` orders by transaction, so that a late commit is never skipped.
+
+CREATE TABLE access.key_change (
+    xact   bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
+    key_id uuid NOT NULL,
+    at     timestamptz NOT NULL DEFAULT ruxa.now(),
+    PRIMARY KEY (xact, key_id)
+);
+COMMENT ON TABLE access.key_change IS 'Keys whose grants are stale; one row per key and transaction, kept a day.';
+
+-- The outbox: what is to be sent, sealed; the body dies when it was sent, after 7 days at the latest.
+
+CREATE TABLE access.mail (
+    id               uuid PRIMARY KEY,
+    member_id        uuid NOT NULL REFERENCES access.member (id) ON DELETE CASCADE,
+    template         text NOT NULL CHECK (template ~ '^[a-z_]{1,40}$'),
+    locale           text NOT NULL CHECK (locale IN ('en', 'zh')),
+    recipient_sealed bytea,
+    variables_sealed bytea,
+    state            text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'failed')),
+    attempts         integer NOT NULL DEFAULT 0,
+    next_at          timestamptz NOT NULL DEFAULT ruxa.now(),
+    sent_at          timestamptz,
+    fault            text CHECK (fault ~ '^[a-z0-9_]{1,40}$'),
+    created_at       timestamptz NOT NULL DEFAULT ruxa.now(),
+    CHECK ((state = 'sent') = (sent_at IS NOT NULL))
+);
+CREATE INDEX mail_waiting ON access.mail (next_at) WHERE state = 'waiting';
+CREATE INDEX mail_member ON access.mail (member_id);
+COMMENT ON TABLE access.mail IS 'A mail of the outbox: template and state in clear, recipient and variables sealed.';
+
+-- Attempts counted per account and per address block, both as keyed hashes of the day; no write-ahead log, no backup.
+
+CREATE UNLOGGED TABLE access.throttle (
+    mark          bytea PRIMARY KEY CHECK (octet_length(mark) = 32),
+    attempts      integer NOT NULL DEFAULT 0,
+    blocked_until timestamptz,
+    touched_at    timestamptz NOT NULL DEFAULT ruxa.now()
+);
+COMMENT ON TABLE access.throttle IS 'Recent attempts by keyed hash of what is protected; rows live a day.';
+
+-- What privileged acts were done; only ever added to.
+
+CREATE TABLE access.entry (
+    id              uuid PRIMARY KEY,
+    actor           text NOT NULL CHECK (actor IN ('member', 'staff', 'operator', 'system')),
+    member_id       uuid,
+    organisation_id uuid,
+    act             text NOT NULL CHECK (act ~ '^[a-z_]{1,40}:[a-z_]{1,40}$'),
+    object_id       uuid,
+    created_at      timestamptz NOT NULL DEFAULT ruxa.now()
+);
+CREATE INDEX entry_organisation ON access.entry (organisation_id, id);
+COMMENT ON TABLE access.entry IS 'Who did what to which thing, as ids; no login may change or remove an entry.';
+
+CREATE FUNCTION access.entry_stays() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'an entry is never changed' USING ERRCODE = 'RX301';
+END $$;
+CREATE TRIGGER entry_stays BEFORE UPDATE OR TRUNCATE ON access.entry
+    FOR EACH STATEMENT EXECUTE FUNCTION access.entry_stays();
+
+-- A change of a key, of one of its secrets or of its organisation reaches every gateway: at once by NOTIFY, within two
+-- seconds by the poll of access.key_changes. Triggers, so that no way of changing can forget it.
+
+CREATE FUNCTION access.tell_key_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    changed uuid;
+BEGIN
+    FOR changed IN
+        SELECT k.id FROM access.key k
+        WHERE TG_TABLE_NAME = 'organisation' AND k.organisation_id = OLD.id AND k.revoked_at IS NULL
+        UNION ALL
+        SELECT OLD.id WHERE TG_TABLE_NAME = 'key'
+    LOOP
+        INSERT INTO access.key_change (key_id) VALUES (changed) ON CONFLICT DO NOTHING;
+        PERFORM pg_notify('key_revoked', replace(changed::text, '-', ''));
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION access.tell_secret_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO access.key_change (key_id) VALUES (OLD.key_id) ON CONFLICT DO NOTHING;
+    PERFORM pg_notify('key_revoked', replace(OLD.key_id::text, '-', ''));
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER key_updated
+    AFTER UPDATE OF scopes, models, requests_per_minute, tokens_per_minute, concurrency, store_days, budget_micros,
+        budget_period, expires_at, revoked_at, livemode, organisation_id ON access.key
+    FOR EACH ROW EXECUTE FUNCTION access.tell_key_change();
+CREATE TRIGGER key_deleted AFTER DELETE ON access.key
+    FOR EACH ROW EXECUTE FUNCTION access.tell_key_change();
+CREATE TRIGGER organisation_updated
+    AFTER UPDATE OF suspended_at, output_tokens_default ON access.organisation
+    FOR EACH ROW EXECUTE FUNCTION access.tell_key_change();
+CREATE TRIGGER secret_changed AFTER UPDATE OF expires_at, hash, key_id OR DELETE ON access.key_secret
+    FOR EACH ROW EXECUTE FUNCTION access.tell_secret_change();
+
+-- What the gateway may ask; it reads no table of this schema.
+
+CREATE FUNCTION access.grant_of(secret_hash bytea)
+    RETURNS TABLE (
+        key_id uuid, organisation_id uuid, organisation_ref uuid, livemode boolean, scopes text[], models text[],
+        requests_per_minute bigint, tokens_per_minute bigint, concurrency bigint, store_days integer,
+        budgeted boolean, expires_at_ms bigint, output_tokens_default integer
+    )
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT k.id, o.id, o.organisation_ref, k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute,
+           k.concurrency, k.store_days, k.budget_micros IS NOT NULL,
+           (extract(epoch FROM least(k.expires_at, s.expires_at)) * 1000)::bigint,
+           o.output_tokens_default
+    FROM access.key_secret s
+    JOIN access.key k ON k.id = s.key_id
+    JOIN access.organisation o ON o.id = k.organisation_id
+    WHERE s.hash = secret_hash
+      AND k.revoked_at IS NULL
+      AND o.suspended_at IS NULL
+      AND (s.expires_at IS NULL OR s.expires_at > ruxa.now())
+      AND (k.expires_at IS NULL OR k.expires_at > ruxa.now())
+$$;
+
+CREATE FUNCTION access.key_changes(since bigint)
+    RETURNS TABLE (next bigint, key_ids uuid[])
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+           ARRAY(SELECT DISTINCT c.key_id FROM access.key_change c WHERE c.xact >= since)
+$$;
+
+CREATE FUNCTION access.mark_keys_used(used uuid[])
+    RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE access.key SET last_used_day = (ruxa.now() AT TIME ZONE 'UTC')::date
+    WHERE id = ANY (used) AND last_used_day IS DISTINCT FROM (ruxa.now() AT TIME ZONE 'UTC')::date
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA access FROM PUBLIC;
+
+-- Ciphertext and hashes have no statistics worth keeping (they would be one more copy).
+
+ALTER TABLE access.organisation ALTER COLUMN name_sealed SET STATISTICS 0;
+ALTER TABLE access.member ALTER COLUMN email_index SET STATISTICS 0;
+ALTER TABLE access.member ALTER COLUMN email_sealed SET STATISTICS 0;
+ALTER TABLE access.member ALTER COLUMN name_sealed SET STATISTICS 0;
+ALTER TABLE access.member ALTER COLUMN password_hash SET STATISTICS 0;
+ALTER TABLE access.session ALTER COLUMN token_hash SET STATISTICS 0;
+ALTER TABLE access.session ALTER COLUMN agent_sealed SET STATISTICS 0;
+ALTER TABLE access.one_time_link ALTER COLUMN hash SET STATISTICS 0;
+ALTER TABLE access.key ALTER COLUMN name_sealed SET STATISTICS 0;
+ALTER TABLE access.key_secret ALTER COLUMN hash SET STATISTICS 0;
+ALTER TABLE access.mail ALTER COLUMN recipient_sealed SET STATISTICS 0;
+ALTER TABLE access.mail ALTER COLUMN variables_sealed SET STATISTICS 0;
+ALTER TABLE access.throttle ALTER COLUMN mark SET STATISTICS 0;
