@@ -304,3 +304,282 @@ ALTER TABLE access.key_secret ALTER COLUMN hash SET STATISTICS 0;
 ALTER TABLE access.mail ALTER COLUMN recipient_sealed SET STATISTICS 0;
 ALTER TABLE access.mail ALTER COLUMN variables_sealed SET STATISTICS 0;
 ALTER TABLE access.throttle ALTER COLUMN mark SET STATISTICS 0;
+
+-- What each column holds about whom (grammar: kernel/datamap.py).
+
+COMMENT ON COLUMN access.organisation.id IS 'data: none';
+COMMENT ON COLUMN access.organisation.organisation_ref IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing,provide basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN access.organisation.name_sealed IS
+    'data: category=user.contact.organization subject=organisation purpose=provide,billing,support
+     basis=contract keep=account seal=subject erase=shred export=yes';
+COMMENT ON COLUMN access.organisation.synthetic IS 'data: none';
+COMMENT ON COLUMN access.organisation.output_tokens_default IS 'data: none';
+COMMENT ON COLUMN access.organisation.suspended_at IS 'data: none';
+COMMENT ON COLUMN access.organisation.suspended_why IS 'data: none';
+COMMENT ON COLUMN access.organisation.created_at IS 'data: none';
+
+COMMENT ON COLUMN access.member.id IS
+    'data: category=user.unique_id subject=member purpose=provide,security basis=contract,legitimate_interest
+     keep=account seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.member.email_index IS
+    'data: category=user.contact.email subject=member purpose=provide,security
+     basis=contract,legitimate_interest keep=account seal=blind erase=delete export=no:derived';
+COMMENT ON COLUMN access.member.email_sealed IS
+    'data: category=user.contact.email subject=member purpose=provide,security,communicate
+     basis=contract,legitimate_interest,contract keep=account seal=subject erase=shred export=yes';
+COMMENT ON COLUMN access.member.name_sealed IS
+    'data: category=user.name subject=member purpose=provide,communicate basis=contract keep=account
+     seal=subject erase=shred export=yes';
+COMMENT ON COLUMN access.member.password_hash IS
+    'data: category=user.authorization.password subject=member purpose=security basis=contract keep=account
+     seal=hash erase=delete export=no:secret';
+COMMENT ON COLUMN access.member.password_set_at IS
+    'data: category=user.account subject=member purpose=security basis=contract keep=account seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.member.locale IS
+    'data: category=user.demographic.language subject=member purpose=provide,communicate basis=contract
+     keep=account seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.member.staff_role IS
+    'data: category=user.account.settings subject=staff purpose=security basis=contract keep=account seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.member.adult_at IS
+    'data: category=user.demographic.age_range subject=member purpose=legal basis=legal_obligation keep=account
+     seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.member.verified_at IS
+    'data: category=user.account subject=member purpose=provide,security basis=contract keep=sign_up seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.member.suspended_at IS
+    'data: category=user.account subject=member purpose=security basis=legitimate_interest keep=account
+     seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.member.synthetic IS 'data: none';
+COMMENT ON COLUMN access.member.created_at IS
+    'data: category=user.account subject=member purpose=provide basis=contract keep=account seal=none
+     erase=delete export=yes';
+
+COMMENT ON COLUMN access.membership.organisation_id IS
+    'data: category=user.workplace subject=member purpose=provide basis=contract keep=account seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.membership.member_id IS
+    'data: category=user.unique_id subject=member purpose=provide basis=contract keep=account seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.membership.role IS
+    'data: category=user.account.settings subject=member purpose=provide basis=contract keep=account seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.membership.accepted_at IS
+    'data: category=user.account subject=member purpose=provide basis=contract keep=account seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.membership.created_at IS
+    'data: category=user.account subject=member purpose=provide basis=contract keep=account seal=none
+     erase=delete export=yes';
+
+COMMENT ON COLUMN access.session.id IS
+    'data: category=user.unique_id.pseudonymous subject=member purpose=provide,security basis=contract
+     keep=session seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.session.token_hash IS
+    'data: category=user.authorization.credentials subject=member purpose=provide,security basis=contract
+     keep=session seal=hash erase=delete export=no:secret';
+COMMENT ON COLUMN access.session.member_id IS
+    'data: category=user.unique_id subject=member purpose=provide,security basis=contract keep=session
+     seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.session.organisation_id IS
+    'data: category=user.account.settings subject=member purpose=provide basis=contract keep=session seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.session.agent_sealed IS
+    'data: category=user.device subject=member purpose=security basis=legitimate_interest keep=session
+     seal=subject erase=shred export=yes';
+COMMENT ON COLUMN access.session.proved_at IS
+    'data: category=user.behavior subject=member purpose=security basis=contract keep=session seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.session.seen_at IS
+    'data: category=user.behavior subject=member purpose=security basis=contract keep=session seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.session.idle_s IS 'data: none';
+COMMENT ON COLUMN access.session.ends_at IS
+    'data: category=user.behavior subject=member purpose=security basis=contract keep=session seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.session.created_at IS
+    'data: category=user.behavior subject=member purpose=security basis=contract keep=session seal=none
+     erase=delete export=yes';
+
+COMMENT ON COLUMN access.one_time_link.hash IS
+    'data: category=user.authorization.credentials subject=member purpose=security basis=contract keep=sign_up
+     seal=hash erase=delete export=no:secret';
+COMMENT ON COLUMN access.one_time_link.kind IS
+    'data: category=user.account subject=member purpose=security basis=contract keep=sign_up seal=none
+     erase=delete export=no:operational';
+COMMENT ON COLUMN access.one_time_link.member_id IS
+    'data: category=user.unique_id subject=member purpose=security basis=contract keep=sign_up seal=none
+     erase=delete export=no:operational';
+COMMENT ON COLUMN access.one_time_link.organisation_id IS
+    'data: category=user.workplace subject=member purpose=provide basis=contract keep=sign_up seal=none
+     erase=delete export=no:operational';
+COMMENT ON COLUMN access.one_time_link.expires_at IS 'data: none';
+COMMENT ON COLUMN access.one_time_link.used_at IS
+    'data: category=user.behavior subject=member purpose=security basis=contract keep=sign_up seal=none
+     erase=delete export=no:operational';
+COMMENT ON COLUMN access.one_time_link.created_at IS
+    'data: category=user.behavior subject=member purpose=security basis=contract keep=sign_up seal=none
+     erase=delete export=no:operational';
+
+COMMENT ON COLUMN access.terms_version.document IS 'data: none';
+COMMENT ON COLUMN access.terms_version.version IS 'data: none';
+COMMENT ON COLUMN access.terms_version.locale IS 'data: none';
+COMMENT ON COLUMN access.terms_version.text_sha256 IS 'data: none';
+COMMENT ON COLUMN access.terms_version.published_at IS 'data: none';
+
+COMMENT ON COLUMN access.terms_acceptance.member_id IS
+    'data: category=user.unique_id subject=member purpose=legal,proof
+     basis=legal_obligation,legitimate_interest keep=account seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.terms_acceptance.document IS
+    'data: category=user.account subject=member purpose=legal,proof basis=legal_obligation,legitimate_interest
+     keep=account seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.terms_acceptance.version IS
+    'data: category=user.account subject=member purpose=legal,proof basis=legal_obligation,legitimate_interest
+     keep=account seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.terms_acceptance.locale IS
+    'data: category=user.demographic.language subject=member purpose=proof basis=legitimate_interest
+     keep=account seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.terms_acceptance.text_sha256 IS 'data: none';
+COMMENT ON COLUMN access.terms_acceptance.accepted_at IS
+    'data: category=user.behavior subject=member purpose=legal,proof basis=legal_obligation,legitimate_interest
+     keep=account seal=none erase=delete export=yes';
+
+COMMENT ON COLUMN access.key.id IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=provide basis=contract
+     keep=account seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.key.organisation_id IS 'data: none';
+COMMENT ON COLUMN access.key.created_by IS
+    'data: category=user.unique_id subject=member purpose=provide,security basis=contract keep=account
+     seal=none erase=null export=yes';
+COMMENT ON COLUMN access.key.session_id IS
+    'data: category=user.unique_id.pseudonymous subject=member purpose=provide basis=contract keep=session
+     seal=none erase=delete export=no:operational';
+COMMENT ON COLUMN access.key.name_sealed IS
+    'data: category=user.content.private subject=organisation purpose=provide basis=contract keep=account
+     seal=subject erase=shred export=yes';
+COMMENT ON COLUMN access.key.livemode IS 'data: none';
+COMMENT ON COLUMN access.key.scopes IS 'data: none';
+COMMENT ON COLUMN access.key.models IS 'data: none';
+COMMENT ON COLUMN access.key.requests_per_minute IS 'data: none';
+COMMENT ON COLUMN access.key.tokens_per_minute IS 'data: none';
+COMMENT ON COLUMN access.key.concurrency IS 'data: none';
+COMMENT ON COLUMN access.key.store_days IS 'data: none';
+COMMENT ON COLUMN access.key.budget_micros IS 'data: none';
+COMMENT ON COLUMN access.key.budget_period IS 'data: none';
+COMMENT ON COLUMN access.key.expires_at IS 'data: none';
+COMMENT ON COLUMN access.key.revoked_at IS 'data: none';
+COMMENT ON COLUMN access.key.last_used_day IS
+    'data: category=user.behavior subject=organisation purpose=security basis=contract keep=account seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.key.created_at IS 'data: none';
+
+COMMENT ON COLUMN access.key_secret.hash IS
+    'data: category=user.authorization.credentials subject=organisation purpose=provide,security basis=contract
+     keep=account seal=hash erase=delete export=no:secret';
+COMMENT ON COLUMN access.key_secret.key_id IS 'data: none';
+COMMENT ON COLUMN access.key_secret.prefix IS
+    'data: category=user.authorization.credentials subject=organisation purpose=provide,security basis=contract
+     keep=account seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.key_secret.expires_at IS 'data: none';
+COMMENT ON COLUMN access.key_secret.created_at IS 'data: none';
+
+COMMENT ON COLUMN access.key_change.xact IS 'data: none';
+COMMENT ON COLUMN access.key_change.key_id IS 'data: none';
+COMMENT ON COLUMN access.key_change.at IS 'data: none';
+
+COMMENT ON COLUMN access.mail.id IS 'data: none';
+COMMENT ON COLUMN access.mail.member_id IS
+    'data: category=user.unique_id subject=member purpose=communicate basis=contract keep=account seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.mail.template IS
+    'data: category=user.account subject=member purpose=communicate basis=contract keep=account seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.mail.locale IS
+    'data: category=user.demographic.language subject=member purpose=communicate basis=contract keep=account
+     seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.mail.recipient_sealed IS
+    'data: category=user.contact.email subject=member purpose=communicate basis=contract keep=outbox
+     seal=subject erase=shred export=no:operational';
+COMMENT ON COLUMN access.mail.variables_sealed IS
+    'data: category=user.name,user.authorization.credentials subject=member purpose=communicate basis=contract
+     keep=outbox seal=subject erase=shred export=no:operational';
+COMMENT ON COLUMN access.mail.state IS 'data: none';
+COMMENT ON COLUMN access.mail.attempts IS 'data: none';
+COMMENT ON COLUMN access.mail.next_at IS 'data: none';
+COMMENT ON COLUMN access.mail.sent_at IS
+    'data: category=user.account subject=member purpose=communicate,proof basis=contract keep=account seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.mail.fault IS 'data: none';
+COMMENT ON COLUMN access.mail.created_at IS 'data: none';
+
+COMMENT ON COLUMN access.throttle.mark IS
+    'data: category=user.contact.email,user.device.ip_address subject=visitor purpose=security
+     basis=legitimate_interest keep=security seal=hash erase=delete export=no:security';
+COMMENT ON COLUMN access.throttle.attempts IS 'data: none';
+COMMENT ON COLUMN access.throttle.blocked_until IS 'data: none';
+COMMENT ON COLUMN access.throttle.touched_at IS 'data: none';
+
+COMMENT ON COLUMN access.entry.id IS 'data: none';
+COMMENT ON COLUMN access.entry.actor IS 'data: none';
+COMMENT ON COLUMN access.entry.member_id IS
+    'data: category=user.unique_id subject=member purpose=security,proof
+     basis=legitimate_interest,legal_obligation keep=audit seal=none erase=keep:security export=yes';
+COMMENT ON COLUMN access.entry.organisation_id IS 'data: none';
+COMMENT ON COLUMN access.entry.act IS
+    'data: category=user.behavior subject=member purpose=security,proof
+     basis=legitimate_interest,legal_obligation keep=audit seal=none erase=keep:security export=yes';
+COMMENT ON COLUMN access.entry.object_id IS 'data: none';
+COMMENT ON COLUMN access.entry.created_at IS
+    'data: category=user.behavior subject=member purpose=security,proof
+     basis=legitimate_interest,legal_obligation keep=audit seal=none erase=keep:security export=yes';
+
+-- Grants: each login has what its work needs. The gateway reads no table here; nobody but the console reads a
+-- password's hash; the worker opens no name and no address but a waiting mail's; staff roles are the operator's to give.
+
+GRANT USAGE ON SCHEMA access TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
+GRANT EXECUTE ON FUNCTION access.grant_of(bytea), access.key_changes(bigint), access.mark_keys_used(uuid[])
+    TO ruxa_gateway;
+
+GRANT SELECT, INSERT ON access.organisation, access.membership, access.one_time_link, access.terms_version,
+    access.terms_acceptance, access.key, access.key_secret, access.entry TO ruxa_console, ruxa_operator;
+GRANT UPDATE (name_sealed, output_tokens_default, suspended_at, suspended_why) ON access.organisation
+    TO ruxa_console, ruxa_operator;
+GRANT UPDATE (role, accepted_at), DELETE ON access.membership TO ruxa_console, ruxa_operator;
+GRANT UPDATE (used_at), DELETE ON access.one_time_link TO ruxa_console, ruxa_operator;
+GRANT UPDATE (revoked_at, name_sealed, scopes, models, requests_per_minute, tokens_per_minute, concurrency, store_days,
+    budget_micros, budget_period, expires_at) ON access.key TO ruxa_console, ruxa_operator;
+GRANT UPDATE (expires_at), DELETE ON access.key_secret TO ruxa_console, ruxa_operator;
+GRANT INSERT ON access.mail TO ruxa_console, ruxa_operator;
+GRANT SELECT, INSERT, UPDATE, DELETE ON access.throttle TO ruxa_console;
+
+GRANT SELECT ON access.member TO ruxa_console;
+GRANT INSERT (id, email_index, email_sealed, name_sealed, password_hash, password_set_at, locale, adult_at)
+    ON access.member TO ruxa_console;
+GRANT UPDATE (name_sealed, password_hash, password_set_at, locale, adult_at, verified_at, suspended_at)
+    ON access.member TO ruxa_console;
+GRANT SELECT, INSERT, DELETE ON access.session TO ruxa_console;
+GRANT UPDATE (token_hash, organisation_id, proved_at, seen_at) ON access.session TO ruxa_console;
+GRANT SELECT ON access.mail TO ruxa_console;
+
+GRANT SELECT (id, email_index, email_sealed, name_sealed, password_set_at, locale, staff_role, adult_at, verified_at,
+    suspended_at, synthetic, created_at) ON access.member TO ruxa_operator;
+GRANT INSERT, UPDATE (name_sealed, locale, staff_role, verified_at, suspended_at) ON access.member TO ruxa_operator;
+GRANT SELECT (id, member_id), DELETE ON access.session TO ruxa_operator;
+GRANT UPDATE (synthetic) ON access.organisation TO ruxa_operator;
+
+GRANT SELECT (id, organisation_ref, synthetic, output_tokens_default, suspended_at, created_at)
+    ON access.organisation TO ruxa_worker;
+GRANT SELECT (id, verified_at, created_at, synthetic), DELETE ON access.member TO ruxa_worker;
+GRANT SELECT (id, seen_at, idle_s, ends_at), DELETE ON access.session TO ruxa_worker;
+GRANT SELECT (expires_at, created_at), DELETE ON access.one_time_link TO ruxa_worker;
+GRANT SELECT (id, organisation_id, session_id, budget_micros, budget_period, expires_at, revoked_at), DELETE
+    ON access.key TO ruxa_worker;
+GRANT SELECT (key_id, expires_at), DELETE ON access.key_secret TO ruxa_worker;
+GRANT SELECT (at), DELETE ON access.key_change TO ruxa_worker;
+GRANT SELECT (touched_at), DELETE ON access.throttle TO ruxa_worker;
+GRANT SELECT, DELETE ON access.mail TO ruxa_worker;
+GRANT UPDATE (recipient_sealed, variables_sealed, state, attempts, next_at, sent_at, fault) ON access.mail
+    TO ruxa_worker;
+GRANT INSERT ON access.entry TO ruxa_worker;
