@@ -10,8 +10,15 @@ URL_BYTES_MAX = 8 * 1024
 HEADER_TIMEOUT_S = 15
 BODY_TIMEOUT_S = 60
 IDLE_TIMEOUT_S = 75
-PIPELINED_MAX = 16
+PIPELINED_MAX = 16  # requests of one connection begun in one turn of the loop; the rest waits unread
 JSON_DEPTH_MAX = 200
+HELD_BYTES_MAX = 64 * 1024  # of a next request, kept while an answer is pending; then reading stops
+BODY_BYTES_PER_S_MIN = 8 * 1024  # a body may take BODY_TIMEOUT_S plus its bytes at this pace
+BODIES_BYTES_MAX = 512 * 1024 * 1024  # of all bodies over SMALL_BODY_BYTES in one process
+SMALL_BODY_BYTES = 64 * 1024  # read before anybody looks at the key
+SEND_TIMEOUT_S = 60  # a caller that takes nothing of its answer for so long is cut off
+LINGER_S = 5  # an answer given before its request was read: how long the rest is swallowed
+CONNECTIONS_MAX = 10_000
 
 # An upstream (seconds, counts)
 CONNECT_TIMEOUT_S = 5
@@ -20,7 +27,10 @@ BETWEEN_TOKENS_TIMEOUT_S = 60
 CALL_TIMEOUT_S = 600
 CANCEL_WITHIN_S = 1
 COMMIT_AFTER_S = 10
-IDLE_UPSTREAM_CONNECTIONS = 100
+IDLE_UPSTREAM_CONNECTIONS = 128
+IDLE_UPSTREAM_S = 55
+UPSTREAM_CONNECTIONS_MAX = 2048
+RESOLVED_S = 30
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ATTEMPTS_MAX = 3
 
