@@ -1,0 +1,95 @@
+"""A child process: no core dumps, deaf to terminal signals, named for ``ps``, obedient to the supervisor's pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import cast, get_args
+
+from setproctitle import setproctitle
+
+from ruxa.app.instance import join_children
+from ruxa.app.orders import Kind, Orders, Start
+from ruxa.kernel.errors import RuxaError
+
+Run = Callable[[Start, Orders], Awaitable[None]]
+
+
+def forbid_core_dumps() -> None:
+    """A dump would hold keys and content."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main(kind: str, number: int, fd: int) -> int:
+    """Be the ``number``-th ``kind``: import while the database starts, then serve until told to stop."""
+    assert kind in get_args(Kind), kind
+    forbid_core_dumps()
+    for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    setproctitle(f"ruxa: gateway {number}" if kind == "gateway" else f"ruxa: {kind}")
+    orders = Orders(fd)
+    run = _load(cast(Kind, kind))
+    start = orders.start()
+    if start is None:
+        return 0
+    mark = join_children(start.read_settings().data)
+    assert mark >= 0
+    with asyncio.Runner(loop_factory=_loop_factory(cast(Kind, kind))) as runner:
+        return runner.run(_serve(run, start, orders))
+
+
+async def _serve(run: Run, start: Start, orders: Orders) -> int:
+    task = asyncio.ensure_future(run(start, orders))
+    gone = asyncio.Event()
+    orders.listen(gone.set)
+    watch = asyncio.ensure_future(gone.wait())
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            # The order to drain was set just before: give an orderly end a moment, then cut.
+            await asyncio.wait({task}, timeout=2.0)
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({task}, timeout=1.0)
+            return 1
+        task.result()
+    except RuxaError as error:
+        orders.failed(error.public)
+        sys.stderr.write(f"ruxa: {start.kind}: {error.public} {error.detail}\n")
+        return 1
+    except OSError as error:
+        orders.failed(f"{type(error).__name__}: {error.strerror or error}")
+        return 1
+    else:
+        return 0
+    finally:
+        watch.cancel()
+
+
+def _loop_factory(kind: Kind) -> Callable[[], asyncio.AbstractEventLoop]:
+    """The gateway and the sandbox on uvloop; console and worker on the standard loop, where the hook sees (D7)."""
+    if kind in {"gateway", "sandbox"}:
+        try:
+            import uvloop
+        except ImportError:
+            return asyncio.new_event_loop
+        return uvloop.new_event_loop
+    return asyncio.new_event_loop
+
+
+def _load(kind: Kind) -> Run:
+    """The wiring of one kind; each process imports only its own."""
+    if kind == "gateway":
+        from ruxa.app.gateway import run
+    elif kind == "console":
+        from ruxa.app.console import run
+    elif kind == "worker":
+        from ruxa.app.worker import run
+    else:
+        from ruxa.app.sandbox import run
+    return run

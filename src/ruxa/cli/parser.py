@@ -1,0 +1,295 @@
+"""The tree of commands and their options; what each does is in the module of its group, imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ruxa import __version__
+from ruxa.kernel.errors import InvalidCall, RuxaError
+
+GOOD, BAD_NEWS, COULD_NOT_RUN = 0, 1, 2
+
+Act = Callable[[Namespace], int]
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Parse and act; every error becomes one line and exit code 2."""
+    args = build().parse_args(argv)
+    try:
+        return _act(args.command)(args)
+    except RuxaError as error:
+        return _complain(error.public)
+    except BrokenPipeError:
+        # The reader of our output left (`ruxa ... | head`): nothing more to say, and nothing to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return GOOD
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return _complain(f"The operating system refused: {error.strerror or error}{where}.")
+    except KeyboardInterrupt:
+        return _complain("Interrupted.")
+
+
+def build() -> ArgumentParser:
+    """The whole tree."""
+    root = ArgumentParser(
+        prog="ruxa",
+        description="A self-hostable AI API services platform that can prove its privacy policy.",
+        epilog="Exit codes: 0 good, 1 bad news, 2 could not run. `ruxa COMMAND --help` explains each command.",
+    )
+    root.add_argument("--version", action="version", version=f"ruxa {__version__}")
+    tree = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _run(tree)
+    _people(tree)
+    _organisations(tree)
+    _keys(tree)
+    _usage(tree)
+    _money(tree)
+    _upkeep(tree)
+    return root
+
+
+def micros(text: str) -> int:
+    """A whole number of USD micros, 1 or more."""
+    value = whole(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more (1000000 micros are 1 USD)")
+    return value
+
+
+def whole(text: str) -> int:
+    """A whole number of 0 or more; ``_`` may group digits."""
+    if not re.fullmatch(r"\d[\d_]*", text) or int(text) > 2**63 - 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _common(*, json: bool = True) -> ArgumentParser:
+    parent = ArgumentParser(add_help=False)
+    group = parent.add_argument_group("where")
+    group.add_argument("--data", metavar="DIR", help="data directory (RUXA_DATA; default ./.ruxa)")
+    group.add_argument("--keys", metavar="DIR", help="keys directory (RUXA_KEYS; default <data>-keys)")
+    group.add_argument("--config", metavar="FILE", help="settings file (RUXA_CONFIG; default ./ruxa.toml if it exists)")
+    if json:
+        parent.add_argument("--json", action="store_true", help="print JSON for scripts")
+    return parent
+
+
+Tree = Any  # argparse's sub-parser collection has no public name
+
+
+def _leaf(tree: Tree, name: str, help_: str, command: str, *, json: bool = True) -> ArgumentParser:
+    leaf: ArgumentParser = tree.add_parser(
+        name, help=help_, description=help_[0].upper() + help_[1:] + ".", parents=[_common(json=json)]
+    )
+    leaf.set_defaults(command=command)
+    return leaf
+
+
+def _group(tree: Tree, name: str, help_: str) -> Tree:
+    group: ArgumentParser = tree.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + ".")
+    return group.add_subparsers(dest=f"{name}_command", metavar="COMMAND", required=True)
+
+
+def _run(tree: Tree) -> None:
+    leaf = _leaf(tree, "run", "start the server", "run", json=False)
+    leaf.add_argument("--host", help="address to listen on (RUXA_HOST; default 127.0.0.1)")
+    leaf.add_argument("--port", type=whole, help="port to listen on, 0 for any free one (RUXA_PORT; default 8000)")
+    leaf.add_argument("--role", choices=["all", "gateway", "console", "worker"], help="processes to run (default all)")
+    leaf.add_argument("--workers", type=whole, metavar="N", help="gateway processes (RUXA_WORKERS; default 1)")
+    leaf.add_argument("--no-demo", action="store_true", help="make an empty data directory live instead of a demo")
+    leaf.add_argument(
+        "--simulated",
+        action="store_true",
+        help="give a new data directory a clock that RUXA_CLOCK_OFFSET moves (for tests and rehearsals)",
+    )
+
+
+def _people(tree: Tree) -> None:
+    operator = _group(tree, "operator", "people who run this installation")
+    leaf = _leaf(operator, "add", "make a person staff and print a one-time link (30 minutes)", "operator add")
+    leaf.add_argument("email", metavar="EMAIL")
+    leaf.add_argument(
+        "--role",
+        default="operator",
+        choices=["operator", "support", "finance", "security", "dpo", "auditor"],
+        help="staff role (default operator)",
+    )
+    member = _group(tree, "member", "people of an organisation")
+    leaf = _leaf(member, "add", "add a person to an organisation and print a one-time link (30 minutes)", "member add")
+    leaf.add_argument("email", metavar="EMAIL")
+    leaf.add_argument("--org", required=True, metavar="ORG", help="organisation id")
+    leaf.add_argument(
+        "--role",
+        default="developer",
+        choices=["owner", "developer", "billing", "viewer"],
+        help="role in the organisation (default developer)",
+    )
+
+
+def _organisations(tree: Tree) -> None:
+    group = _group(tree, "org", "organisations: customers of this installation")
+    leaf = _leaf(group, "create", "make an organisation with an owner", "org create")
+    leaf.add_argument("--name", required=True)
+    leaf.add_argument("--owner-email", required=True, metavar="EMAIL")
+    leaf = _leaf(group, "list", "list organisations", "org list")
+    leaf.add_argument("--limit", type=whole, default=100, help="at most so many (default 100)")
+    leaf = _leaf(group, "show", "show one organisation and its balance", "org show")
+    leaf.add_argument("org", metavar="ORG")
+    leaf = _leaf(group, "credit", "give an organisation credit that pays for real providers", "org credit")
+    leaf.add_argument("org", metavar="ORG")
+    leaf.add_argument("--micros", required=True, type=micros, help="USD micros (1000000 are 1 USD)")
+    leaf.add_argument("--reason", required=True, help="why; a word or a reference, kept in the ledger")
+    leaf.add_argument("--sandbox", action="store_true", help="credit for sandbox/* models only")
+
+
+def _keys(tree: Tree) -> None:
+    group = _group(tree, "key", "API keys")
+    leaf = _leaf(group, "create", "make a key; it is shown this once", "key create")
+    leaf.add_argument("--org", required=True, metavar="ORG", help="organisation id")
+    leaf.add_argument("--name", required=True)
+    leaf.add_argument("--scopes", metavar="A,B", help="what it may do (default: every kind of call)")
+    leaf.add_argument("--models", metavar="A,B", help="public model names or provider/* (default: all)")
+    leaf.add_argument("--rpm", type=whole, metavar="N", help="requests per minute")
+    leaf.add_argument("--tpm", type=whole, metavar="N", help="tokens per minute")
+    leaf.add_argument("--concurrency", type=whole, metavar="N", help="calls at one time")
+    leaf.add_argument(
+        "--store-days", type=whole, default=0, metavar="N", help="days content is kept (default 0: never)"
+    )
+    leaf.add_argument("--budget-micros", type=micros, metavar="N", help="budget per period, USD micros")
+    leaf.add_argument("--budget-period", choices=["day", "month", "total"])
+    leaf.add_argument("--expires", metavar="WHEN", help="+30d, or a date such as 2027-01-31 (UTC)")
+    leaf.add_argument("--test", action="store_true", help="a key that reaches sandbox/* only (rx_test_)")
+    leaf = _leaf(group, "list", "list an organisation's keys", "key list")
+    leaf.add_argument("--org", required=True, metavar="ORG", help="organisation id")
+    leaf = _leaf(group, "revoke", "end a key now, everywhere within 2 seconds", "key revoke")
+    leaf.add_argument("key", metavar="KEY", help="key id")
+    leaf = _leaf(group, "rotate", "make a new secret for a key; it is shown this once", "key rotate")
+    leaf.add_argument("key", metavar="KEY", help="key id")
+    leaf.add_argument("--overlap", default="1d", metavar="TIME", help="how long the old secret lives on (default 1d)")
+
+
+def _usage(tree: Tree) -> None:
+    group = _group(tree, "usage", "calls and what they cost")
+    leaf = _leaf(group, "show", "show one call", "usage show")
+    leaf.add_argument("id", metavar="ID", help="the answer's x-request-id")
+    leaf.add_argument("--content", action="store_true", help="also what was stored of its content, if anything")
+    leaf = _leaf(group, "list", "list an organisation's calls, newest first", "usage list")
+    leaf.add_argument("--org", required=True, metavar="ORG", help="organisation id")
+    leaf.add_argument("--since", metavar="WHEN", help="-1d, or a date such as 2027-01-31 (UTC)")
+    leaf.add_argument("--limit", type=whole, default=100, help="at most so many (default 100)")
+
+
+def _money(tree: Tree) -> None:
+    group = _group(tree, "ledger", "money: proofs and transfers")
+    _leaf(group, "check", "prove the ledger: every proof must be zero", "ledger check")
+    leaf = _leaf(group, "lines", "list an organisation's transfers, newest first", "ledger lines")
+    leaf.add_argument("--org", required=True, metavar="ORG", help="organisation id")
+    leaf.add_argument("--limit", type=whole, default=100, help="at most so many (default 100)")
+    group = _group(tree, "price", "the price book: dated, never overwritten")
+    leaf = _leaf(group, "set", "price a model from now on", "price set")
+    leaf.add_argument("model", metavar="MODEL", help="public name, provider/model")
+    for what in ("input", "output"):
+        leaf.add_argument(
+            f"--{what}", required=True, type=whole, metavar="N", help=f"{what}: micros per million tokens"
+        )
+    for what in ("cache-read", "cache-write-5m", "cache-write-1h", "reasoning", "audio-input", "audio-output", "image"):
+        leaf.add_argument(f"--{what}", type=whole, metavar="N", help="micros per million units (image: per image)")
+    leaf.add_argument("--input-tokens-max", type=whole, metavar="N")
+    leaf.add_argument("--output-tokens-max", type=whole, metavar="N")
+    leaf = _leaf(group, "list", "list prices in force", "price list")
+    leaf.add_argument("model", nargs="?", metavar="MODEL", help="only names that begin so")
+    leaf = _leaf(group, "import", "read a price file (JSON, as `price list --json` prints it)", "price import")
+    leaf.add_argument("file", metavar="FILE")
+    group = _group(tree, "provider", "upstreams that answer calls")
+    leaf = _leaf(group, "check", "reach a provider, try its key, make one cheap call", "provider check")
+    leaf.add_argument("name", nargs="?", metavar="NAME", help="default: every configured one")
+
+
+def _upkeep(tree: Tree) -> None:
+    leaf = _leaf(tree, "sandbox", "run the sandbox provider on its own", "sandbox", json=False)
+    leaf.add_argument("--host", default="127.0.0.1")
+    leaf.add_argument("--port", type=whole, default=8419, help="0 for any free one (default 8419)")
+    group = _group(tree, "demo", "the demo of a new data directory")
+    _leaf(group, "remove", "end the demo: its key, member and credit; the installation becomes live", "demo remove")
+    _leaf(tree, "doctor", "look for what is wrong, and say what to do", "doctor")
+    _leaf(tree, "settings", "print each setting and where it came from", "settings")
+    group = _group(tree, "db", "the database")
+    leaf = _leaf(group, "url", "print how psql reaches the database as operator", "db url")
+    leaf.add_argument("--show-password", action="store_true", help="with the password in it")
+    _leaf(group, "migrate", "apply the schema's steps", "db migrate")
+    leaf = _leaf(group, "setup", "prepare a PostgreSQL of your own, once, as its administrator", "db setup")
+    leaf.add_argument("--admin-url", metavar="URL", help="connect as this administrator")
+    leaf.add_argument("--print", action="store_true", help="print the SQL instead of running it")
+
+
+def _complain(text: str) -> int:
+    from ruxa.cli import output
+
+    output.complain(text)
+    return COULD_NOT_RUN
+
+
+def _act(command: str) -> Act:
+    """The function of a command; only its module is imported."""
+    match command.split():
+        case ["run"]:
+            from ruxa.cli.serve import run as act
+        case ["sandbox"]:
+            from ruxa.cli.serve import sandbox as act
+        case ["operator", "add"]:
+            from ruxa.cli.people import operator_add as act
+        case ["member", "add"]:
+            from ruxa.cli.people import member_add as act
+        case ["org", "create"]:
+            from ruxa.cli.organisations import create as act
+        case ["org", "list"]:
+            from ruxa.cli.organisations import list_ as act
+        case ["org", "show"]:
+            from ruxa.cli.organisations import show as act
+        case ["org", "credit"]:
+            from ruxa.cli.organisations import credit as act
+        case ["key", "create"]:
+            from ruxa.cli.keys import create as act
+        case ["key", "list"]:
+            from ruxa.cli.keys import list_ as act
+        case ["key", "revoke"]:
+            from ruxa.cli.keys import revoke as act
+        case ["key", "rotate"]:
+            from ruxa.cli.keys import rotate as act
+        case ["usage", "show"]:
+            from ruxa.cli.usage import show as act
+        case ["usage", "list"]:
+            from ruxa.cli.usage import list_ as act
+        case ["ledger", "check"]:
+            from ruxa.cli.money import check as act
+        case ["ledger", "lines"]:
+            from ruxa.cli.money import lines as act
+        case ["price", "set"]:
+            from ruxa.cli.money import price_set as act
+        case ["price", "list"]:
+            from ruxa.cli.money import price_list as act
+        case ["price", "import"]:
+            from ruxa.cli.money import price_import as act
+        case ["provider", "check"]:
+            from ruxa.cli.providers import check as act
+        case ["demo", "remove"]:
+            from ruxa.cli.demo import remove as act
+        case ["doctor"]:
+            from ruxa.cli.doctor import doctor as act
+        case ["settings"]:
+            from ruxa.cli.settings import show as act
+        case ["db", "url"]:
+            from ruxa.cli.database import url as act
+        case ["db", "migrate"]:
+            from ruxa.cli.database import migrate as act
+        case ["db", "setup"]:
+            from ruxa.cli.database import setup as act
+        case _:
+            raise InvalidCall(f"No such command: {command}.")
+    return act
