@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+pytest_plugins = ["fixtures_server"]
+
 # One table of sizes for both stages (decision D49): (default, long).
 SIZES: dict[str, tuple[int, int]] = {
     "property_examples": (60, 5000),

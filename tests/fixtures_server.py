@@ -1,0 +1,276 @@
+"""A real ``ruxa run`` for tests: its own data and keys directories, a free port, its processes by name, its command line.
+
+``server`` is one running demo for the whole session; tests that break things take ``fresh_server``, which starts from
+a copy of a data directory that was made once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 35
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The test's environment without settings of the machine it runs on."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RUXA_")}
+    return {**clean, "PYTHONWARNINGS": "default", **more}
+
+
+class RunningServer:
+    """One ``ruxa run``. ``start`` waits until it answers; output goes to files beside the data directory."""
+
+    def __init__(self, place: Path, *args: str, **env: str) -> None:
+        self.place = place
+        self.data = place / "data"
+        self.keys = place / "data-keys"
+        self.args = args
+        self.env = env
+        self.process: subprocess.Popen[bytes] | None = None
+        self.demo: dict[str, Any] = {}
+        self.port = 0
+
+    # Life
+
+    def start(self, *, wait: bool = True) -> RunningServer:
+        """Start, and wait for ``/readyz``."""
+        self.place.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "ruxa", "run", "--port", str(self.port), "--data", str(self.data), *self.args]
+        with (self.place / "stdout").open("ab") as out, (self.place / "stderr").open("ab") as err:
+            self.process = subprocess.Popen(
+                command, stdout=out, stderr=err, cwd=self.place, env=environment(**self.env), start_new_session=True
+            )
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Until the server described itself and answers; fails with its output when it ends instead."""
+        assert self.process is not None
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                raise AssertionError(f"ruxa run ended with {self.process.returncode}:\n{self.output()}")
+            described = self.described()
+            if described and described["pid"] == self.process.pid and self._answers(described["base_url"]):
+                if (self.data / "demo.json").exists():
+                    self.demo = json.loads((self.data / "demo.json").read_text())
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"ruxa run is not ready after {timeout_s} s:\n{self.output()}")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Signal, wait, return the exit code; a server that does not leave is killed and fails the test."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
+        """The exit code."""
+        assert self.process is not None
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill_tree()
+            raise AssertionError(f"ruxa run did not stop within {timeout_s} s:\n{self.output()}") from None
+
+    def kill_tree(self) -> None:
+        """Whatever of this server still lives ends now (it would outlive the test otherwise)."""
+        for pid in self.pids().values():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    # Looking at it
+
+    def described(self) -> dict[str, Any] | None:
+        """``run/server.json``."""
+        try:
+            return json.loads((self.data / "run" / "server.json").read_text())
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def base_url(self) -> str:
+        described = self.described()
+        assert described, self.output()
+        return described["base_url"]
+
+    @property
+    def key(self) -> str:
+        """The demo's API key."""
+        return self.demo["api_key"]
+
+    @property
+    def organisation(self) -> str:
+        """The demo's organisation id."""
+        return self.demo["organisation"]
+
+    @property
+    def console_url(self) -> str:
+        return self.demo["console_url"]
+
+    def pids(self) -> dict[str, int]:
+        """Processes by name: ``supervisor``, ``gateway 0``, ``console``, ``worker``, ``sandbox``, ``database``."""
+        found: dict[str, int] = {}
+        if self.process is not None:
+            found["supervisor"] = self.process.pid
+        described = self.described()
+        if described:
+            found |= described["children"]
+            if described["database"]:
+                found["database"] = described["database"]
+        return found
+
+    def output(self) -> str:
+        """Both streams so far, for a failing test's message."""
+        return self.stdout() + self.stderr()
+
+    def stdout(self) -> str:
+        return (self.place / "stdout").read_text(errors="replace") if (self.place / "stdout").exists() else ""
+
+    def stderr(self) -> str:
+        return (self.place / "stderr").read_text(errors="replace") if (self.place / "stderr").exists() else ""
+
+    # Talking to it
+
+    def cli(self, *args: str, code: int = 0, **env: str) -> str:
+        """``ruxa ARGS --data ...``; its standard output. Fails when the exit code is another one."""
+        done = self.cli_raw(*args, **env)
+        assert done.returncode == code, f"ruxa {' '.join(args)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def cli_raw(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """``ruxa ARGS --data ...``, whatever becomes of it."""
+        command = [sys.executable, "-m", "ruxa", *args, "--data", str(self.data)]
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            cwd=self.place,
+            env=environment(**{**self.env, **env}),
+            check=False,
+            timeout=60,
+        )
+
+    def cli_json(self, *args: str, code: int = 0) -> Any:
+        """``ruxa ARGS --json``, decoded."""
+        return json.loads(self.cli(*args, "--json", code=code))
+
+    def http(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        headers: dict[str, str] | None = None,
+        key: str | None = "",
+        timeout_s: float = 30,
+    ) -> tuple[int, dict[str, str], bytes]:
+        """One plain HTTP call: status, headers (lower case), body. ``key``: "" the demo's, None without one."""
+        sent = dict(headers or {})
+        if key is not None:
+            sent.setdefault("authorization", f"Bearer {key or self.key}")
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        if data is not None:
+            sent.setdefault("content-type", "application/json")
+        request = urllib.request.Request(self.base_url + path, data=data, headers=sent, method=method)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=timeout_s) as answer:
+                return answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
+
+    def chat(self, text: str = "Say hello.", *, key: str = "", **more: Any) -> tuple[int, dict[str, str], Any]:
+        """One OpenAI chat completion by the sandbox, decoded."""
+        body = {"model": "sandbox/chat", "messages": [{"role": "user", "content": text}], **more}
+        status, headers, answer = self.http("POST", "/v1/chat/completions", body, key=key)
+        return status, headers, json.loads(answer)
+
+    def _answers(self, base_url: str) -> bool:
+        host, _, port = base_url.removeprefix("http://").rpartition(":")
+        try:
+            with socket.create_connection((host, int(port)), timeout=2) as raw:
+                raw.sendall(b"GET /readyz HTTP/1.1\r\nhost: ruxa\r\nconnection: close\r\n\r\n")
+                return raw.recv(200).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
+
+
+def eventually(check: Callable[[], Any], within_s: float = 10.0, *, every_s: float = 0.05) -> Any:
+    """The first truthy result of ``check``; fails with its last result after ``within_s`` seconds."""
+    until = time.monotonic() + within_s
+    while not (found := check()):
+        assert time.monotonic() < until, f"not within {within_s} s: {found!r}"
+        time.sleep(every_s)
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A running demo, shared by every test that only uses it."""
+    running = RunningServer(tmp_path_factory.mktemp("server")).start()
+    try:
+        yield running
+        assert running.stop() == 0, running.output()
+    finally:
+        running.kill_tree()
+
+
+@pytest.fixture(scope="session")
+def first_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stopped demo's data and keys directories, to copy from."""
+    running = RunningServer(tmp_path_factory.mktemp("demo")).start()
+    try:
+        assert running.stop() == 0, running.output()
+    finally:
+        running.kill_tree()
+    return running.place
+
+
+@pytest.fixture
+def fresh_server(tmp_path: Path, first_demo: Path) -> Iterator[Callable[..., RunningServer]]:
+    """Makes servers of this test's own, each on a copy of a demo; ``empty=True``: on nothing. Not started yet."""
+    made: list[RunningServer] = []
+
+    def make(*args: str, empty: bool = False, **env: str) -> RunningServer:
+        running = RunningServer(tmp_path / f"server{len(made)}", *args, **env)
+        if not empty:
+            for name in ("data", "data-keys"):
+                shutil.copytree(first_demo / name, running.place / name, symlinks=True)
+        made.append(running)
+        return running
+
+    yield make
+    for running in made:
+        running.kill_tree()
