@@ -1,4 +1,4 @@
-"""A real ``ruxa run`` for tests: its own data and keys directories, a free port, its processes by name, its command line.
+"""A real ``ruxa run`` for tests: own data and keys directories, a free port, processes by name, its command line.
 
 ``server`` is one running demo for the whole session; tests that break things take ``fresh_server``, which starts from
 a copy of a data directory that was made once.
