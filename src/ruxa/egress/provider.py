@@ -1,0 +1,112 @@
+"""Provider: the contract of an upstream that answers AI calls - where it is, how its key is sent, what it permits.
+
+A provider is a row of ``providers/catalogue.toml`` (or of the operator's file) plus the adapter its row names. The
+key lives here and in the request heads built from it, never in a URL, a log line or an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, get_args
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ruxa.dialects.dialect import Name, Terms
+from ruxa.egress.http import Origin
+from ruxa.egress.recipient import Recipient
+from ruxa.kernel.errors import InvalidCall
+
+DIALECTS: tuple[Name, ...] = get_args(Name)
+USER_AGENT = "ruxa"
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is publicly stated about a recipient, with the day it was read; None is unknown, the worst class."""
+
+    who: str = "unknown"
+    where: str = "unknown"
+    retention_days: int | None = None
+    trains: bool | None = None
+    zero_retention: bool | None = None
+    safeguard: str = "the operator's own contract"
+    as_of: str = ""
+    source: str = ""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One provider of the catalogue. ``dialects``: dialect -> path after ``base_url`` (which may hold the version)."""
+
+    base_url: str = ""
+    adapter: str = "openai"
+    dialects: dict[Name, str] = {}
+    allowed: tuple[str, ...] = ()
+    pass_fields: tuple[str, ...] = ()
+    pass_betas: tuple[str, ...] = ()
+    keyless: bool = False
+    facts: Facts = Facts()
+
+
+class Adapter(Protocol):
+    """The ways of one vendor beyond its row."""
+
+    def key_headers(self, key: str) -> Mapping[str, str]:
+        """How the key is sent: headers, never the URL."""
+        ...
+
+    def probe(self) -> str:
+        """A cheap GET (after the dialect's base path) that proves reachability and key."""
+        ...
+
+
+class Provider:
+    """One configured provider."""
+
+    __slots__ = ("_headers", "adapter", "bases", "facts", "name", "origin", "recipient", "terms")
+
+    def __init__(self, name: str, row: Row, adapter: Adapter, *, base_url: str, key: str | None) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise InvalidCall(f"providers.{name}: base_url must be http(s)://host[:port][/path].", code="bad_base_url")
+        if parts.username or parts.password:
+            raise InvalidCall(f"providers.{name}: the key never stands in the URL.", code="bad_base_url")
+        tls = parts.scheme == "https"
+        self.name = name
+        self.adapter = adapter
+        self.origin = Origin(host=parts.hostname, port=parts.port or (443 if tls else 80), tls=tls)
+        path = parts.path.rstrip("/")
+        self.bases: dict[Name, str] = {dialect: path + rest for dialect, rest in row.dialects.items()}
+        self.terms = Terms(
+            allowed=frozenset(row.allowed),
+            pass_fields=frozenset(row.pass_fields),
+            pass_betas=frozenset(row.pass_betas),
+        )
+        self.facts = row.facts
+        self.recipient = Recipient(
+            name=name,
+            role="own" if name == "sandbox" else "provider",
+            who=row.facts.who,
+            what=("content of calls", "pseudonyms"),
+            why="to answer the call",
+            where=row.facts.where,
+            safeguard=row.facts.safeguard,
+        )
+        self._headers = {"user-agent": USER_AGENT, **(adapter.key_headers(key) if key else {})}
+
+    def __repr__(self) -> str:
+        return f"Provider({self.name!r})"
+
+    def headers(self) -> dict[str, str]:
+        """The headers of every call: the key and a fixed user agent."""
+        return dict(self._headers)
+
+    def serves(self, dialect: Name) -> bool:
+        """Whether calls of that dialect can be relayed to it."""
+        return dialect in self.bases
+
+
+def read_dialect(name: str, text: str) -> Name:
+    """A dialect's name from the operator's file. Raises InvalidCall that lists the known ones."""
+    if text not in DIALECTS:
+        raise InvalidCall(f"providers.{name}: dialect must be one of {', '.join(DIALECTS)}.", code="unknown_dialect")
+    return text

@@ -1,0 +1,82 @@
+"""The providers: rows of ``catalogue.toml`` and, where a vendor has ways of its own, an adapter named in ``ADAPTERS``.
+
+``load`` makes the configured ones: the operator's file over the catalogue. A provider without a key that needs one is
+left out and named in ``Loaded.unready``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+
+import msgspec
+
+from ruxa.egress.provider import Adapter, Provider, Row, read_dialect
+from ruxa.egress.providers import anthropic, google, openai, sandbox
+from ruxa.kernel.errors import InvalidCall
+from ruxa.kernel.settings import ProviderSettings
+
+ADAPTERS: dict[str, Adapter] = {"openai": openai, "anthropic": anthropic, "google": google, "sandbox": sandbox}
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """Providers that can be called, in the catalogue's order; and the configured ones that can't, with the reason."""
+
+    ready: dict[str, Provider]
+    unready: dict[str, str]
+
+
+def catalogue() -> dict[str, Row]:
+    """Every row that is shipped, in order."""
+    text = files(__name__).joinpath("catalogue.toml").read_text(encoding="utf-8")
+    return {name: msgspec.convert(row, Row) for name, row in tomllib.loads(text).items()}
+
+
+def load(
+    configured: Mapping[str, ProviderSettings],
+    read_secret: Callable[[str], str],
+    *,
+    sandbox_url: str | None = None,
+) -> Loaded:
+    """Make the providers of the operator's file, and the sandbox when its address is known.
+
+    ``read_secret`` resolves ``env:NAME`` and ``file:PATH``. Raises InvalidCall for a row that makes no sense.
+    """
+    rows = catalogue()
+    ready: dict[str, Provider] = {}
+    unready: dict[str, str] = {}
+    wanted = dict(configured)
+    if sandbox_url is not None:
+        wanted["sandbox"] = ProviderSettings(base_url=sandbox_url)
+    order = [name for name in rows if name in wanted] + [name for name in wanted if name not in rows]
+    for name in order:
+        settings = wanted[name]
+        row = rows.get(name, Row())
+        if "/" in name or not name:
+            raise InvalidCall(f"providers.{name}: a provider's name holds no slash.", code="bad_provider")
+        if settings.dialect is not None:
+            dialect = read_dialect(name, settings.dialect)
+            row = msgspec.structs.replace(row, dialects={dialect: row.dialects.get(dialect, "")})
+        if not row.dialects:
+            raise InvalidCall(
+                f'providers.{name} is not in the catalogue: give it a dialect (for instance "openai_chat").',
+                code="bad_provider",
+            )
+        row = msgspec.structs.replace(row, pass_fields=(*row.pass_fields, *settings.pass_fields))
+        base_url = settings.base_url or row.base_url
+        if not base_url:
+            unready[name] = "base_url is missing"
+            continue
+        key: str | None = None
+        if settings.key is not None:
+            try:
+                key = read_secret(settings.key)
+            except InvalidCall as fault:
+                unready[name] = fault.public
+                continue
+        elif not row.keyless and settings.base_url is None:
+            unready[name] = "key is missing"
+            continue
+        ready[name] = Provider(name, row, ADAPTERS[row.adapter], base_url=base_url, key=key)
+    return Loaded(ready, unready)

@@ -1,0 +1,176 @@
+"""Limits of one key: requests and tokens per minute, calls at a time. Exact within one process, no clock but monotonic.
+
+A minute is a ring of sixty one-second buckets, so that no window of sixty seconds ever holds more than the limit.
+Tokens are counted at admission by the estimate and corrected to what the provider reported at the end.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+
+from ruxa.kernel.errors import Limited
+
+WINDOW_S = 60
+
+
+class Minute:
+    """How much happened in the last sixty seconds."""
+
+    __slots__ = ("_buckets", "_second", "limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self._second = 0
+        self._buckets = array("q", bytes(8 * WINDOW_S))
+
+    def advance(self, second: int) -> None:
+        """Let go of the seconds that left the window."""
+        passed = second - self._second
+        if passed <= 0:
+            return
+        buckets = self._buckets
+        if passed >= WINDOW_S:
+            self.used = 0
+            self._buckets = array("q", bytes(8 * WINDOW_S))
+        else:
+            for gone in range(self._second + 1, second + 1):
+                index = gone % WINDOW_S
+                self.used -= buckets[index]
+                buckets[index] = 0
+        self._second = second
+
+    def add(self, amount: int) -> None:
+        """Count ``amount`` now (negative corrects); ``advance`` came first."""
+        self._buckets[self._second % WINDOW_S] += amount
+        self.used += amount
+
+    def wait_s(self, needed: int) -> int:
+        """Seconds until ``needed`` more fit; ``WINDOW_S`` when they never do."""
+        over = self.used + needed - self.limit
+        if over <= 0:
+            return 0
+        for age in range(WINDOW_S - 1, -1, -1):
+            over -= self._buckets[(self._second - age) % WINDOW_S]
+            if over <= 0:
+                return WINDOW_S - age
+        return WINDOW_S
+
+
+class Limiter:
+    """The limits of one key and how far they are used. ``enter`` before a call, ``leave`` after it, always."""
+
+    __slots__ = ("_now", "concurrency", "inside", "requests", "tokens")
+
+    def __init__(
+        self,
+        requests_per_minute: int | None,
+        tokens_per_minute: int | None,
+        concurrency: int | None,
+        now: Callable[[], float],
+    ) -> None:
+        self._now = now
+        self.concurrency = concurrency
+        self.inside = 0
+        self.requests = Minute(requests_per_minute) if requests_per_minute is not None else None
+        self.tokens = Minute(tokens_per_minute) if tokens_per_minute is not None else None
+
+    def change(self, requests_per_minute: int | None, tokens_per_minute: int | None, concurrency: int | None) -> None:
+        """Take over new limits without forgetting what was used."""
+        self.concurrency = concurrency
+        self.requests = _changed(self.requests, requests_per_minute)
+        self.tokens = _changed(self.tokens, tokens_per_minute)
+
+    def enter(self) -> None:
+        """Count one call in. Raises Limited (nothing counted then)."""
+        concurrency, requests, tokens = self.concurrency, self.requests, self.tokens
+        if concurrency is not None and self.inside >= concurrency:
+            raise Limited(
+                f"This key may have {concurrency} calls running at a time.", code="concurrency_limit", retry_after_s=1
+            )
+        if requests is not None or tokens is not None:
+            second = int(self._now())
+            if tokens is not None:
+                tokens.advance(second)
+                if tokens.used >= tokens.limit:
+                    raise Limited(
+                        f"This key may use {tokens.limit} tokens a minute.",
+                        code="tokens_limit",
+                        retry_after_s=tokens.wait_s(1),
+                    )
+            if requests is not None:
+                requests.advance(second)
+                if requests.used >= requests.limit:
+                    raise Limited(
+                        f"This key may make {requests.limit} requests a minute.",
+                        code="requests_limit",
+                        retry_after_s=requests.wait_s(1),
+                    )
+                requests.add(1)
+        self.inside += 1
+
+    def expect(self, tokens: int) -> int:
+        """Count the call's estimated tokens; gives what was counted. Raises Limited, the call is still inside."""
+        minute = self.tokens
+        if minute is None:
+            return 0
+        minute.advance(int(self._now()))
+        if minute.used + tokens > minute.limit:
+            if tokens > minute.limit:
+                raise Limited(
+                    f"This call needs about {tokens} tokens and the key may use {minute.limit} a minute.",
+                    code="tokens_limit",
+                )
+            raise Limited(
+                f"This key may use {minute.limit} tokens a minute.",
+                code="tokens_limit",
+                retry_after_s=minute.wait_s(tokens),
+            )
+        minute.add(tokens)
+        return tokens
+
+    def leave(self, expected: int, used: int) -> None:
+        """The call is over: correct its tokens from ``expected`` to ``used``."""
+        self.inside -= 1
+        minute = self.tokens
+        if minute is not None and used != expected:
+            minute.advance(int(self._now()))
+            minute.add(used - expected)
+
+    def headers(self) -> bytes:
+        """The ``ratelimit-*`` lines of this key; empty when it has no limits per minute."""
+        requests, tokens = self.requests, self.tokens
+        if requests is None and tokens is None:
+            return b""
+        out = b""
+        for name, minute in ((b"requests", requests), (b"tokens", tokens)):
+            if minute is None:
+                continue
+            left = max(0, minute.limit - minute.used)
+            reset = minute.wait_s(1) if left == 0 else 0
+            out += b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %ds\r\n" % (
+                name,
+                minute.limit,
+                name,
+                left,
+                name,
+                reset,
+            )
+        first = requests if requests is not None else tokens
+        assert first is not None
+        left = max(0, first.limit - first.used)
+        return out + b"ratelimit-limit: %d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n" % (
+            first.limit,
+            left,
+            first.wait_s(1) if left == 0 else 0,
+        )
+
+
+def _changed(minute: Minute | None, limit: int | None) -> Minute | None:
+    if limit is None:
+        return None
+    if minute is None:
+        return Minute(limit)
+    minute.limit = limit
+    return minute
