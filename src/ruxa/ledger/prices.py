@@ -1,0 +1,230 @@
+"""The price book: what each model costs, versioned and dated, and the exact charge of a usage vector.
+
+Units: micros (0.000001 USD) per million units. A price row never changes once it has started; a new price closes the
+old row's period and opens its own, so that every charge recomputes from its row for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from importlib.resources import files
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from ruxa.kernel import codec, ids
+from ruxa.ledger import records
+from ruxa.store.work import Work
+
+
+class Quantities(Protocol):
+    """The usage vector as the price book reads it; ``dialects.usage.Usage`` and ``UsageRow`` both fit."""
+
+    @property
+    def input_tokens(self) -> int: ...
+    @property
+    def cache_read_tokens(self) -> int: ...
+    @property
+    def cache_write_5m_tokens(self) -> int: ...
+    @property
+    def cache_write_1h_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+    @property
+    def reasoning_tokens(self) -> int: ...
+    @property
+    def audio_input_tokens(self) -> int: ...
+    @property
+    def audio_output_tokens(self) -> int: ...
+    @property
+    def images(self) -> int: ...
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model costs: micros per million units of each class, and the steps and bounds a hold needs.
+
+    long_from_tokens: when all input tokens together exceed it, the ``long_`` rates apply to every token of the call;
+    input_tokens_max, output_tokens_max: what the model takes and gives, where known; image_tokens_max,
+    page_tokens_max: the most that one image or one page of a document can count as input.
+    """
+
+    input_micros: int
+    output_micros: int
+    cache_read_micros: int
+    cache_write_5m_micros: int
+    cache_write_1h_micros: int
+    reasoning_micros: int
+    audio_input_micros: int
+    audio_output_micros: int
+    image_micros: int = 0
+    long_from_tokens: int | None = None
+    long_input_micros: int = 0
+    long_output_micros: int = 0
+    long_cache_read_micros: int = 0
+    long_cache_write_5m_micros: int = 0
+    long_cache_write_1h_micros: int = 0
+    long_reasoning_micros: int = 0
+    input_tokens_max: int | None = None
+    output_tokens_max: int | None = None
+    image_tokens_max: int = 12_000
+    page_tokens_max: int = 6_000
+
+
+class Price(Rates, frozen=True, kw_only=True):
+    """One dated row of the price book. model: public name ``provider/name``; aliases: bare names that mean it."""
+
+    id: UUID
+    model: str
+    aliases: tuple[str, ...] = ()
+    source: str = ""
+
+    @property
+    def provider(self) -> str:
+        """The part of the name before the first slash."""
+        return self.model.partition("/")[0]
+
+    @property
+    def scope(self) -> str:
+        """Which money pays for it (decision D10): ``sandbox`` or ``live``."""
+        return "sandbox" if self.model.startswith("sandbox/") else "live"
+
+
+class Seeded(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of a seed file."""
+
+    model: str
+    rates: Rates
+    aliases: tuple[str, ...] = ()
+
+
+class Seed(msgspec.Struct, frozen=True, kw_only=True):
+    """A seed file: ``source`` names where and when the figures are from."""
+
+    source: str
+    models: tuple[Seeded, ...]
+
+
+def rates(
+    input_micros: int,
+    output_micros: int,
+    *,
+    cache_read_micros: int | None = None,
+    cache_write_5m_micros: int | None = None,
+    cache_write_1h_micros: int | None = None,
+    input_tokens_max: int | None = None,
+    output_tokens_max: int | None = None,
+) -> Rates:
+    """Rates from what an operator states; a class without a rate of its own costs what its kind costs."""
+    write = input_micros if cache_write_5m_micros is None else cache_write_5m_micros
+    return Rates(
+        input_micros=input_micros,
+        output_micros=output_micros,
+        cache_read_micros=input_micros if cache_read_micros is None else cache_read_micros,
+        cache_write_5m_micros=write,
+        cache_write_1h_micros=write if cache_write_1h_micros is None else cache_write_1h_micros,
+        reasoning_micros=output_micros,
+        audio_input_micros=input_micros,
+        audio_output_micros=output_micros,
+        input_tokens_max=input_tokens_max,
+        output_tokens_max=output_tokens_max,
+    )
+
+
+def charge(price: Rates, usage: Quantities) -> int:
+    """What ``usage`` costs in micros: one exact sum, rounded up once."""
+    fresh = usage.input_tokens
+    read = usage.cache_read_tokens
+    write_5m = usage.cache_write_5m_tokens
+    write_1h = usage.cache_write_1h_tokens
+    audio = usage.audio_input_tokens
+    step = price.long_from_tokens
+    if step is None or fresh + read + write_5m + write_1h + audio <= step:
+        total = (
+            fresh * price.input_micros
+            + usage.output_tokens * price.output_micros
+            + read * price.cache_read_micros
+            + write_5m * price.cache_write_5m_micros
+            + write_1h * price.cache_write_1h_micros
+            + usage.reasoning_tokens * price.reasoning_micros
+        )
+    else:
+        total = (
+            fresh * price.long_input_micros
+            + usage.output_tokens * price.long_output_micros
+            + read * price.long_cache_read_micros
+            + write_5m * price.long_cache_write_5m_micros
+            + write_1h * price.long_cache_write_1h_micros
+            + usage.reasoning_tokens * price.long_reasoning_micros
+        )
+    if audio:
+        total += audio * price.audio_input_micros
+    if usage.audio_output_tokens:
+        total += usage.audio_output_tokens * price.audio_output_micros
+    if usage.images:
+        total += usage.images * price.image_micros
+    return -(-total // 1_000_000)
+
+
+async def current(work: Work) -> dict[str, Price]:
+    """Every model that is priced now, by public name."""
+    return {price.model: price for price in map(_price, await work.rows(records.PRICES_NOW))}
+
+
+async def history(work: Work, model: str) -> list[tuple[Price, datetime, datetime | None]]:
+    """Every row of a model with the start and the end of its period, newest first."""
+    return [(_price(row), row[-2], row[-1]) for row in await work.rows(records.PRICE_HISTORY, model)]
+
+
+async def put(
+    work: Work,
+    model: str,
+    rates: Rates,
+    *,
+    source: str,
+    aliases: Iterable[str] = (),
+    starts: datetime | None = None,
+) -> UUID:
+    """A new price of ``model`` from ``starts`` (default: now) on; the id of its row.
+
+    Equal rates, aliases and source to those in force change nothing. Raises Conflict ``RX041`` when a later price of
+    the model is already booked at or after ``starts``, or when ``starts`` lies in the past.
+    """
+    found: UUID = await work.value(
+        records.PRICE_PUT,
+        ids.fresh(),
+        model,
+        list(aliases),
+        source,
+        starts,
+        codec.encode(rates).decode(),
+    )
+    return found
+
+
+def read_seed(name: str) -> Seed:
+    """A seed file that ships with the product: ``providers`` or ``sandbox``."""
+    return msgspec.json.decode(files("ruxa.ledger").joinpath("seed", f"{name}.json").read_bytes(), type=Seed)
+
+
+async def seed(work: Work, names: Iterable[str] = ("providers", "sandbox")) -> int:
+    """Puts the shipped prices where the price in force is absent or older seed; an operator's price is never touched.
+
+    Any number of times; the number of rows written.
+    """
+    here = await current(work)
+    written = 0
+    for name in names:
+        file = read_seed(name)
+        for item in file.models:
+            old = here.get(item.model)
+            if old is not None and (not old.source.startswith("seed ") or old.source >= file.source):
+                continue
+            await put(work, item.model, item.rates, source=file.source, aliases=item.aliases)
+            written += 1
+    return written
+
+
+def _price(row: tuple[object, ...]) -> Price:
+    return msgspec.convert(dict(zip(records.PRICE_FIELDS, row, strict=False)), Price)

@@ -1,0 +1,100 @@
+"""Quote before, charge after: the most a call can cost, from its bounds and its price (decision D21).
+
+Every source of cost has a worst case here; a source without one raises before anything is sent.
+"""
+
+from __future__ import annotations
+
+from ruxa.dialects.dialect import Load
+from ruxa.kernel.errors import Unsupported
+from ruxa.ledger.prices import Rates
+
+# A text token is never shorter than half a byte pair in the tokenizers we know; the frame of a message costs some more.
+TEXT_BYTES_PER_TOKEN = 2
+FRAME_TOKENS = 64
+# Audio: at most 32 tokens a second, at least 1 KiB of base64 a second.
+AUDIO_BYTES_PER_TOKEN = 32
+# Video: at most 300 tokens a second at the providers that count it, at least 8 KiB of base64 a second.
+VIDEO_BYTES_PER_TOKEN = 24
+# A document: no provider takes more pages than this, and no page is smaller than this many bytes of base64.
+PAGES_MAX = 1000
+PAGE_BYTES_MIN = 400
+# A model whose bound of output is unknown gives at most this when the caller states no cap.
+OUTPUT_TOKENS_UNKNOWN_MAX = 1_000_000
+
+
+def input_bound(price: Rates, load: Load) -> int:
+    """The most input tokens the call can count as."""
+    tokens = FRAME_TOKENS + -(-load.text_bytes // TEXT_BYTES_PER_TOKEN)
+    tokens += load.images * price.image_tokens_max
+    if load.documents:
+        pages = min(load.documents * PAGES_MAX, load.documents + load.media_bytes // PAGE_BYTES_MIN)
+        tokens += pages * price.page_tokens_max
+    if load.audios:
+        tokens += load.audios + load.media_bytes // AUDIO_BYTES_PER_TOKEN
+    if load.videos:
+        tokens += load.videos + load.media_bytes // VIDEO_BYTES_PER_TOKEN
+    if load.file_ids:
+        if price.input_tokens_max is None:
+            raise Unsupported("A file reference needs a model whose input limit is known.", code="cost_unbounded")
+        tokens = price.input_tokens_max
+    if price.input_tokens_max is not None and tokens > price.input_tokens_max:
+        # More than the model takes is refused by the provider, unbilled.
+        tokens = price.input_tokens_max
+    return tokens
+
+
+def output_bound(price: Rates, load: Load, output_tokens_default: int) -> int:
+    """The most output tokens of one choice: the caller's cap, else the organisation's default for the hold."""
+    cap = output_tokens_default if load.output_cap is None else load.output_cap
+    if price.output_tokens_max is not None and cap > price.output_tokens_max:
+        return price.output_tokens_max
+    return min(cap, OUTPUT_TOKENS_UNKNOWN_MAX)
+
+
+def worst(price: Rates, load: Load, *, output_tokens_default: int, output: bool = True, cache: bool = True) -> int:
+    """The hold of a call in micros.
+
+    output: False for endpoints that make none (embeddings); cache: the call may write to the provider's cache.
+    Raises Unsupported ``cost_unbounded`` when a source of cost has no worst case.
+    """
+    tokens = input_bound(price, load)
+    total = tokens * _input_rate(price, tokens, load, cache)
+    if output:
+        if load.image_output and price.image_micros:
+            total += load.choices * price.image_micros
+        total += load.choices * output_bound(price, load, output_tokens_default) * _output_rate(price, tokens, load)
+    return -(-total // 1_000_000)
+
+
+def affordable_output(price: Rates, load: Load, micros: int, *, cache: bool = True) -> int:
+    """How many output tokens a choice may have so that the call costs at most ``micros``; below 1: none."""
+    tokens = input_bound(price, load)
+    left = micros * 1_000_000 - tokens * _input_rate(price, tokens, load, cache)
+    if load.image_output and price.image_micros:
+        left -= load.choices * price.image_micros
+    rate = _output_rate(price, tokens, load) * load.choices
+    if left < 0:
+        return 0
+    return OUTPUT_TOKENS_UNKNOWN_MAX if rate == 0 else left // rate
+
+
+def _input_rate(price: Rates, tokens: int, load: Load, cache: bool) -> int:
+    long = price.long_from_tokens is not None and tokens > price.long_from_tokens
+    rate = max(price.input_micros, price.long_input_micros if long else 0)
+    if cache:
+        rate = max(rate, price.cache_write_5m_micros, price.cache_write_1h_micros)
+        if long:
+            rate = max(rate, price.long_cache_write_5m_micros, price.long_cache_write_1h_micros)
+    if load.audios or load.videos or load.file_ids:
+        rate = max(rate, price.audio_input_micros)
+    return rate
+
+
+def _output_rate(price: Rates, tokens: int, load: Load) -> int:
+    rate = max(price.output_micros, price.reasoning_micros)
+    if price.long_from_tokens is not None and tokens > price.long_from_tokens:
+        rate = max(rate, price.long_output_micros, price.long_reasoning_micros)
+    if load.audio_output:
+        rate = max(rate, price.audio_output_micros)
+    return rate

@@ -1,0 +1,145 @@
+"""Every statement of the ledger. The functions behind them live in ``store/schema/40_ledger.sql``."""
+
+from __future__ import annotations
+
+from typing import Final, LiteralString
+
+# -- prices: PRICE_FIELDS names the columns of PRICES_NOW and PRICE_HISTORY in order
+
+PRICE_FIELDS: Final = (
+    "id",
+    "model",
+    "aliases",
+    "source",
+    "input_micros",
+    "output_micros",
+    "cache_read_micros",
+    "cache_write_5m_micros",
+    "cache_write_1h_micros",
+    "reasoning_micros",
+    "audio_input_micros",
+    "audio_output_micros",
+    "image_micros",
+    "long_from_tokens",
+    "long_input_micros",
+    "long_output_micros",
+    "long_cache_read_micros",
+    "long_cache_write_5m_micros",
+    "long_cache_write_1h_micros",
+    "long_reasoning_micros",
+    "input_tokens_max",
+    "output_tokens_max",
+    "image_tokens_max",
+    "page_tokens_max",
+)
+
+_PRICE: Final[LiteralString] = """
+    SELECT id, model, aliases, source, input_micros, output_micros, cache_read_micros, cache_write_5m_micros,
+           cache_write_1h_micros, reasoning_micros, audio_input_micros, audio_output_micros, image_micros,
+           long_from_tokens, long_input_micros, long_output_micros, long_cache_read_micros,
+           long_cache_write_5m_micros, long_cache_write_1h_micros, long_reasoning_micros, input_tokens_max,
+           output_tokens_max, image_tokens_max, page_tokens_max, lower(effective), upper(effective)
+    FROM ledger.price
+"""
+PRICES_NOW: Final = _PRICE + "WHERE effective @> ruxa.now() ORDER BY model"
+PRICE_HISTORY: Final = _PRICE + "WHERE model = %s ORDER BY lower(effective) DESC"
+PRICE_PUT: Final = "SELECT ledger.price_put(%s, %s, %s, %s, %s, %s::jsonb)"
+
+# -- leases
+
+NOW_MS: Final = "SELECT ledger.unix_ms(ruxa.now())"
+LEASE_OPEN: Final = """
+    SELECT amount, refusal, free, elsewhere, ttl_ms, now_ms
+    FROM ledger.lease_open(%s, %s, %s, %s::text[], %s, %s, %s, %s, %s, %s, make_interval(secs => %s))
+"""
+LEASE_GROW: Final = "SELECT amount, refusal FROM ledger.lease_grow(%s, %s)"
+LEASE_TRIM: Final = "SELECT ledger.lease_trim(%s, %s)"
+LEASE_CLOSE: Final = "SELECT ledger.lease_close(%s)"
+LEASE_ABANDON: Final = "SELECT ledger.lease_abandon(%s, %s, %s, %s, %s)"
+LEASE_RECALL: Final = "SELECT pg_notify('lease_recall', %s)"
+LEASES_DUE: Final = "SELECT ledger.leases_due(%s)"
+LEASE_EXPIRE: Final = "SELECT ledger.lease_expire(%s)"
+
+# -- holds
+
+HOLD_PLACE: Final = "SELECT ledger.hold_place(%s, %s, %s, %s::text[], %s, make_interval(secs => %s))"
+HOLD_SETTLE: Final = "SELECT ledger.hold_settle(%s, %s)"
+HOLD_RELEASE: Final = "SELECT ledger.hold_settle(%s, 0)"
+
+# -- usage and the journal: USAGE_TYPES are the columns of USAGE_COPY in order
+
+RUN_BEGIN: Final = "SELECT ledger.run_begin(%s)"
+RUN_END: Final = "SELECT ledger.run_end(%s, %s)"
+RUNS_OPEN: Final = "SELECT ledger.runs_open(%s)"
+SEGMENT_BEGIN: Final = "SELECT ledger.segment_begin(%s, %s, %s)"
+SEGMENT_ACKNOWLEDGE: Final = "SELECT ledger.segment_acknowledge(%s, %s, %s, %s, %s)"
+SEGMENT_REFUSE: Final = "SELECT ledger.segment_refuse(%s, %s, %s, %s, %s)"
+USAGE_STAGE: Final = "SELECT ledger.usage_stage()"
+USAGE_COPY: Final = """
+    COPY pg_temp.usage_batch (
+        id, at, organisation_ref, key_id, livemode, scope, lease_id, model, provider, upstream_model, dialect, endpoint,
+        stream, status, error_code, finish, input_tokens, cache_read_tokens, cache_write_5m_tokens,
+        cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, images,
+        usage_source, price_id, amount_micros, waived_micros, hold_micros, latency_ms, first_token_ms, attempts, lossy
+    ) FROM STDIN (FORMAT BINARY)
+"""
+# fmt: off
+USAGE_TYPES: Final = (
+    "uuid", "timestamptz", "uuid", "uuid", "bool", "text", "uuid", "text", "text", "text", "text", "text",
+    "bool", "int2", "text", "text", "int4", "int4", "int4",
+    "int4", "int4", "int4", "int4", "int4", "int4",
+    "text", "uuid", "int8", "int8", "int8", "int4", "int4", "int2", "text[]",
+)
+# fmt: on
+
+USAGE_FLUSH: Final = "SELECT booked, late, refused, reasons FROM ledger.usage_flush(%s, %s, %s)"
+
+# -- accounts, transfers, lots, budgets
+
+TRANSFER_POST: Final = "SELECT ledger.transfer_post(%s, %s, %s, %s, %s, %s, %s, %s)"
+TRANSFER_RESOLVE: Final = "SELECT ledger.transfer_resolve(%s, %s)"
+ACCOUNTS: Final = """
+    SELECT code, kind, unit, organisation_ref, debits_posted, credits_posted, debits_pending, credits_pending
+    FROM ledger.account_balance ORDER BY code
+"""
+LOT_GRANT: Final = "SELECT ledger.lot_grant(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+LOTS: Final = """
+    SELECT id, scope, category, priority, effective_at, expires_at, voided_at, granted_micros, left_micros, held_micros
+    FROM ledger.lot_line WHERE organisation_ref = %s
+    ORDER BY voided_at NULLS FIRST, priority, expires_at NULLS LAST, (category <> 'promo'), id
+"""
+LOTS_EXPIRED: Final = "SELECT ledger.lots_expired(%s)"
+LOT_EXPIRE: Final = "SELECT ledger.lot_expire(%s)"
+BALANCE: Final = """
+    SELECT scope, balance_micros, held_micros, debt_micros FROM ledger.balance(%s) ORDER BY scope
+"""
+BALANCES: Final = """
+    SELECT b.organisation_ref, b.scope, b.balance_micros, b.held_micros, b.debt_micros
+    FROM unnest(%s::uuid[]) AS o (ref), LATERAL ledger.balance(o.ref) AS b
+"""
+BUDGET_PUT: Final = "SELECT ledger.budget_put(%s, %s, %s, %s, %s)"
+BUDGET: Final = """
+    SELECT limit_micros, period, period_start, used_micros, held_micros FROM ledger.budget_state(%s, %s)
+"""
+
+# -- statements
+
+LINES: Final = """
+    SELECT id, at, state, code, debit, credit, amount_micros, scope, ref, lot_id
+    FROM ledger.statement_line WHERE organisation_ref = %s AND id < %s ORDER BY id DESC LIMIT %s
+"""
+CHARGE: Final = """
+    SELECT id, at, model, provider, status, usage_source, price_id, amount_micros, waived_micros, scope, lease_id,
+           line_state, lease_closed_at
+    FROM ledger.charge WHERE id = %s
+"""
+LEASE_LINES: Final = """
+    SELECT id, at, state, code, debit, credit, amount_micros, scope, ref, lot_id
+    FROM ledger.statement_line WHERE ref = %s ORDER BY seq
+"""
+
+# -- proofs and upkeep
+
+PROOFS: Final = "SELECT name, value, examined, sample FROM ledger.proofs() ORDER BY name"
+PARTITIONS_AHEAD: Final = "SELECT ledger.partitions_ahead(%s)"
+SEAL: Final = "SELECT ledger.seal(%s)"
