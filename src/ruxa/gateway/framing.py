@@ -1,0 +1,248 @@
+"""Where one HTTP/1 request ends and the next begins: heads read by llhttp in its strict mode, chunked bodies by us.
+
+Two readers that disagree about a boundary let one caller speak in another's name, so whatever is ambiguous is
+refused: both framings, repeated framing or credential headers, bare line feeds, folded lines, odd chunk sizes.
+Pure: bytes in, values or a RuxaError out; no socket, no clock.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import httptools
+
+from ruxa.kernel.errors import CallerError, InvalidCall, RuxaError, TooLarge
+
+# A second one of these is refused: to join them or to pick one would be to guess what the next reader sees.
+SINGLE = frozenset(
+    {
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"expect",
+        b"host",
+        b"idempotency-key",
+        b"transfer-encoding",
+        b"x-api-key",
+        b"x-goog-api-key",
+    }
+)
+
+CHUNK_LINE_BYTES_MAX = 1024
+TRAILER_BYTES_MAX = 8 * 1024
+_DIGITS = re.compile(rb"[0-9A-Fa-f]{1,8}\Z")
+_PLAIN_TEXT = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
+_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\Z")
+_ABSOLUTE = re.compile(rb"https?://([^/?#]+)(/[^#]*|\?[^#]*)?\Z", re.IGNORECASE)
+
+
+def refused(status: int, code: str, public: str) -> CallerError:
+    """A caller's error of HTTP itself, with a status that the tree has no class for."""
+    error = TooLarge(public, code=code) if status in (413, 414, 431) else InvalidCall(public, code=code)
+    error.status = status
+    return error
+
+
+class RequestReader:
+    """Heads of one connection, in order; after ``read`` the body must be passed by ``skip`` or ``renew``.
+
+    The parser calls C functions only: every header goes to ``dict.__setitem__``. A repeated name would be lost
+    there, so the names are counted against the lines of the head, which are not ambiguous once llhttp has accepted it.
+    """
+
+    __slots__ = ("_headers_max", "_parser", "_raw", "_url_bytes_max", "on_header")
+
+    def __init__(self, *, url_bytes_max: int, headers_max: int) -> None:
+        self._url_bytes_max = url_bytes_max
+        self._headers_max = headers_max
+        self._raw: dict[bytes, bytes] = {}
+        self.on_header = self._raw.__setitem__
+        self._parser = httptools.HttpRequestParser(self)
+
+    def read(self, head: bytes) -> tuple[bytes, bytes, bytes, dict[bytes, bytes], bool]:
+        """``head`` up to and with its empty line -> method, path, query, headers, whether it is HTTP/1.0.
+
+        Raises a RuxaError; then the connection must not be read any further.
+        """
+        line = head[: head.index(b"\r\n")]
+        parts = line.split(b" ")
+        if len(parts) != 3:
+            raise refused(400, "malformed_request", "The request line is not HTTP/1.1.")
+        method, target, version = parts
+        if version != b"HTTP/1.1" and version != b"HTTP/1.0":
+            if version.startswith(b"HTTP/") and len(version) == 8:
+                raise refused(505, "version_unsupported", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+            raise refused(400, "malformed_request", "The request line is not HTTP/1.1.")
+        if len(target) > self._url_bytes_max:
+            raise refused(414, "url_too_long", "The URL is too long.")
+        raw = self._raw
+        raw.clear()
+        upgrade = False
+        try:
+            self._parser.feed_data(head)
+        except httptools.HttpParserUpgrade:
+            upgrade = True
+        except httptools.HttpParserInvalidMethodError:
+            raise refused(501, "method_unknown", "This method is not known.") from None
+        except httptools.HttpParserError:
+            code = "transfer_encoding_unsupported" if _coding_unknown(raw) else "malformed_request"
+            if code == "malformed_request":
+                raise refused(400, code, "The request is not well-formed HTTP.") from None
+            raise refused(501, code, "Only the transfer coding chunked is understood.") from None
+        headers = {name.lower(): value for name, value in raw.items()}
+        if len(headers) != head.count(b"\r\n") - 2:
+            headers = _repeated(head)
+        if len(headers) > self._headers_max:
+            raise refused(431, "headers_too_many", "The request has too many headers.")
+        if b" \r\n" in head or b"\t\r\n" in head:
+            headers = {name: value.rstrip(b" \t") for name, value in headers.items()}
+        http10 = version == b"HTTP/1.0"
+        if b"host" not in headers and not http10:
+            raise refused(400, "host_missing", "The host header is missing.")
+        coding = headers.get(b"transfer-encoding")
+        if coding is not None:
+            if http10:
+                raise refused(400, "malformed_request", "HTTP/1.0 has no transfer coding.")
+            if coding.lower() != b"chunked":
+                raise refused(501, "transfer_encoding_unsupported", "Only the transfer coding chunked is understood.")
+        if upgrade:
+            self._upgrade(method, headers)
+        if target[:1] == b"/" and b"#" not in target:
+            path, _, query = target.partition(b"?")
+            return method, path, query, headers, http10
+        path, query = _odd_target(method, target, headers)
+        return method, path, query, headers, http10
+
+    def skip(self, body: bytes) -> None:
+        """The parser passes over a body of a known length (or a part of it); costs nothing per byte."""
+        self._parser.feed_data(body)
+
+    def renew(self) -> None:
+        """A fresh parser: the last body was chunked and read by ``Chunks``."""
+        self._parser = httptools.HttpRequestParser(self)
+
+    def close(self) -> None:
+        """Undo the cycle between this and the parser, so that no collector is needed."""
+        del self._parser
+        del self.on_header
+
+    def _upgrade(self, method: bytes, headers: dict[bytes, bytes]) -> None:
+        if method == b"CONNECT":
+            raise refused(405, "method_not_allowed", "This is not a forward proxy.")
+        if b"websocket" in headers.get(b"upgrade", b"").lower():
+            raise refused(400, "websocket_unsupported", "Websockets are not supported here; use HTTP.")
+        # Any other offer (h2c) may be declined by going on in HTTP/1.1; llhttp already stands behind the body.
+        self.renew()
+
+
+def _coding_unknown(raw: dict[bytes, bytes]) -> bool:
+    coding = b""
+    for name, value in raw.items():
+        if name.lower() == b"content-length":
+            return False
+        if name.lower() == b"transfer-encoding":
+            coding = value.strip().lower()
+    return bool(coding) and b"chunked" not in [word.strip() for word in coding.split(b",")]
+
+
+def _repeated(head: bytes) -> dict[bytes, bytes]:
+    """The headers of an accepted head when a name occurs twice: lists are joined, the single ones refused."""
+    headers: dict[bytes, bytes] = {}
+    for line in head.split(b"\r\n")[1:-2]:
+        name, _, value = line.partition(b":")
+        name, value = name.lower(), value.strip(b" \t")
+        if name in headers:
+            if name in SINGLE:
+                raise refused(400, "duplicate_header", f"The header {name.decode('latin-1')} occurs twice.")
+            headers[name] += (b"; " if name == b"cookie" else b", ") + value
+        else:
+            headers[name] = value
+    return headers
+
+
+def _odd_target(method: bytes, target: bytes, headers: dict[bytes, bytes]) -> tuple[bytes, bytes]:
+    if target == b"*" and method == b"OPTIONS":
+        return b"*", b""
+    found = _ABSOLUTE.match(target)
+    if found is None or b"@" in found[1]:
+        raise refused(400, "malformed_url", "The URL is not understood.")
+    headers[b"host"] = found[1]
+    path, _, query = (found[2] or b"/").partition(b"?")
+    return path or b"/", query
+
+
+class Chunks:
+    """One chunked body, fed as it comes; ``body`` grows up to ``bytes_max``. Extensions and trailers are dropped."""
+
+    __slots__ = ("_carry", "_left", "_state", "_trailer_bytes", "body", "bytes_max")
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.body: bytearray = bytearray()
+        self._carry: bytes = b""
+        self._left: int = 0
+        self._state: Literal["size", "data", "after", "trailer"] = "size"
+        self._trailer_bytes: int = 0
+
+    def feed(self, data: bytes) -> bytes | None:
+        """None while the body goes on, else what follows its end. Raises TooLarge or InvalidCall."""
+        if self._carry:
+            data = self._carry + data
+            self._carry = b""
+        at = 0
+        size = len(data)
+        while True:
+            if self._state == "data":
+                take = min(self._left, size - at)
+                self.body += data[at : at + take] if take != size else data
+                at += take
+                self._left -= take
+                if self._left:
+                    return None
+                self._state = "after"
+            if self._state == "after":
+                if size - at < 2:
+                    if data[at:] not in (b"", b"\r"):
+                        raise _bad_chunk()
+                    self._carry = data[at:]
+                    return None
+                if data[at : at + 2] != b"\r\n":
+                    raise _bad_chunk()
+                at += 2
+                self._state = "size"
+            end = data.find(b"\r\n", at, at + CHUNK_LINE_BYTES_MAX + 2)
+            if end < 0:
+                if size - at > CHUNK_LINE_BYTES_MAX or b"\n" in data[at:]:
+                    raise _bad_chunk()
+                self._carry = data[at:]
+                return None
+            line = data[at:end]
+            at = end + 2
+            if self._state == "size":
+                self._begin(line)
+            elif not line:
+                return data[at:]
+            else:
+                self._trailer_bytes += len(line)
+                if self._trailer_bytes > TRAILER_BYTES_MAX or not _TRAILER.match(line):
+                    raise refused(400, "malformed_request", "The trailers are malformed.")
+
+    def _begin(self, line: bytes) -> None:
+        digits, _, extension = line.partition(b";")
+        if not _DIGITS.match(digits) or not _PLAIN_TEXT.match(extension):
+            raise _bad_chunk()
+        self._left = int(digits, 16)
+        self._state = "data" if self._left else "trailer"
+        if len(self.body) + self._left > self.bytes_max:
+            raise too_large(self.bytes_max)
+
+
+def _bad_chunk() -> RuxaError:
+    return refused(400, "malformed_request", "The chunked body is malformed.")
+
+
+def too_large(bytes_max: int) -> TooLarge:
+    """413 that names the bound in bytes."""
+    return TooLarge(f"The request body is larger than {bytes_max} bytes.")
