@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import cast, get_args
 
 from setproctitle import setproctitle
@@ -39,7 +40,18 @@ def main(kind: str, number: int, fd: int) -> int:
     mark = join_children(start.read_settings().data)
     assert mark >= 0
     with asyncio.Runner(loop_factory=_loop_factory(cast(Kind, kind))) as runner:
-        return runner.run(_serve(run, start, orders))
+        code = runner.run(_serve(run, start, orders))
+    if orders.cut_off and kind in {"worker", "console"} and start.database.startswith("/"):
+        _stop_orphan(start.read_settings().data)
+    return code
+
+
+def _stop_orphan(data: Path) -> None:
+    """When the supervisor was killed nobody else stops its PostgreSQL; when it was not, this comes too late to harm."""
+    from ruxa.store import strays
+
+    with contextlib.suppress(RuxaError, OSError):
+        strays.stop(data / "postgres")
 
 
 async def _serve(run: Run, start: Start, orders: Orders) -> int:

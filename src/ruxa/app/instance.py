@@ -77,9 +77,11 @@ def read(data: Path) -> Instance | None:
         raise InvalidCall(f"{data / 'instance.json'} is damaged: restore it from a backup.") from None
 
 
-def create(data: Path, *, mode: Mode, simulated: bool, clock: Clock) -> Instance:
-    """Declare an empty data directory to be an instance."""
-    made = Instance(id=ids.fresh(), mode=mode, simulated=simulated, created=clock.now().isoformat(timespec="seconds"))
+def create(data: Path, *, mode: Mode, simulated: bool, clock: Clock, id_: UUID | None = None) -> Instance:
+    """Declare an empty data directory to be an instance: a new one, or ``id_`` when its keys are here already."""
+    made = Instance(
+        id=id_ or ids.fresh(), mode=mode, simulated=simulated, created=clock.now().isoformat(timespec="seconds")
+    )
     write_private(data / "instance.json", msgspec.json.format(msgspec.json.encode(made)) + b"\n")
     return made
 

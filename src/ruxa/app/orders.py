@@ -61,7 +61,10 @@ class Up(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Orders:
-    """A child's end: reads on a thread of its own, so that a stuck loop still obeys the end of the pipe."""
+    """A child's end: reads on a thread of its own, so that a stuck loop still obeys the end of the pipe.
+
+    cut_off: the pipe has ended: the supervisor is gone or wants a stop at once.
+    """
 
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
@@ -71,6 +74,7 @@ class Orders:
         self._drain: asyncio.Event | None = None
         self._within_s = 0.0
         self._fast: Callable[[], None] | None = None
+        self.cut_off = False
 
     def start(self) -> Start | None:
         """Wait for ``Start``; None when the supervisor left instead."""
@@ -125,6 +129,7 @@ class Orders:
             if within_s is not None:
                 self._within_s = within_s
                 self._call(self._drain.set)
+        self.cut_off = True
         self._call(self._drain.set)
         self._call(self._fast)
         timer = threading.Timer(FAST_STOP_S, os._exit, (1,))

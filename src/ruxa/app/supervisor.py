@@ -44,7 +44,7 @@ OTHERS_DRAIN_S = 3.0
 class Database(Protocol):
     """PostgreSQL as the supervisor sees it: embedded (ours to run) or external (only an address)."""
 
-    address: str
+    where: str
 
     def pid(self) -> int | None:
         """The postmaster's process, when it is ours."""
@@ -246,7 +246,7 @@ class Supervisor:
                     base_url=self._base_url,
                     console_socket=str(instance_.console_socket(self._settings.data)),
                     sandbox_url=self._sandbox_url,
-                    database=self._database.address,
+                    database=self._database.where,
                     clock_offset_s=self._settings.clock_offset_s,
                 )
             )
