@@ -74,6 +74,7 @@ CREATE TABLE access.one_time_link (
     kind            text NOT NULL CHECK (kind IN ('verify', 'reset', 'invite', 'operator', 'sign_in')),
     member_id       uuid NOT NULL REFERENCES access.member (id) ON DELETE CASCADE,
     organisation_id uuid REFERENCES access.organisation (id) ON DELETE CASCADE,
+    ticket_hash     bytea CHECK (octet_length(ticket_hash) = 32),
     expires_at      timestamptz NOT NULL,
     used_at         timestamptz,
     created_at      timestamptz NOT NULL DEFAULT ruxa.now(),
@@ -183,7 +184,8 @@ COMMENT ON TABLE access.mail IS 'A mail of the outbox: template and state in cle
 
 CREATE UNLOGGED TABLE access.throttle (
     mark          bytea PRIMARY KEY CHECK (octet_length(mark) = 32),
-    attempts      integer NOT NULL DEFAULT 0,
+    attempts      integer NOT NULL DEFAULT 1,
+    refused       boolean NOT NULL DEFAULT false,
     blocked_until timestamptz,
     touched_at    timestamptz NOT NULL DEFAULT ruxa.now()
 );
@@ -299,6 +301,7 @@ ALTER TABLE access.member ALTER COLUMN password_hash SET STATISTICS 0;
 ALTER TABLE access.session ALTER COLUMN token_hash SET STATISTICS 0;
 ALTER TABLE access.session ALTER COLUMN agent_sealed SET STATISTICS 0;
 ALTER TABLE access.one_time_link ALTER COLUMN hash SET STATISTICS 0;
+ALTER TABLE access.one_time_link ALTER COLUMN ticket_hash SET STATISTICS 0;
 ALTER TABLE access.key ALTER COLUMN name_sealed SET STATISTICS 0;
 ALTER TABLE access.key_secret ALTER COLUMN hash SET STATISTICS 0;
 ALTER TABLE access.mail ALTER COLUMN recipient_sealed SET STATISTICS 0;
@@ -415,6 +418,9 @@ COMMENT ON COLUMN access.one_time_link.member_id IS
 COMMENT ON COLUMN access.one_time_link.organisation_id IS
     'data: category=user.workplace subject=member purpose=provide basis=contract keep=sign_up seal=none
      erase=delete export=no:operational';
+COMMENT ON COLUMN access.one_time_link.ticket_hash IS
+    'data: category=user.authorization.credentials subject=member purpose=security basis=contract keep=sign_up
+     seal=hash erase=delete export=no:secret';
 COMMENT ON COLUMN access.one_time_link.expires_at IS 'data: none';
 COMMENT ON COLUMN access.one_time_link.used_at IS
     'data: category=user.behavior subject=member purpose=security basis=contract keep=sign_up seal=none
@@ -491,13 +497,13 @@ COMMENT ON COLUMN access.key_change.at IS 'data: none';
 
 COMMENT ON COLUMN access.mail.id IS 'data: none';
 COMMENT ON COLUMN access.mail.member_id IS
-    'data: category=user.unique_id subject=member purpose=communicate basis=contract keep=account seal=none
+    'data: category=user.unique_id subject=member purpose=communicate basis=contract keep=security seal=none
      erase=delete export=yes';
 COMMENT ON COLUMN access.mail.template IS
-    'data: category=user.account subject=member purpose=communicate basis=contract keep=account seal=none
+    'data: category=user.account subject=member purpose=communicate basis=contract keep=security seal=none
      erase=delete export=yes';
 COMMENT ON COLUMN access.mail.locale IS
-    'data: category=user.demographic.language subject=member purpose=communicate basis=contract keep=account
+    'data: category=user.demographic.language subject=member purpose=communicate basis=contract keep=security
      seal=none erase=delete export=yes';
 COMMENT ON COLUMN access.mail.recipient_sealed IS
     'data: category=user.contact.email subject=member purpose=communicate basis=contract keep=outbox
@@ -509,8 +515,8 @@ COMMENT ON COLUMN access.mail.state IS 'data: none';
 COMMENT ON COLUMN access.mail.attempts IS 'data: none';
 COMMENT ON COLUMN access.mail.next_at IS 'data: none';
 COMMENT ON COLUMN access.mail.sent_at IS
-    'data: category=user.account subject=member purpose=communicate,proof basis=contract keep=account seal=none
-     erase=delete export=yes';
+    'data: category=user.account subject=member purpose=communicate,proof basis=contract keep=security
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN access.mail.fault IS 'data: none';
 COMMENT ON COLUMN access.mail.created_at IS 'data: none';
 
@@ -518,6 +524,7 @@ COMMENT ON COLUMN access.throttle.mark IS
     'data: category=user.contact.email,user.device.ip_address subject=visitor purpose=security
      basis=legitimate_interest keep=security seal=hash erase=delete export=no:security';
 COMMENT ON COLUMN access.throttle.attempts IS 'data: none';
+COMMENT ON COLUMN access.throttle.refused IS 'data: none';
 COMMENT ON COLUMN access.throttle.blocked_until IS 'data: none';
 COMMENT ON COLUMN access.throttle.touched_at IS 'data: none';
 
