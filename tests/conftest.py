@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["fixtures_server"]
+pytest_plugins = ["fixtures_database", "fixtures_server"]
 
 # One table of sizes for both stages (decision D49): (default, long).
 SIZES: dict[str, tuple[int, int]] = {
