@@ -729,6 +729,8 @@ class _Connection(asyncio.Protocol):
         """No further request after the one that is being read or answered."""
         if self._state == "ready":
             self._close()
+        elif self._state == "linger":
+            self.cut()
         else:
             self.close_after()
 
