@@ -11,13 +11,14 @@ import pytest
 
 from ruxa.app import instance
 from ruxa.app.instance import Lock
+from ruxa.kernel import ids
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Conflict, InvalidCall, Unavailable
 
 
 def test_an_instance_is_written_privately_and_read_again(tmp_path: Path) -> None:
     assert instance.read(tmp_path) is None
-    made = instance.create(tmp_path, mode="demo", simulated=True, clock=Clock())
+    made = instance.create(tmp_path, ids.fresh(), mode="demo", simulated=True, clock=Clock())
     assert instance.read(tmp_path) == made
     assert (tmp_path / "instance.json").stat().st_mode & 0o777 == 0o600
     live = instance.make_live(tmp_path, made)

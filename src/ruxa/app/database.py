@@ -6,7 +6,8 @@ import asyncio
 from pathlib import Path
 
 from ruxa.app.instance import Instance
-from ruxa.kernel.errors import RuxaError
+from ruxa.kernel.clock import monotonic
+from ruxa.kernel.errors import Conflict, Unavailable
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import Sink
 from ruxa.store.address import Address
@@ -81,12 +82,14 @@ class External:
 
     async def start(self) -> None:
         """Wait for it a little: after a power cut both machines come up at one time."""
-        until = asyncio.get_running_loop().time() + EXTERNAL_WAIT_S
+        from ruxa.store import database
+
+        until = monotonic() + EXTERNAL_WAIT_S
         while True:
             try:
-                await _answers(self.address)
-            except RuxaError as error:
-                if error.code != "database_away" or asyncio.get_running_loop().time() > until:
+                await asyncio.to_thread(database.prepare, self.address)
+            except Unavailable:
+                if monotonic() > until:
                     raise
                 await asyncio.sleep(0.5)
             else:
@@ -96,12 +99,34 @@ class External:
         """Nothing to stop."""
 
 
-async def _answers(address: Address) -> None:
-    from ruxa.store import migrate
+async def bring_up(address: Address, found: Instance, settings: Settings, sink: Sink) -> list[str]:
+    """Logins, database, schema, and whose it is; the steps applied.
 
-    await migrate.probe(address)
+    Raises Conflict when the data is another's or newer than the code.
+    """
+    return await asyncio.to_thread(_bring_up, address, found, settings, sink)
+
+
+def _bring_up(address: Address, found: Instance, settings: Settings, sink: Sink) -> list[str]:
+    from ruxa.store import database, migrate
+
+    if settings.database_url is None:
+        database.setup(address)
+    else:
+        database.prepare(address)
+    applied = migrate.migrate(address.url("ruxa_owner"))
+    for step in applied:
+        sink.emit("migration.applied", step=step)
+    return applied
 
 
 def of(settings: Settings, instance: Instance, sink: Sink) -> Embedded | External:
-    """The database these settings name."""
+    """The database these settings name. Raises Conflict when the instance's keys are gone: new ones open nothing."""
+    keys = keys_of(settings, instance)
+    if not keys.is_dir():
+        raise Conflict(
+            f"The keys directory {keys} is missing: without it nothing in {settings.data} can be opened. "
+            "Restore it, or name it with --keys.",
+            code="keys_missing",
+        )
     return Embedded(settings, instance, sink) if settings.database_url is None else External(settings, instance)

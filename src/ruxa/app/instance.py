@@ -8,14 +8,13 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
 import msgspec
 
-from ruxa.kernel import ids
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Conflict, InvalidCall, Unavailable
 
@@ -77,11 +76,9 @@ def read(data: Path) -> Instance | None:
         raise InvalidCall(f"{data / 'instance.json'} is damaged: restore it from a backup.") from None
 
 
-def create(data: Path, *, mode: Mode, simulated: bool, clock: Clock, id_: UUID | None = None) -> Instance:
-    """Declare an empty data directory to be an instance: a new one, or ``id_`` when its keys are here already."""
-    made = Instance(
-        id=id_ or ids.fresh(), mode=mode, simulated=simulated, created=clock.now().isoformat(timespec="seconds")
-    )
+def create(data: Path, id_: UUID, *, mode: Mode, simulated: bool, clock: Clock) -> Instance:
+    """Declare an empty data directory to be the instance ``id_``."""
+    made = Instance(id=id_, mode=mode, simulated=simulated, created=clock.now().isoformat(timespec="seconds"))
     write_private(data / "instance.json", msgspec.json.format(msgspec.json.encode(made)) + b"\n")
     return made
 
@@ -223,7 +220,7 @@ def forget_server(data: Path) -> None:
 
 
 @contextlib.contextmanager
-def held(data: Path, what: str, *, wait_s: float = 0) -> Iterator[Lock]:
+def held(data: Path, what: str, *, wait_s: float = 0) -> Generator[Lock]:
     """``Lock.take`` for the length of a block."""
     lock = Lock.take(data, what, wait_s=wait_s)
     try:

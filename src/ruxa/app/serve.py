@@ -12,11 +12,11 @@ from uuid import UUID
 from setproctitle import setproctitle
 
 from ruxa import __version__
-from ruxa.app import child, database, first_start, instance, ports
+from ruxa.app import child, database, first_start, instance, ports, rules
 from ruxa.app.instance import Instance, Lock
 from ruxa.app.supervisor import Supervisor
+from ruxa.kernel import ids
 from ruxa.kernel.clock import Clock
-from ruxa.kernel.errors import Conflict, InvalidCall
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import JsonLines
 
@@ -28,20 +28,20 @@ def run(settings: Settings, say: Say) -> int:
     os.umask(0o077)
     child.forbid_core_dumps()
     setproctitle("ruxa: supervisor")
-    check(settings, instance.read(settings.data))
+    rules.check(settings, instance.read(settings.data))
     instance.prepare(settings.data, settings.keys)
     lock = Lock.take(settings.data, "ruxa: supervisor")
     try:
         instance.await_no_children(settings.data)
         # Read again: another process may have made it before we held the lock.
         found = instance.read(settings.data)
-        check(settings, found)
+        rules.check(settings, found)
         if settings.role == "worker":
             held, port = None, settings.port
         else:
             held, port = ports.reserve(settings.host, settings.port)
         try:
-            return asyncio.run(_serve(settings, found or _create(settings), port, say))
+            return asyncio.run(_serve(settings, found or create(settings), port, say))
         finally:
             if held is not None:
                 held.close()
@@ -49,58 +49,18 @@ def run(settings: Settings, say: Say) -> int:
         lock.release()
 
 
-def check(settings: Settings, found: Instance | None) -> None:
-    """What must not be started, before anything is touched (decisions D9, D35)."""
-    if settings.role != "all" and settings.database_url is None:
-        raise InvalidCall(
-            f"The role {settings.role} needs a database of its own: set RUXA_DATABASE_URL, "
-            "since the embedded PostgreSQL belongs to the role all.",
-            code="role_without_database",
-        )
-    if found is not None and found.mode == "demo" and (why := _not_private(settings)):
-        raise Conflict(
-            f"This data directory holds the demo, and {why}. Run `ruxa demo remove` first, "
-            "or choose another data directory with --data.",
-            code="demo_exists",
-        )
-    simulated = settings.simulated if found is None else found.simulated
-    if settings.simulated and not simulated:
-        raise Conflict(
-            f"{settings.data} was made without --simulated: its clock cannot be moved.", code="not_simulated"
-        )
-    if settings.clock_offset_s and not simulated:
-        raise Conflict(
-            "RUXA_CLOCK_OFFSET is refused: only a data directory made with `ruxa run --simulated` has a movable clock.",
-            code="not_simulated",
-        )
-    if settings.egress.allow_loopback and not ports.is_loopback(settings.host):
-        raise InvalidCall(
-            f"egress.allow_loopback is for development: refused while the host is {settings.host}.", code="bad_setting"
-        )
-
-
-def _not_private(settings: Settings) -> str | None:
-    """Why the demo, whose key and password lie in a file, must not run with these settings."""
-    if not ports.is_loopback(settings.host):
-        return f"the host {settings.host} is not loopback"
-    if settings.public_url is not None:
-        return f"the public URL {settings.public_url} is set"
-    for name in settings.payments:
-        if name != "sandbox":
-            return f"the payment processor {name} is set"
-    return None
-
-
-def _create(settings: Settings) -> Instance:
+def create(settings: Settings) -> Instance:
     """An empty data directory becomes the demo when nobody but this machine can reach it, else live."""
-    demo = settings.demo and _not_private(settings) is None
-    clock = Clock(settings.clock_offset_s)
+    demo = settings.demo and rules.not_private(settings) is None
+    id_ = (_only_instance(settings.keys) if settings.database_url else None) or ids.fresh()
+    # Keys first: an instance without its keys directory is taken for one that lost it.
+    (settings.keys / id_.hex).mkdir(mode=0o700, exist_ok=True)
     return instance.create(
         settings.data,
+        id_,
         mode="demo" if demo else "live",
         simulated=settings.simulated,
-        clock=clock,
-        id_=_only_instance(settings.keys) if settings.database_url else None,
+        clock=Clock(settings.clock_offset_s),
     )
 
 
@@ -124,11 +84,11 @@ async def _serve(settings: Settings, found: Instance, port: int, say: Say) -> in
     first: list[str] = []
 
     async def set_up() -> None:
-        await database.migrate(place.address, found, clock, sink)
+        await database.bring_up(place.address, found, settings, sink)
         if found.mode == "demo":
             first.extend(await first_start.demo(settings, found, place.address, clock, base_url))
         else:
-            await first_start.live(found, place.address, clock)
+            first.extend(await first_start.live(settings, found, place.address, clock))
 
     def announce() -> None:
         if settings.role == "worker":

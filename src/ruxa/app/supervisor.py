@@ -177,10 +177,11 @@ class Supervisor:
     def _wanted(self) -> list[tuple[Kind, int]]:
         role = self._settings.role
         wanted: list[tuple[Kind, int]] = []
-        if self._instance.mode == "demo" or "sandbox" in self._settings.providers:
-            wanted += [("sandbox", 0)] if role in {"all", "gateway"} else []
+        sandbox = self._instance.mode == "demo" or "sandbox" in self._settings.providers
+        if sandbox and role in {"all", "gateway"}:
+            wanted.append(("sandbox", 0))
         if role in {"all", "gateway"}:
-            wanted += [("gateway", number) for number in range(self._settings.workers)]
+            wanted.extend(("gateway", number) for number in range(self._settings.workers))
         if role == "console":
             wanted.append(("gateway", 0))
         if role in {"all", "console"}:

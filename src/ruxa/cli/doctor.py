@@ -1,0 +1,248 @@
+"""``ruxa doctor``: looks at everything that can be wrong on this machine, and says what to do about each finding."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import stat
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from ruxa.app import database, house, instance, ports
+from ruxa.app.house import House, opened
+from ruxa.app.instance import Instance, Server
+from ruxa.cli import output
+from ruxa.cli import settings as settings_
+from ruxa.egress import providers
+from ruxa.kernel.errors import RuxaError
+from ruxa.kernel.settings import Settings, read_secret
+
+FREE_BYTES_LOW = 1 << 30
+OPEN_FILES_LOW = 1024
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing looked at. ``advice`` says what to do when it is not ok."""
+
+    name: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+def doctor(args: Namespace) -> int:
+    """``ruxa doctor``. 1 when anything is not ok."""
+    settings = settings_.load(args)
+    findings = list(_about(settings, args))
+    ok = all(finding.ok for finding in findings)
+    if args.json:
+        output.as_json({"ok": ok, "checks": findings})
+        return 0 if ok else 1
+    for finding in findings:
+        output.line(f"{'ok  ' if finding.ok else 'BAD '} {finding.name}: {finding.found}")
+        if not finding.ok:
+            output.line(f"     -> {finding.advice}")
+    output.line("All well." if ok else f"{sum(not f.ok for f in findings)} finding(s).")
+    return 0 if ok else 1
+
+
+def _about(settings: Settings, args: Namespace) -> Iterator[Finding]:
+    try:
+        found = house.existing(settings)
+    except RuxaError as error:
+        yield Finding(name="data directory", ok=False, found=error.public, advice="Start with `ruxa run`.")
+        return
+    yield Finding(name="data directory", ok=True, found=f"{settings.data}, {found.mode}")
+    yield from _places(settings, found)
+    yield from _machine(settings)
+    yield from _providers(settings)
+    server = house.running(settings.data)
+    yield from _processes(settings, server)
+    try:
+        yield from asyncio.run(_inside(settings, args))
+    except RuxaError as error:
+        advice = "Is PostgreSQL's log telling (run/postgres.log)? Start the server with `ruxa run` and look again."
+        yield Finding(name="database", ok=False, found=error.public, advice=advice)
+
+
+def _places(settings: Settings, found: Instance) -> Iterator[Finding]:
+    keys = database.keys_of(settings, found)
+    for name, place in (("data directory is private", settings.data), ("keys directory is private", settings.keys)):
+        open_to_others = [
+            path for path in (place, *place.rglob("*")) if not path.is_symlink() and _open_to_others(path)
+        ]
+        yield Finding(
+            name=name,
+            ok=not open_to_others,
+            found=str(place) if not open_to_others else f"others may enter {open_to_others[0]}",
+            advice=f"chmod -R go-rwx {place}",
+        )
+    secret = (keys / "logins").is_file() and any(path.name != "logins" for path in keys.iterdir())
+    yield Finding(
+        name="keys",
+        ok=secret,
+        found=f"{keys}" if secret else f"{keys} lacks keys",
+        advice="Restore the keys directory: without it sealed data can not be opened.",
+    )
+    quarantined = list((settings.data / "journal").glob("*/quarantine/*"))
+    yield Finding(
+        name="journal",
+        ok=not quarantined,
+        found="nothing quarantined" if not quarantined else f"{len(quarantined)} segment(s) in quarantine",
+        advice=f"Look at {settings.data / 'journal'}/*/quarantine: calls in them may be unbilled; keep the files.",
+    )
+
+
+def _open_to_others(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return not stat.S_ISSOCK(status.st_mode) and bool(stat.S_IMODE(status.st_mode) & 0o077)
+
+
+def _machine(settings: Settings) -> Iterator[Finding]:
+    free = shutil.disk_usage(settings.data).free
+    yield Finding(
+        name="disk",
+        ok=free >= FREE_BYTES_LOW,
+        found=f"{free >> 20} MiB free",
+        advice=f"Make room where {settings.data} lies; a full disk refuses new calls.",
+    )
+    import resource
+
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    yield Finding(
+        name="open files",
+        ok=files >= OPEN_FILES_LOW,
+        found=f"limit {files}",
+        advice=f"Raise it (ulimit -n {OPEN_FILES_LOW} or more): each caller and upstream needs one.",
+    )
+    yield Finding(
+        name="network",
+        ok=ports.is_loopback(settings.host) or settings.public_url is not None,
+        found=f"host {settings.host}" + (f", public as {settings.public_url}" if settings.public_url else ""),
+        advice="Set public_url (RUXA_PUBLIC_URL): links in mail need to know where people reach you.",
+    )
+
+
+def _providers(settings: Settings) -> Iterator[Finding]:
+    try:
+        loaded = providers.load(settings.providers, read_secret)
+    except RuxaError as error:
+        yield Finding(name="providers", ok=False, found=error.public, advice="Correct the settings file.")
+        return
+    for name, why in loaded.unready.items():
+        if name != "sandbox":
+            yield Finding(name=f"provider {name}", ok=False, found=why, advice=f"Set providers.{name} or leave it out.")
+    for name in loaded.ready:
+        yield Finding(name=f"provider {name}", ok=True, found="configured; try it with `ruxa provider check`")
+
+
+def _processes(settings: Settings, server: Server | None) -> Iterator[Finding]:
+    if server is None:
+        yield Finding(name="server", ok=True, found="not running")
+        return
+    yield Finding(name="server", ok=True, found=f"{server.base_url} (pid {server.pid}, version {server.version})")
+    for name, pid in server.children.items():
+        alive = instance.title(pid) == f"ruxa: {name}"
+        yield Finding(
+            name=f"process {name}",
+            ok=alive,
+            found=f"pid {pid}" if alive else f"pid {pid} is gone",
+            advice="It is restarted by itself; if this stays, look at the server's standard error.",
+        )
+
+
+async def _inside(settings: Settings, args: Namespace) -> list[Finding]:
+    async with opened(settings, f"ruxa {args.command}") as home:
+        return [
+            await _answers(home),
+            await _clock(home),
+            await _isolation(home),
+            *await _money(home),
+            await _staff(home),
+        ]
+
+
+async def _answers(home: House) -> Finding:
+    from ruxa.store import migrate
+
+    try:
+        pending = await asyncio.to_thread(migrate.pending, home.address.url("ruxa_owner"))
+    except RuxaError as error:
+        return Finding(name="schema", ok=False, found=error.public, advice="Run the release that fits this database.")
+    return Finding(
+        name="schema",
+        ok=not pending,
+        found="up to date" if not pending else f"{len(pending)} step(s) pending",
+        advice="Run `ruxa db migrate`.",
+    )
+
+
+async def _clock(home: House) -> Finding:
+    async with home.work() as work:
+        there = await home.now(work)
+    apart = abs((there - home.clock.now()).total_seconds())
+    return Finding(
+        name="clock",
+        ok=apart < 2,
+        found=f"database and this machine are {apart:.1f} s apart",
+        advice="Set the clock (NTP) on both machines; prices, limits and retention go by it.",
+    )
+
+
+async def _isolation(home: House) -> Finding:
+    place = database.of(home.settings, home.instance, home.sink)
+    if isinstance(place, database.External):
+        return Finding(name="database", ok=True, found="your own PostgreSQL")
+    how = place.cluster.isolation
+    found = {
+        "none": "embedded PostgreSQL",
+        "namespace": "embedded PostgreSQL, in a user namespace because this is root",
+        "drop": "embedded PostgreSQL under /var/lib/ruxa, because this is root and user namespaces are refused",
+    }[how]
+    return Finding(name="database", ok=True, found=found)
+
+
+async def _money(home: House) -> list[Finding]:
+    from ruxa.ledger import prices, proofs
+
+    async with home.work() as work:
+        priced = await prices.current(work)
+    proved = await proofs.check(home.pool)
+    bad = [proof for proof in proved if not proof.ok]
+    findings = [
+        Finding(
+            name="ledger",
+            ok=not bad,
+            found=f"{len(proved)} proofs hold" if not bad else ", ".join(proof.name for proof in bad),
+            advice="Stop giving credit and look at `ruxa ledger check`; do not repair by hand.",
+        )
+    ]
+    findings += [
+        Finding(
+            name=f"prices of {name}",
+            ok=any(model.startswith(f"{name}/") for model in priced),
+            found=f"{sum(model.startswith(f'{name}/') for model in priced)} models priced",
+            advice=f"Price its models: ruxa price set {name}/MODEL --input MICROS --output MICROS",
+        )
+        for name in home.settings.providers
+    ]
+    return findings
+
+
+async def _staff(home: House) -> Finding:
+    from ruxa.access import members
+
+    async with home.work() as work:
+        staff = await members.staff(work, home.vault)
+    return Finding(
+        name="operator",
+        ok=bool(staff),
+        found=f"{len(staff)} member(s) of staff",
+        advice="Make yourself the operator: ruxa operator add YOUR@EMAIL",
+    )

@@ -1,0 +1,104 @@
+"""``ruxa key``: create, list, revoke, rotate. A secret is printed once, at its creation."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from datetime import timedelta
+from typing import Any, cast
+
+from ruxa.access import keys
+from ruxa.access.keys import Created, KeyLine, KeyWish
+from ruxa.access.roles import CALL_SCOPES, Scope
+from ruxa.app.house import House
+from ruxa.cli import output, session
+from ruxa.kernel import ids
+from ruxa.kernel.settings import duration_s
+
+
+def create(args: Namespace) -> int:
+    """``ruxa key create``."""
+
+    async def act(house: House) -> Created:
+        wish = KeyWish(
+            name=args.name,
+            livemode=not args.test,
+            scopes=cast(tuple[Scope, ...], session.names(args.scopes) or CALL_SCOPES),
+            models=session.names(args.models),
+            requests_per_minute=args.rpm,
+            tokens_per_minute=args.tpm,
+            concurrency=args.concurrency,
+            store_days=args.store_days,
+            budget_micros=args.budget_micros,
+            budget_period=args.budget_period,
+            expires_at=session.moment(args.expires, house.clock, "--expires") if args.expires else None,
+        )
+        async with house.work() as work:
+            return await keys.create(work, house.vault, session.organisation(args), wish)
+
+    output.show(args, _secret(session.within(args, act)))
+    return 0
+
+
+def list_(args: Namespace) -> int:
+    """``ruxa key list``."""
+
+    async def act(house: House) -> list[KeyLine]:
+        async with house.work() as work:
+            return await keys.of_organisation(work, house.vault, session.organisation(args), limit=1000)
+
+    rows = [_row(line) for line in session.within(args, act)]
+    columns = ["id", "name", "prefix", "livemode", "scopes", "models", "rpm", "tpm", "expires_at", "revoked_at"]
+    output.table(args, rows, columns, empty="No keys.")
+    return 0
+
+
+def revoke(args: Namespace) -> int:
+    """``ruxa key revoke``."""
+
+    async def act(house: House) -> None:
+        key_id = ids.read("key", args.key)
+        async with house.work() as work:
+            await keys.revoke(work, await keys.organisation_of(work, key_id), key_id)
+
+    session.within(args, act)
+    output.show(args, {"id": args.key, "revoked": True})
+    return 0
+
+
+def rotate(args: Namespace) -> int:
+    """``ruxa key rotate``."""
+
+    async def act(house: House) -> Created:
+        key_id = ids.read("key", args.key)
+        overlap = timedelta(seconds=duration_s(args.overlap))
+        async with house.work() as work:
+            owner = await keys.organisation_of(work, key_id)
+            return await keys.rotate(work, house.vault, owner, key_id, overlap=overlap)
+
+    output.show(args, _secret(session.within(args, act)))
+    return 0
+
+
+def _secret(created: Created) -> dict[str, Any]:
+    return {"id": ids.text("key", created.id), "key": created.secret.open("provide"), "expires_at": created.expires_at}
+
+
+def _row(line: KeyLine) -> dict[str, Any]:
+    return {
+        "id": ids.text("key", line.id),
+        "name": line.name.open("provide"),
+        "prefix": line.prefixes[0] if line.prefixes else None,
+        "livemode": line.livemode,
+        "scopes": list(line.scopes),
+        "models": None if line.models is None else list(line.models),
+        "rpm": line.requests_per_minute,
+        "tpm": line.tokens_per_minute,
+        "concurrency": line.concurrency,
+        "store_days": line.store_days,
+        "budget_micros": line.budget_micros,
+        "budget_period": line.budget_period,
+        "expires_at": line.expires_at,
+        "revoked_at": line.revoked_at,
+        "last_used_day": line.last_used_day,
+        "created_at": line.created_at,
+    }

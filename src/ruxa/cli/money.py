@@ -1,0 +1,93 @@
+"""``ruxa ledger`` and ``ruxa price``: proofs, transfers, the price book."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ruxa.app.house import House
+from ruxa.cli import output, session
+from ruxa.kernel.errors import InvalidCall
+from ruxa.ledger import prices
+from ruxa.ledger.prices import Price, Rates
+
+_OPTIONAL = ("cache_read", "cache_write_5m", "cache_write_1h", "reasoning", "audio_input", "audio_output", "image")
+
+
+class Priced(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a price file: what ``price list --json`` prints and ``price import`` reads."""
+
+    model: str
+    rates: Rates
+    aliases: tuple[str, ...] = ()
+
+
+def price_set(args: Namespace) -> int:
+    """``ruxa price set``."""
+    rates = prices.rates(
+        args.input,
+        args.output,
+        cache_read_micros=args.cache_read,
+        cache_write_5m_micros=args.cache_write_5m,
+        cache_write_1h_micros=args.cache_write_1h,
+        input_tokens_max=args.input_tokens_max,
+        output_tokens_max=args.output_tokens_max,
+    )
+    given = {f"{name}_micros": getattr(args, name) for name in _OPTIONAL if getattr(args, name) is not None}
+    rates = msgspec.structs.replace(rates, **given)
+    session.within(args, lambda house: _put(house, [Priced(model=args.model, rates=rates)]))
+    output.show(args, {"model": args.model, **msgspec.structs.asdict(rates)})
+    return 0
+
+
+def price_list(args: Namespace) -> int:
+    """``ruxa price list``."""
+
+    async def act(house: House) -> dict[str, Price]:
+        async with house.work() as work:
+            return await prices.current(work)
+
+    found = sorted(session.within(args, act).items())
+    chosen = [price for model, price in found if model.startswith(args.model or "")]
+    if args.json:
+        output.as_json([_entry(price) for price in chosen])
+        return 0
+    rows = [
+        {"model": p.model, "input_micros": p.input_micros, "output_micros": p.output_micros, "source": p.source}
+        for p in chosen
+    ]
+    output.table(args, rows, ["model", "input_micros", "output_micros", "source"], empty="No prices.")
+    return 0
+
+
+def price_import(args: Namespace) -> int:
+    """``ruxa price import``."""
+    try:
+        entries = msgspec.json.decode(Path(args.file).read_bytes(), type=list[Priced])
+    except OSError as error:
+        raise InvalidCall(f"{args.file} cannot be read: {error.strerror}.") from None
+    except msgspec.MsgspecError as error:
+        raise InvalidCall(f"{args.file} is no price file: {error}.") from None
+    session.within(args, lambda house: _put(house, entries))
+    output.show(args, {"imported": len(entries)})
+    return 0
+
+
+async def _put(house: House, entries: list[Priced]) -> None:
+    async with house.work() as work:
+        here = await prices.current(work)
+        for entry in entries:
+            if "/" not in entry.model.strip("/"):
+                raise InvalidCall(f"{entry.model}: a model's public name is provider/name.", param="model")
+            old = here.get(entry.model)
+            aliases = entry.aliases or (old.aliases if old else ())
+            await prices.put(work, entry.model, entry.rates, source="operator", aliases=aliases)
+
+
+def _entry(price: Price) -> dict[str, Any]:
+    fields = msgspec.to_builtins(price)
+    rates = {name: fields[name] for name in Rates.__struct_fields__}
+    return {"model": price.model, "rates": rates, "aliases": list(price.aliases), "source": price.source}

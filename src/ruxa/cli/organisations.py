@@ -1,0 +1,90 @@
+"""``ruxa org``: make, list, show, give credit."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from ruxa.access import links, members, organisations
+from ruxa.access.organisations import Organisation
+from ruxa.app.house import House
+from ruxa.cli import output, session
+from ruxa.kernel import ids
+from ruxa.kernel.sealed import Sealed
+from ruxa.ledger import statements, topups
+from ruxa.store.work import Work
+
+PURPOSE = "provide"
+
+
+def create(args: Namespace) -> int:
+    """``ruxa org create``."""
+
+    async def act(house: House) -> tuple[dict[str, Any], str]:
+        async with house.work() as work:
+            made = await organisations.create(work, house.vault, Sealed(args.name))
+            owner = await members.invite(work, house.vault, made.id, Sealed(args.owner_email), "owner")
+            row = await _row(work, made)
+        return row, links.url(house.base_url, "invite", owner.secret).open(links.PURPOSE)
+
+    row, link = session.within(args, act)
+    output.show(args, {**row, "owner_link": link})
+    return 0
+
+
+def list_(args: Namespace) -> int:
+    """``ruxa org list``."""
+
+    async def act(house: House) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        async with house.work() as work:
+            after = None
+            while len(rows) < args.limit:
+                page = await organisations.page(work, house.vault, after=after, limit=args.limit - len(rows))
+                if not page:
+                    break
+                rows += [await _row(work, one) for one in page]
+                after = page[-1].id
+        return rows
+
+    columns = ["id", "name", "balance_micros", "held_micros", "members", "suspended"]
+    output.table(args, session.within(args, act), columns, empty="No organisations.")
+    return 0
+
+
+def show(args: Namespace) -> int:
+    """``ruxa org show``."""
+
+    async def act(house: House) -> dict[str, Any]:
+        async with house.work() as work:
+            return await _row(work, await organisations.find(work, house.vault, session.organisation(args)))
+
+    output.show(args, session.within(args, act))
+    return 0
+
+
+def credit(args: Namespace) -> int:
+    """``ruxa org credit``."""
+
+    async def act(house: House) -> dict[str, Any]:
+        async with house.work() as work:
+            found = await organisations.find(work, house.vault, session.organisation(args))
+            give = topups.sandbox if args.sandbox else topups.credit
+            await give(work, found.organisation_ref, args.micros, reason=args.reason)
+            return await _row(work, found)
+
+    output.show(args, session.within(args, act))
+    return 0
+
+
+async def _row(work: Work, one: Organisation) -> dict[str, Any]:
+    """A row for people and scripts; both colours of money together, and each alone."""
+    balance = await statements.balance(work, one.organisation_ref)
+    return {
+        "id": ids.text("org", one.id),
+        "name": one.name.open(PURPOSE),
+        **balance,
+        "members": one.members,
+        "suspended": one.suspended_at is not None,
+        "demo": one.synthetic,
+    }

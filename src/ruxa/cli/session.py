@@ -1,0 +1,55 @@
+"""What nearly every command needs: the house's objects for the length of one coroutine, and readers of arguments."""
+
+from __future__ import annotations
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from ruxa.app.house import House, opened
+from ruxa.cli import settings as settings_
+from ruxa.kernel import ids
+from ruxa.kernel.clock import Clock
+from ruxa.kernel.errors import InvalidCall
+from ruxa.kernel.settings import duration_s
+
+T = TypeVar("T")
+
+
+def within(args: Namespace, act: Callable[[House], Awaitable[T]]) -> T:
+    """Run ``act`` with the house open: the running server's database, or one started for this command (D6)."""
+    settings = settings_.load(args)
+
+    async def run() -> T:
+        async with opened(settings, f"ruxa {args.command}") as house:
+            return await act(house)
+
+    return asyncio.run(run())
+
+
+def organisation(args: Namespace) -> UUID:
+    """The organisation a command is about."""
+    return ids.read("org", args.org)
+
+
+def moment(text: str, clock: Clock, option: str) -> datetime:
+    """``+30d`` or ``-1d`` from now, or a date (its first instant, UTC), or an ISO time. Raises InvalidCall."""
+    if text[:1] in "+-":
+        return clock.now() + timedelta(seconds=duration_s(text))
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidCall(
+            f"{option}: {text!r} is no time; write +30d, 2027-01-31 or 2027-01-31T12:00:00Z.", code="bad_time"
+        ) from None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def names(text: str | None) -> tuple[str, ...] | None:
+    """``a,b`` -> (a, b); None stays None."""
+    if text is None:
+        return None
+    return tuple(part.strip() for part in text.split(",") if part.strip())
