@@ -28,6 +28,7 @@ from ruxa.store.address import Address
 from ruxa.store.embedded import SOCKET_PORT
 from ruxa.store.logins import Login, Logins
 from ruxa.store.pool import Pool
+from ruxa.store.vault import Vault
 
 _DIRECTORY = "PYTEST_RUXA_CLUSTER"
 _START_TIMEOUT_S = 90
@@ -83,6 +84,7 @@ class Database:
         self.clock = clock
         self.address = session.address(name)
         self._pools: list[Pool] = []
+        self._vaults: list[Vault] = []
 
     def url(self, login: Login) -> str:
         """The URL of one login."""
@@ -99,8 +101,16 @@ class Database:
         self._pools.append(pool)
         return pool
 
+    async def vault(self) -> Vault:
+        """An open vault on this database and its KEYS directory; closed when the test ends."""
+        vault = await Vault.unlock(self.address, self.keys, clock=self.clock)
+        self._vaults.append(vault)
+        return vault
+
     async def close(self) -> None:
         """Closes what was opened here."""
+        while self._vaults:
+            await self._vaults.pop().close()
         while self._pools:
             await self._pools.pop().close()
 

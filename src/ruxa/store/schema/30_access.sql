@@ -112,8 +112,9 @@ COMMENT ON TABLE access.terms_acceptance IS 'Who accepted which text, in which l
 CREATE TABLE access.key (
     id                  uuid PRIMARY KEY,
     organisation_id     uuid NOT NULL REFERENCES access.organisation (id) ON DELETE CASCADE,
+    kind                text NOT NULL DEFAULT 'api' CHECK (kind IN ('api', 'playground')),
     created_by          uuid REFERENCES access.member (id) ON DELETE SET NULL,
-    session_id          uuid REFERENCES access.session (id) ON DELETE CASCADE,
+    session_id          uuid REFERENCES access.session (id) ON DELETE SET NULL,
     name_sealed         bytea NOT NULL,
     livemode            boolean NOT NULL,
     scopes              text[] NOT NULL CHECK (
@@ -132,8 +133,9 @@ CREATE TABLE access.key (
     last_used_day       date,
     created_at          timestamptz NOT NULL DEFAULT ruxa.now(),
     CHECK ((budget_micros IS NULL) = (budget_period IS NULL)),
-    -- A playground key belongs to a session and always ends.
-    CHECK (session_id IS NULL OR expires_at IS NOT NULL)
+    -- A playground key is made in a session and always ends; when the session ends, so does it.
+    CHECK (CASE kind WHEN 'playground' THEN expires_at IS NOT NULL AND (session_id IS NOT NULL OR revoked_at IS NOT NULL)
+           ELSE session_id IS NULL END)
 );
 CREATE INDEX key_organisation ON access.key (organisation_id, id);
 CREATE INDEX key_session ON access.key (session_id) WHERE session_id IS NOT NULL;
@@ -195,7 +197,7 @@ COMMENT ON TABLE access.throttle IS 'Recent attempts by keyed hash of what is pr
 
 CREATE TABLE access.entry (
     id              uuid PRIMARY KEY,
-    actor           text NOT NULL CHECK (actor IN ('member', 'staff', 'operator', 'system')),
+    actor           text NOT NULL CHECK (actor IN ('member', 'key', 'staff', 'operator', 'system')),
     member_id       uuid,
     organisation_id uuid,
     act             text NOT NULL CHECK (act ~ '^[a-z_]{1,40}:[a-z_]{1,40}$'),
@@ -239,6 +241,15 @@ BEGIN
     PERFORM pg_notify('key_revoked', replace(OLD.key_id::text, '-', ''));
     RETURN NULL;
 END $$;
+
+CREATE FUNCTION access.end_playground() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE access.key SET revoked_at = coalesce(revoked_at, ruxa.now()) WHERE session_id = OLD.id;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER session_ended BEFORE DELETE ON access.session
+    FOR EACH ROW EXECUTE FUNCTION access.end_playground();
 
 CREATE TRIGGER key_updated
     AFTER UPDATE OF scopes, models, requests_per_minute, tokens_per_minute, concurrency, store_days, budget_micros,
@@ -456,6 +467,7 @@ COMMENT ON COLUMN access.key.id IS
     'data: category=user.unique_id.pseudonymous subject=organisation purpose=provide basis=contract
      keep=account seal=none erase=delete export=yes';
 COMMENT ON COLUMN access.key.organisation_id IS 'data: none';
+COMMENT ON COLUMN access.key.kind IS 'data: none';
 COMMENT ON COLUMN access.key.created_by IS
     'data: category=user.unique_id subject=member purpose=provide,security basis=contract keep=account
      seal=none erase=null export=yes';
@@ -580,13 +592,13 @@ GRANT SELECT (id, organisation_ref, synthetic, output_tokens_default, suspended_
     ON access.organisation TO ruxa_worker;
 GRANT SELECT (id, verified_at, created_at, synthetic), DELETE ON access.member TO ruxa_worker;
 GRANT SELECT (id, seen_at, idle_s, ends_at), DELETE ON access.session TO ruxa_worker;
-GRANT SELECT (expires_at, created_at), DELETE ON access.one_time_link TO ruxa_worker;
-GRANT SELECT (id, organisation_id, session_id, budget_micros, budget_period, expires_at, revoked_at), DELETE
+GRANT SELECT (member_id, used_at, expires_at, created_at), DELETE ON access.one_time_link TO ruxa_worker;
+GRANT SELECT (id, organisation_id, kind, budget_micros, budget_period, expires_at, revoked_at), DELETE
     ON access.key TO ruxa_worker;
 GRANT SELECT (key_id, expires_at), DELETE ON access.key_secret TO ruxa_worker;
 GRANT SELECT (at), DELETE ON access.key_change TO ruxa_worker;
+GRANT SELECT (created_at), DELETE ON access.entry TO ruxa_worker;
 GRANT SELECT (touched_at), DELETE ON access.throttle TO ruxa_worker;
 GRANT SELECT, DELETE ON access.mail TO ruxa_worker;
 GRANT UPDATE (recipient_sealed, variables_sealed, state, attempts, next_at, sent_at, fault) ON access.mail
     TO ruxa_worker;
-GRANT INSERT ON access.entry TO ruxa_worker;

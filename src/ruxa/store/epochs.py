@@ -1,0 +1,82 @@
+"""Where epoch keys live: files of the KEYS directory, outside the database and outside every backup (D28).
+
+A KMS takes the same protocol. Honest limit: a file on an SSD cannot be proved wiped; that is assurance level L1.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+from ruxa.kernel import crypto
+from ruxa.kernel.errors import Unavailable
+from ruxa.store import files
+
+_NAME = re.compile(r"([0-9a-f]{32})\.key")
+_STRAY_AGE_S = 3600
+
+
+class EpochKeys(Protocol):
+    """Makes, gives and destroys epoch keys by id."""
+
+    def create(self, epoch: UUID) -> bytes:
+        """A fresh key, durable when this returns."""
+        ...
+
+    def read(self, epoch: UUID) -> bytes | None:
+        """The key, or None when it was destroyed. Raises Unavailable when it cannot be told."""
+        ...
+
+    def destroy(self, epoch: UUID) -> None:
+        """Destroys the key, durably; destroying it twice is fine."""
+        ...
+
+    def strays(self, known: set[UUID]) -> list[UUID]:
+        """Keys that no epoch claims: left by a crash between making the key and recording the epoch."""
+        ...
+
+
+class EpochDirectory:
+    """``KEYS/<instance>/epochs/<id>.key``: 0600 files in a 0700 directory."""
+
+    def __init__(self, keys: Path) -> None:
+        self.path = keys / "epochs"
+
+    def create(self, epoch: UUID) -> bytes:
+        """See EpochKeys."""
+        files.private_directory(self.path.parent)
+        files.private_directory(self.path)
+        key = crypto.fresh_key()
+        assert files.create(self._file(epoch), key), "epoch ids are fresh"
+        # What is wrapped next cannot be opened without this file: read it back from where it will be read.
+        assert self.read(epoch) == key
+        return key
+
+    def read(self, epoch: UUID) -> bytes | None:
+        """See EpochKeys."""
+        try:
+            return files.read_secret(self._file(epoch), crypto.KEY_BYTES)
+        except FileNotFoundError:
+            return None
+        except PermissionError:
+            raise Unavailable(f"{self.path} cannot be read: wrong owner or mode.", code="keys_unreadable") from None
+
+    def destroy(self, epoch: UUID) -> None:
+        """See EpochKeys."""
+        files.destroy(self._file(epoch))
+
+    def strays(self, known: set[UUID]) -> list[UUID]:
+        """See EpochKeys. A young file may belong to an epoch that is being recorded right now."""
+        found: list[UUID] = []
+        for entry in os.scandir(self.path):
+            match = _NAME.fullmatch(entry.name)
+            if match and UUID(match[1]) not in known and time.time() - entry.stat().st_mtime > _STRAY_AGE_S:
+                found.append(UUID(match[1]))
+        return found
+
+    def _file(self, epoch: UUID) -> Path:
+        return self.path / f"{epoch.hex}.key"

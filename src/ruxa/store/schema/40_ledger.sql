@@ -1,0 +1,1734 @@
+-- Money: accounts, transfers, lots, leases, budgets, prices, usage rows, the journal's segments, and their proofs.
+-- Amounts are bigint micros (0.000001 USD), prices micros per million units, time is ruxa.now().
+--
+-- No login writes these tables: they hold EXECUTE on the functions below, which run as the owner. Every function that
+-- moves an organisation's money takes the organisation's advisory lock first, then lease rows, then accounts.
+--
+-- SQLSTATEs of this file (Conflict in the product): RX001 no such pending transfer; RX002 amount exceeds it; RX003
+-- accounts of different units; RX004 no such account, or closed; RX005 the id exists with other contents; RX006 no such
+-- lease; RX007 amount exceeds the hold; RX020 the segment never began; RX021 it is acknowledged or refused; RX022
+-- acknowledged with another hash; RX023 the staging table is not ours; RX024 a hold that is over; RX041 the price's
+-- period is taken or past; RX900 immutable.
+
+CREATE SCHEMA ledger;
+REVOKE ALL ON SCHEMA ledger FROM PUBLIC;
+
+-- ids
+
+CREATE FUNCTION ledger.unix_ms(moment timestamptz) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN floor(extract(epoch FROM moment) * 1000)::bigint;
+
+-- A UUIDv7 of that moment whose other bits follow from the seed. The last bit is 0: it is free for a resolution's id.
+CREATE FUNCTION ledger.derived_id(moment timestamptz, seed text) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT (lpad(to_hex(ledger.unix_ms(moment)), 12, '0') || '7' || left(h, 3) || '8' || substr(h, 4, 14)
+        || substr('02468ace', (get_byte(b, 31) & 7) + 1, 1))::uuid
+    FROM (SELECT encode(s, 'hex') AS h, s AS b FROM (SELECT sha256(convert_to(seed, 'UTF8')) AS s) AS hashed) AS hashes
+$$;
+
+-- The one id that can resolve a pending transfer: so the primary key refuses a second resolution.
+CREATE FUNCTION ledger.resolution_id(pending uuid) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (left(pending::text, 35) || translate(right(pending::text, 1), '02468ace', '13579bdf'))::uuid;
+
+CREATE FUNCTION ledger.account_id(code text) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT (left(h, 12) || '8' || substr(h, 13, 3) || '8' || substr(h, 16, 15))::uuid
+    FROM (SELECT encode(sha256(convert_to(code, 'UTF8')), 'hex') AS h) AS hashed
+$$;
+
+-- Nothing of these tables is changed or taken away.
+CREATE FUNCTION ledger.deny() RETURNS trigger
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE EXCEPTION 'immutable' USING ERRCODE = 'RX900';
+END $$;
+
+-- Accounts. A counted account keeps its sums in the row; the system's own are not counted (their row would be hot) and
+-- are added up from the transfers.
+
+CREATE TABLE ledger.account (
+    id               uuid PRIMARY KEY,
+    code             text NOT NULL UNIQUE CHECK (length(code) BETWEEN 3 AND 120),
+    kind             text NOT NULL CHECK (kind IN ('asset', 'liability', 'revenue', 'expense', 'memo')),
+    unit             text NOT NULL DEFAULT 'usd_micros' CHECK (unit IN ('usd_micros', 'budget_micros')),
+    organisation_ref uuid,
+    scope            text CHECK (scope IN ('sandbox', 'live')),
+    no_overdraft     boolean NOT NULL,
+    counted          boolean NOT NULL,
+    dr_pending       bigint NOT NULL DEFAULT 0 CHECK (dr_pending >= 0),
+    dr_posted        bigint NOT NULL DEFAULT 0 CHECK (dr_posted >= 0),
+    cr_pending       bigint NOT NULL DEFAULT 0 CHECK (cr_pending >= 0),
+    cr_posted        bigint NOT NULL DEFAULT 0 CHECK (cr_posted >= 0),
+    opened_at        timestamptz NOT NULL DEFAULT ruxa.now(),
+    closed_at        timestamptz,
+    CONSTRAINT account_code_id CHECK (id = ledger.account_id(code)),
+    CONSTRAINT account_no_overdraft CHECK (NOT no_overdraft OR dr_posted + dr_pending <= cr_posted),
+    CONSTRAINT account_counted CHECK (counted OR NOT no_overdraft),
+    CONSTRAINT account_unit CHECK ((kind = 'memo') = (unit = 'budget_micros'))
+) WITH (fillfactor = 50);
+CREATE INDEX account_organisation ON ledger.account (organisation_ref) WHERE organisation_ref IS NOT NULL;
+COMMENT ON TABLE ledger.account IS 'One account with its four counters; lots, budgets and shortfalls are accounts too.';
+
+CREATE TRIGGER account_kept BEFORE DELETE ON ledger.account FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+CREATE TRIGGER account_kept_whole BEFORE TRUNCATE ON ledger.account EXECUTE FUNCTION ledger.deny();
+
+-- Transfers, in yearly partitions by the time in their id. That both accounts exist is checked by the trigger: a
+-- foreign key would lock the system accounts' rows in every transfer of everybody.
+
+CREATE SEQUENCE ledger.transfer_seq;
+
+CREATE TABLE ledger.transfer (
+    id               uuid NOT NULL,
+    seq              bigint NOT NULL DEFAULT nextval('ledger.transfer_seq'),
+    state            text NOT NULL CHECK (state IN ('posted', 'pending', 'post', 'void')),
+    debit_id         uuid NOT NULL,
+    credit_id        uuid NOT NULL,
+    amount_micros    bigint NOT NULL CHECK (amount_micros >= 0),
+    pending_id       uuid,
+    code             text NOT NULL CHECK (code ~ '^[a-z_]{2,40}$'),
+    organisation_ref uuid,
+    scope            text CHECK (scope IN ('sandbox', 'live')),
+    ref              uuid,
+    at               timestamptz NOT NULL DEFAULT ruxa.now(),
+    PRIMARY KEY (id),
+    CONSTRAINT transfer_two_accounts CHECK (debit_id <> credit_id),
+    CONSTRAINT transfer_amount CHECK ((amount_micros = 0) = (state = 'void')),
+    CONSTRAINT transfer_resolution CHECK ((state IN ('post', 'void')) = (pending_id IS NOT NULL)),
+    CONSTRAINT transfer_resolution_id CHECK (pending_id IS NULL OR id = ledger.resolution_id(pending_id)),
+    CONSTRAINT transfer_pending_even CHECK (state <> 'pending' OR id <> ledger.resolution_id(id))
+) PARTITION BY RANGE (id);
+CREATE INDEX transfer_order ON ledger.transfer (seq);
+CREATE INDEX transfer_organisation ON ledger.transfer (organisation_ref, id) WHERE organisation_ref IS NOT NULL;
+CREATE INDEX transfer_ref ON ledger.transfer (ref) WHERE ref IS NOT NULL;
+COMMENT ON TABLE ledger.transfer IS
+    'One movement from debit to credit; never changed. A pending one is resolved once, by a post or a void.';
+
+-- A transfer moves the counters of its accounts. AFTER: a repeat that inserts nothing moves nothing.
+CREATE FUNCTION ledger.transfer_apply() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    pending ledger.transfer;
+    debit ledger.account;
+    credit ledger.account;
+    pend bigint := 0;
+    post bigint := 0;
+BEGIN
+    SELECT * INTO debit FROM ledger.account WHERE id = NEW.debit_id;
+    SELECT * INTO credit FROM ledger.account WHERE id = NEW.credit_id;
+    IF debit.id IS NULL OR credit.id IS NULL THEN
+        RAISE EXCEPTION 'no such account' USING ERRCODE = 'RX004';
+    END IF;
+    IF NEW.pending_id IS NULL AND (debit.closed_at IS NOT NULL OR credit.closed_at IS NOT NULL) THEN
+        RAISE EXCEPTION 'account closed' USING ERRCODE = 'RX004';
+    END IF;
+    IF debit.unit <> credit.unit THEN
+        RAISE EXCEPTION 'units differ' USING ERRCODE = 'RX003';
+    END IF;
+    IF NEW.state = 'posted' THEN
+        post := NEW.amount_micros;
+    ELSIF NEW.state = 'pending' THEN
+        pend := NEW.amount_micros;
+    ELSE
+        SELECT * INTO pending FROM ledger.transfer WHERE id = NEW.pending_id AND state = 'pending';
+        IF pending.id IS NULL OR pending.debit_id <> NEW.debit_id OR pending.credit_id <> NEW.credit_id THEN
+            RAISE EXCEPTION 'no such pending transfer' USING ERRCODE = 'RX001';
+        END IF;
+        IF NEW.amount_micros > pending.amount_micros THEN
+            RAISE EXCEPTION 'more than was pending' USING ERRCODE = 'RX002';
+        END IF;
+        pend := -pending.amount_micros;
+        post := NEW.amount_micros;
+    END IF;
+    -- Always in the order of ids, so that two transfers never wait for each other.
+    IF NEW.debit_id < NEW.credit_id THEN
+        UPDATE ledger.account SET dr_pending = dr_pending + pend, dr_posted = dr_posted + post
+            WHERE id = NEW.debit_id AND counted;
+        UPDATE ledger.account SET cr_pending = cr_pending + pend, cr_posted = cr_posted + post
+            WHERE id = NEW.credit_id AND counted;
+    ELSE
+        UPDATE ledger.account SET cr_pending = cr_pending + pend, cr_posted = cr_posted + post
+            WHERE id = NEW.credit_id AND counted;
+        UPDATE ledger.account SET dr_pending = dr_pending + pend, dr_posted = dr_posted + post
+            WHERE id = NEW.debit_id AND counted;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER transfer_counts AFTER INSERT ON ledger.transfer FOR EACH ROW EXECUTE FUNCTION ledger.transfer_apply();
+CREATE TRIGGER transfer_kept BEFORE UPDATE OR DELETE ON ledger.transfer FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+CREATE TRIGGER transfer_kept_whole BEFORE TRUNCATE ON ledger.transfer EXECUTE FUNCTION ledger.deny();
+
+CREATE FUNCTION ledger.year_ensure(year integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    part text := 'transfer_' || year;
+BEGIN
+    IF to_regclass('ledger.' || part) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('ledger.transfer partition', 0));
+    IF to_regclass('ledger.' || part) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    EXECUTE format('CREATE TABLE ledger.%I PARTITION OF ledger.transfer FOR VALUES FROM (%L) TO (%L)', part,
+        ruxa.id_floor(make_timestamptz(year, 1, 1, 0, 0, 0, 'UTC')),
+        ruxa.id_floor(make_timestamptz(year + 1, 1, 1, 0, 0, 0, 'UTC')));
+    EXECUTE format('CREATE TRIGGER transfer_kept_whole BEFORE TRUNCATE ON ledger.%I EXECUTE FUNCTION ledger.deny()',
+        part);
+END $$;
+
+-- First in every function that moves an organisation's money.
+CREATE FUNCTION ledger.lock_organisation(organisation uuid) RETURNS void
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('ledger ' || organisation::text, 0));
+    PERFORM ledger.year_ensure(extract(year FROM ruxa.now() AT TIME ZONE 'UTC')::integer);
+END $$;
+
+-- Lots: grants of credit.
+
+CREATE TABLE ledger.lot (
+    id               uuid PRIMARY KEY,
+    account_id       uuid NOT NULL UNIQUE REFERENCES ledger.account (id),
+    organisation_ref uuid NOT NULL,
+    scope            text NOT NULL CHECK (scope IN ('sandbox', 'live')),
+    category         text NOT NULL CHECK (category IN ('paid', 'promo', 'refund', 'compensation')),
+    priority         smallint NOT NULL DEFAULT 100 CHECK (priority BETWEEN 0 AND 999),
+    effective_at     timestamptz NOT NULL,
+    expires_at       timestamptz,
+    voided_at        timestamptz,
+    origin           text NOT NULL UNIQUE CHECK (length(origin) BETWEEN 3 AND 120),
+    funding_id       uuid NOT NULL REFERENCES ledger.account (id),
+    reason_sealed    bytea,
+    made_by          text NOT NULL CHECK (length(made_by) <= 80),
+    created_at       timestamptz NOT NULL,
+    UNIQUE (id, organisation_ref, scope),
+    CHECK (expires_at IS NULL OR expires_at > effective_at)
+);
+CREATE INDEX lot_order ON ledger.lot (organisation_ref, scope, priority, expires_at NULLS LAST, created_at, id)
+    WHERE voided_at IS NULL;
+CREATE INDEX lot_end ON ledger.lot (expires_at) WHERE expires_at IS NOT NULL;
+COMMENT ON TABLE ledger.lot IS
+    'A grant of credit with the scope it may buy; consumed by priority, end, promo before paid, age.';
+
+CREATE TRIGGER lot_kept BEFORE DELETE ON ledger.lot FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+CREATE TRIGGER lot_kept_whole BEFORE TRUNCATE ON ledger.lot EXECUTE FUNCTION ledger.deny();
+
+-- Budgets: a limit per period. Each period has an account of its own that is credited when it is first drawn on.
+
+CREATE TABLE ledger.budget (
+    scope            text NOT NULL CHECK (scope IN ('key', 'organisation')),
+    id               uuid NOT NULL,
+    organisation_ref uuid NOT NULL,
+    limit_micros     bigint CHECK (limit_micros >= 0),
+    period           text NOT NULL CHECK (period IN ('day', 'month', 'total')),
+    changed_at       timestamptz NOT NULL,
+    PRIMARY KEY (scope, id),
+    CHECK (scope <> 'organisation' OR id = organisation_ref)
+);
+COMMENT ON TABLE ledger.budget IS 'What a key or an organisation may spend in a period; no limit when it is null.';
+
+-- Leases, and holds: the same thing for one long task.
+
+CREATE TABLE ledger.lease (
+    id               uuid PRIMARY KEY,
+    kind             text NOT NULL CHECK (kind IN ('lease', 'hold')),
+    organisation_ref uuid NOT NULL,
+    scope            text NOT NULL CHECK (scope IN ('sandbox', 'live')),
+    worker           text CHECK (length(worker) <= 80),
+    run              bigint,
+    amount_micros    bigint NOT NULL CHECK (amount_micros >= 0),
+    spent_micros     bigint NOT NULL DEFAULT 0,
+    extra_micros     bigint NOT NULL DEFAULT 0 CHECK (extra_micros >= 0),
+    lost_micros      bigint NOT NULL DEFAULT 0 CHECK (lost_micros >= 0),
+    state            text NOT NULL CHECK (state IN ('open', 'suspense', 'closed')),
+    opened_at        timestamptz NOT NULL,
+    expires_at       timestamptz NOT NULL,
+    closed_at        timestamptz,
+    UNIQUE (id, organisation_ref, scope),
+    CONSTRAINT lease_spent CHECK (spent_micros BETWEEN 0 AND amount_micros),
+    CHECK ((state = 'closed') = (closed_at IS NOT NULL)),
+    CHECK (kind = 'hold' OR (worker IS NOT NULL AND run IS NOT NULL))
+) WITH (fillfactor = 70);
+CREATE INDEX lease_due ON ledger.lease (expires_at) WHERE state <> 'closed';
+CREATE INDEX lease_living ON ledger.lease (organisation_ref) WHERE state <> 'closed';
+COMMENT ON TABLE ledger.lease IS
+    'Credit lent to a worker. spent: its charges; extra: charges beyond it or after its close; lost: the platform''s.';
+
+CREATE TRIGGER lease_kept BEFORE DELETE ON ledger.lease FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+CREATE TRIGGER lease_kept_whole BEFORE TRUNCATE ON ledger.lease EXECUTE FUNCTION ledger.deny();
+
+-- Lane 0 is money, each further lane a budget; every lane covers the whole lease. The keys carry organisation and
+-- scope, so that a lease can never draw on another's lots or on money of the other colour.
+CREATE TABLE ledger.lease_slice (
+    lease_id         uuid NOT NULL,
+    lane             smallint NOT NULL CHECK (lane >= 0),
+    ord              smallint NOT NULL,
+    organisation_ref uuid NOT NULL,
+    scope            text NOT NULL,
+    account_id       uuid NOT NULL REFERENCES ledger.account (id),
+    lot_id           uuid,
+    amount_micros    bigint NOT NULL CHECK (amount_micros >= 0),
+    pending_id       uuid NOT NULL UNIQUE,
+    PRIMARY KEY (lease_id, lane, ord),
+    FOREIGN KEY (lease_id, organisation_ref, scope) REFERENCES ledger.lease (id, organisation_ref, scope),
+    FOREIGN KEY (lot_id, organisation_ref, scope) REFERENCES ledger.lot (id, organisation_ref, scope),
+    CHECK ((lane = 0) = (lot_id IS NOT NULL))
+);
+COMMENT ON TABLE ledger.lease_slice IS 'Which lots and budgets a lease draws on, each by a pending transfer.';
+
+CREATE TRIGGER lease_slice_kept BEFORE DELETE ON ledger.lease_slice FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+CREATE TRIGGER lease_slice_kept_whole BEFORE TRUNCATE ON ledger.lease_slice EXECUTE FUNCTION ledger.deny();
+
+-- The price book.
+
+CREATE TABLE ledger.price (
+    id                         uuid PRIMARY KEY,
+    model                      text NOT NULL CHECK (model ~ '^[^/\s]+/\S+$' AND length(model) <= 200),
+    aliases                    text[] NOT NULL DEFAULT '{}',
+    effective                  tstzrange NOT NULL CHECK (NOT isempty(effective) AND lower_inc(effective)),
+    source                     text NOT NULL CHECK (length(source) BETWEEN 1 AND 120),
+    input_micros               bigint NOT NULL CHECK (input_micros >= 0),
+    output_micros              bigint NOT NULL CHECK (output_micros >= 0),
+    cache_read_micros          bigint NOT NULL CHECK (cache_read_micros >= 0),
+    cache_write_5m_micros      bigint NOT NULL CHECK (cache_write_5m_micros >= 0),
+    cache_write_1h_micros      bigint NOT NULL CHECK (cache_write_1h_micros >= 0),
+    reasoning_micros           bigint NOT NULL CHECK (reasoning_micros >= 0),
+    audio_input_micros         bigint NOT NULL CHECK (audio_input_micros >= 0),
+    audio_output_micros        bigint NOT NULL CHECK (audio_output_micros >= 0),
+    image_micros               bigint NOT NULL CHECK (image_micros >= 0),
+    long_from_tokens           bigint CHECK (long_from_tokens > 0),
+    long_input_micros          bigint NOT NULL CHECK (long_input_micros >= 0),
+    long_output_micros         bigint NOT NULL CHECK (long_output_micros >= 0),
+    long_cache_read_micros     bigint NOT NULL CHECK (long_cache_read_micros >= 0),
+    long_cache_write_5m_micros bigint NOT NULL CHECK (long_cache_write_5m_micros >= 0),
+    long_cache_write_1h_micros bigint NOT NULL CHECK (long_cache_write_1h_micros >= 0),
+    long_reasoning_micros      bigint NOT NULL CHECK (long_reasoning_micros >= 0),
+    input_tokens_max           bigint CHECK (input_tokens_max > 0),
+    output_tokens_max          bigint CHECK (output_tokens_max > 0),
+    image_tokens_max           bigint NOT NULL CHECK (image_tokens_max >= 0),
+    page_tokens_max            bigint NOT NULL CHECK (page_tokens_max >= 0),
+    created_at                 timestamptz NOT NULL DEFAULT ruxa.now(),
+    CONSTRAINT price_overlap EXCLUDE USING gist (model WITH =, effective WITH &&)
+);
+COMMENT ON TABLE ledger.price IS 'What a model costs in a period, micros per million units; never changed once started.';
+
+-- Once a price has started only its open end may be closed, and only at a moment that is not past.
+CREATE FUNCTION ledger.price_guard() RETURNS trigger
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    same ledger.price;
+BEGIN
+    same := NEW;
+    same.effective := OLD.effective;
+    IF same IS DISTINCT FROM OLD OR lower(NEW.effective) <> lower(OLD.effective) OR NOT upper_inf(OLD.effective)
+        OR upper(NEW.effective) < ruxa.now() - interval '10 seconds' THEN
+        RAISE EXCEPTION 'immutable' USING ERRCODE = 'RX900';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER price_kept BEFORE UPDATE ON ledger.price FOR EACH ROW EXECUTE FUNCTION ledger.price_guard();
+CREATE TRIGGER price_kept_rows BEFORE DELETE ON ledger.price FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+CREATE TRIGGER price_kept_whole BEFORE TRUNCATE ON ledger.price EXECUTE FUNCTION ledger.deny();
+
+-- The journal's permanent record: runs of workers, segments of runs.
+
+CREATE TABLE ledger.journal_run (
+    worker     text NOT NULL CHECK (length(worker) BETWEEN 1 AND 80),
+    run        bigint NOT NULL CHECK (run > 0),
+    began_at   timestamptz NOT NULL,
+    ended_at   timestamptz,
+    PRIMARY KEY (worker, run)
+);
+COMMENT ON TABLE ledger.journal_run IS 'One start of a gateway worker; ended once its journal is drained.';
+
+CREATE TABLE ledger.journal_segment (
+    worker     text NOT NULL,
+    run        bigint NOT NULL,
+    number     bigint NOT NULL CHECK (number >= 0),
+    state      text NOT NULL CHECK (state IN ('open', 'acknowledged', 'refused')),
+    sha256     bytea CHECK (octet_length(sha256) = 32),
+    rows       bigint CHECK (rows >= 0),
+    reason     text CHECK (reason IN ('age', 'damaged')),
+    began_at   timestamptz NOT NULL,
+    ended_at   timestamptz,
+    PRIMARY KEY (worker, run, number),
+    FOREIGN KEY (worker, run) REFERENCES ledger.journal_run (worker, run),
+    CHECK ((state = 'open') = (ended_at IS NULL)),
+    CHECK ((state = 'open') = (sha256 IS NULL)),
+    CHECK ((state = 'refused') = (reason IS NOT NULL))
+);
+COMMENT ON TABLE ledger.journal_segment IS 'One file of a worker''s journal; kept for ever, so that it is booked once.';
+
+-- Usage rows: the call's record and its charge. Partitions by the day in the id; the keys refuse a row whose
+-- organisation or scope is not its lease's.
+
+CREATE TABLE ledger.usage_event (
+    id                    uuid NOT NULL,
+    at                    timestamptz NOT NULL,
+    organisation_ref      uuid NOT NULL,
+    key_id                uuid NOT NULL,
+    livemode              boolean NOT NULL,
+    scope                 text NOT NULL CHECK (scope IN ('sandbox', 'live')),
+    lease_id              uuid,
+    model                 text NOT NULL CHECK (length(model) <= 200),
+    provider              text CHECK (length(provider) <= 80),
+    upstream_model        text CHECK (length(upstream_model) <= 200),
+    dialect               text NOT NULL CHECK (length(dialect) <= 40),
+    endpoint              text NOT NULL CHECK (length(endpoint) <= 40),
+    stream                boolean NOT NULL,
+    status                smallint NOT NULL CHECK (status BETWEEN 0 AND 999),
+    error_code            text CHECK (length(error_code) <= 80),
+    finish                text CHECK (length(finish) <= 40),
+    input_tokens          integer NOT NULL CHECK (input_tokens >= 0),
+    cache_read_tokens     integer NOT NULL CHECK (cache_read_tokens >= 0),
+    cache_write_5m_tokens integer NOT NULL CHECK (cache_write_5m_tokens >= 0),
+    cache_write_1h_tokens integer NOT NULL CHECK (cache_write_1h_tokens >= 0),
+    output_tokens         integer NOT NULL CHECK (output_tokens >= 0),
+    reasoning_tokens      integer NOT NULL CHECK (reasoning_tokens >= 0),
+    audio_input_tokens    integer NOT NULL CHECK (audio_input_tokens >= 0),
+    audio_output_tokens   integer NOT NULL CHECK (audio_output_tokens >= 0),
+    images                integer NOT NULL CHECK (images >= 0),
+    usage_source          text NOT NULL CHECK (usage_source IN ('provider', 'counted', 'policy', 'none')),
+    price_id              uuid REFERENCES ledger.price (id),
+    amount_micros         bigint NOT NULL CHECK (amount_micros >= 0),
+    waived_micros         bigint NOT NULL CHECK (waived_micros >= 0),
+    hold_micros           bigint NOT NULL CHECK (hold_micros >= 0),
+    latency_ms            integer NOT NULL CHECK (latency_ms >= 0),
+    first_token_ms        integer CHECK (first_token_ms >= 0),
+    attempts              smallint NOT NULL CHECK (attempts >= 0),
+    lossy                 text[] NOT NULL CHECK (cardinality(lossy) <= 100),
+    late                  boolean NOT NULL,
+    PRIMARY KEY (id),
+    CONSTRAINT usage_lease FOREIGN KEY (lease_id, organisation_ref, scope)
+        REFERENCES ledger.lease (id, organisation_ref, scope),
+    CONSTRAINT usage_paid CHECK (amount_micros = 0 OR (lease_id IS NOT NULL AND price_id IS NOT NULL)),
+    CONSTRAINT usage_waived CHECK (waived_micros = 0 OR (lease_id IS NOT NULL AND price_id IS NOT NULL)),
+    CONSTRAINT usage_scope CHECK (model = '' OR (scope = 'sandbox') = starts_with(model, 'sandbox/')),
+    CONSTRAINT usage_test_key CHECK (livemode OR scope = 'sandbox')
+) PARTITION BY RANGE (id);
+CREATE INDEX usage_organisation ON ledger.usage_event (organisation_ref, id);
+CREATE INDEX usage_lease_rows ON ledger.usage_event (lease_id) WHERE lease_id IS NOT NULL;
+COMMENT ON TABLE ledger.usage_event IS 'One call: what it used, what it cost, which lease paid; never changed.';
+
+CREATE TRIGGER usage_kept BEFORE UPDATE OR DELETE ON ledger.usage_event FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+CREATE TRIGGER usage_kept_whole BEFORE TRUNCATE ON ledger.usage_event EXECUTE FUNCTION ledger.deny();
+
+CREATE FUNCTION ledger.day_ensure(day date) RETURNS void
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    part text := 'usage_event_' || to_char(day, 'YYYYMMDD');
+BEGIN
+    IF to_regclass('ledger.' || part) IS NULL AND ruxa.partition_create('ledger.usage_event'::regclass, day) THEN
+        EXECUTE format('CREATE TRIGGER usage_kept_whole BEFORE TRUNCATE ON ledger.%I EXECUTE FUNCTION ledger.deny()',
+            part);
+    END IF;
+END $$;
+
+-- Seals: a chain of hashes over the transfers, so that a changed row shows.
+
+CREATE TABLE ledger.seal (
+    number     bigint PRIMARY KEY CHECK (number > 0),
+    first_seq  bigint NOT NULL,
+    last_seq   bigint NOT NULL,
+    transfers  bigint NOT NULL CHECK (transfers > 0),
+    sha256     bytea NOT NULL CHECK (octet_length(sha256) = 32),
+    sealed_at  timestamptz NOT NULL,
+    CHECK (first_seq <= last_seq)
+);
+COMMENT ON TABLE ledger.seal IS 'Each seal hashes a run of transfers together with the seal before it.';
+
+CREATE TRIGGER seal_kept BEFORE UPDATE OR DELETE ON ledger.seal FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+CREATE TRIGGER seal_kept_whole BEFORE TRUNCATE ON ledger.seal EXECUTE FUNCTION ledger.deny();
+
+-- The system's own accounts.
+
+INSERT INTO ledger.account (id, code, kind, unit, scope, no_overdraft, counted)
+SELECT ledger.account_id(code), code, kind, unit, scope, false, false
+FROM (VALUES
+    ('asset:operator_credit', 'asset', 'usd_micros', NULL),
+    ('asset:sandbox_credit', 'asset', 'usd_micros', 'sandbox'),
+    ('expense:promo', 'expense', 'usd_micros', NULL),
+    ('expense:abandoned', 'expense', 'usd_micros', NULL),
+    ('revenue:usage:live', 'revenue', 'usd_micros', 'live'),
+    ('revenue:usage:sandbox', 'revenue', 'usd_micros', 'sandbox'),
+    ('revenue:breakage', 'revenue', 'usd_micros', NULL),
+    ('budget:issued', 'memo', 'budget_micros', NULL),
+    ('budget:used', 'memo', 'budget_micros', NULL)
+) AS named (code, kind, unit, scope);
+
+-- Transfers, one by one
+
+CREATE FUNCTION ledger.enter(
+    p_id uuid, p_state text, p_debit uuid, p_credit uuid, p_amount bigint, p_code text, p_organisation uuid,
+    p_scope text, p_ref uuid, p_pending uuid DEFAULT NULL
+) RETURNS void
+    LANGUAGE sql
+AS $$
+    INSERT INTO ledger.transfer (id, state, debit_id, credit_id, amount_micros, code, organisation_ref, scope, ref,
+        pending_id)
+    VALUES (p_id, p_state, p_debit, p_credit, p_amount, p_code, p_organisation, p_scope, p_ref, p_pending)
+$$;
+
+-- Resolves a pending transfer: posts `amount` of it, or voids it when that is 0.
+CREATE FUNCTION ledger.resolve(p_pending uuid, p_amount bigint, p_code text) RETURNS void
+    LANGUAGE sql
+AS $$
+    INSERT INTO ledger.transfer (id, state, debit_id, credit_id, amount_micros, code, organisation_ref, scope, ref,
+        pending_id)
+    SELECT ledger.resolution_id(t.id), CASE WHEN p_amount = 0 THEN 'void' ELSE 'post' END, t.debit_id, t.credit_id,
+        p_amount, CASE WHEN p_amount = 0 THEN 'returned' ELSE p_code END, t.organisation_ref, t.scope, t.ref, t.id
+    FROM ledger.transfer AS t WHERE t.id = p_pending
+$$;
+
+-- A transfer between named accounts: the operator's way to correct. True when it is new; the same again is false.
+CREATE FUNCTION ledger.transfer_post(
+    p_id uuid, p_debit text, p_credit text, p_amount bigint, p_code text, p_organisation uuid, p_ref uuid,
+    p_pending boolean
+) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    known ledger.transfer;
+    wanted text := CASE WHEN p_pending THEN 'pending' ELSE 'posted' END;
+BEGIN
+    IF p_organisation IS NOT NULL THEN
+        PERFORM ledger.lock_organisation(p_organisation);
+    END IF;
+    PERFORM ledger.year_ensure(extract(year FROM ruxa.id_time(p_id) AT TIME ZONE 'UTC')::integer);
+    SELECT * INTO known FROM ledger.transfer WHERE id = p_id;
+    IF FOUND THEN
+        IF known.state <> wanted OR known.debit_id <> ledger.account_id(p_debit)
+            OR known.credit_id <> ledger.account_id(p_credit) OR known.amount_micros <> p_amount
+            OR known.code <> p_code OR known.organisation_ref IS DISTINCT FROM p_organisation
+            OR known.ref IS DISTINCT FROM p_ref THEN
+            RAISE EXCEPTION 'exists with other contents' USING ERRCODE = 'RX005';
+        END IF;
+        RETURN false;
+    END IF;
+    PERFORM ledger.enter(p_id, wanted, ledger.account_id(p_debit), ledger.account_id(p_credit), p_amount, p_code,
+        p_organisation, NULL, p_ref);
+    RETURN true;
+END $$;
+
+CREATE FUNCTION ledger.transfer_resolve(p_pending uuid, p_amount bigint) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    known ledger.transfer;
+    done ledger.transfer;
+BEGIN
+    SELECT * INTO known FROM ledger.transfer WHERE id = p_pending AND state = 'pending';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such pending transfer' USING ERRCODE = 'RX001';
+    END IF;
+    IF known.organisation_ref IS NOT NULL THEN
+        PERFORM ledger.lock_organisation(known.organisation_ref);
+    END IF;
+    SELECT * INTO done FROM ledger.transfer WHERE id = ledger.resolution_id(p_pending);
+    IF FOUND THEN
+        IF done.amount_micros <> p_amount THEN
+            RAISE EXCEPTION 'exists with other contents' USING ERRCODE = 'RX005';
+        END IF;
+        RETURN false;
+    END IF;
+    PERFORM ledger.resolve(p_pending, p_amount, known.code);
+    RETURN true;
+END $$;
+
+-- Lots
+
+-- The lots an organisation can draw on at a moment, in consumption order, with what is free of each.
+CREATE FUNCTION ledger.lots_usable(p_organisation uuid, p_scope text, p_now timestamptz)
+    RETURNS TABLE (lot_id uuid, account_id uuid, free bigint, expires_at timestamptz)
+    LANGUAGE sql STABLE
+AS $$
+    SELECT l.id, a.id, a.cr_posted - a.dr_posted - a.dr_pending, l.expires_at
+    FROM ledger.lot AS l JOIN ledger.account AS a ON a.id = l.account_id
+    WHERE l.organisation_ref = p_organisation AND l.scope = p_scope AND l.voided_at IS NULL
+        AND l.effective_at <= p_now AND (l.expires_at IS NULL OR l.expires_at > p_now + interval '1 second')
+        AND a.cr_posted - a.dr_posted - a.dr_pending > 0
+    ORDER BY l.priority, l.expires_at NULLS LAST, (l.category <> 'promo'), l.created_at, l.id
+$$;
+
+CREATE FUNCTION ledger.shortfall_code(p_organisation uuid, p_scope text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    RETURN 'shortfall:' || p_scope || ':' || replace(p_organisation::text, '-', '');
+
+-- Credit for an organisation; the lot's id. The same origin again gives the first one's id and moves nothing.
+-- What the organisation still owes (its shortfall) is paid first.
+CREATE FUNCTION ledger.lot_grant(
+    p_id uuid, p_organisation uuid, p_scope text, p_category text, p_amount bigint, p_priority integer,
+    p_expires timestamptz, p_origin text, p_reason bytea, p_made_by text
+) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    moment timestamptz;
+    known ledger.lot;
+    funding text := CASE WHEN p_scope = 'sandbox' THEN 'asset:sandbox_credit'
+        WHEN p_category = 'paid' THEN 'asset:operator_credit' ELSE 'expense:promo' END;
+    named text := 'lot:' || replace(p_id::text, '-', '');
+    debt bigint;
+BEGIN
+    PERFORM ledger.lock_organisation(p_organisation);
+    moment := ruxa.now();
+    SELECT * INTO known FROM ledger.lot WHERE origin = p_origin;
+    IF FOUND THEN
+        IF known.organisation_ref <> p_organisation OR known.scope <> p_scope OR known.category <> p_category
+            OR NOT EXISTS (SELECT FROM ledger.transfer WHERE ref = known.id AND credit_id = known.account_id
+                AND amount_micros = p_amount AND state = 'posted') THEN
+            RAISE EXCEPTION 'exists with other contents' USING ERRCODE = 'RX005';
+        END IF;
+        RETURN known.id;
+    END IF;
+    INSERT INTO ledger.account (id, code, kind, organisation_ref, scope, no_overdraft, counted, opened_at)
+        VALUES (ledger.account_id(named), named, 'liability', p_organisation, p_scope, true, true, moment);
+    INSERT INTO ledger.lot (id, account_id, organisation_ref, scope, category, priority, effective_at, expires_at,
+            origin, funding_id, reason_sealed, made_by, created_at)
+        VALUES (p_id, ledger.account_id(named), p_organisation, p_scope, p_category, p_priority, moment, p_expires,
+            p_origin, ledger.account_id(funding), p_reason, p_made_by, moment);
+    PERFORM ledger.enter(ledger.derived_id(moment, named), 'posted', ledger.account_id(funding),
+        ledger.account_id(named), p_amount, CASE WHEN p_scope = 'sandbox' THEN 'sandbox_credit'
+            WHEN p_category = 'paid' THEN 'credit' ELSE p_category END, p_organisation, p_scope, p_id);
+    SELECT dr_posted - cr_posted INTO debt FROM ledger.account
+        WHERE code = ledger.shortfall_code(p_organisation, p_scope);
+    IF debt > 0 THEN
+        PERFORM ledger.enter(ledger.derived_id(moment, named || ' debt'), 'posted', ledger.account_id(named),
+            ledger.account_id(ledger.shortfall_code(p_organisation, p_scope)), least(debt, p_amount), 'debt',
+            p_organisation, p_scope, p_id);
+    END IF;
+    RETURN p_id;
+END $$;
+
+CREATE FUNCTION ledger.lots_expired(p_limit integer) RETURNS SETOF uuid
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT l.id FROM ledger.lot AS l JOIN ledger.account AS a ON a.id = l.account_id
+    WHERE l.expires_at <= ruxa.now() AND a.cr_posted - a.dr_posted - a.dr_pending > 0
+    ORDER BY l.expires_at LIMIT p_limit
+$$;
+
+-- What is left of a lot that has ended goes to breakage (paid) or back where it came from; the micros moved.
+CREATE FUNCTION ledger.lot_expire(p_id uuid) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found_lot ledger.lot;
+    rest bigint;
+    moment timestamptz;
+BEGIN
+    SELECT * INTO found_lot FROM ledger.lot WHERE id = p_id;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    PERFORM ledger.lock_organisation(found_lot.organisation_ref);
+    moment := ruxa.now();
+    SELECT cr_posted - dr_posted - dr_pending INTO rest FROM ledger.account WHERE id = found_lot.account_id;
+    IF found_lot.expires_at IS NULL OR found_lot.expires_at > moment OR rest <= 0 THEN
+        RETURN 0;
+    END IF;
+    PERFORM ledger.enter(ledger.derived_id(moment, gen_random_uuid()::text), 'posted', found_lot.account_id,
+        CASE WHEN found_lot.category = 'paid' AND found_lot.scope = 'live'
+            THEN ledger.account_id('revenue:breakage') ELSE found_lot.funding_id END,
+        rest, 'expired', found_lot.organisation_ref, found_lot.scope, found_lot.id);
+    RETURN rest;
+END $$;
+
+-- Budgets
+
+CREATE FUNCTION ledger.budget_period(p_period text, p_now timestamptz, OUT starts text, OUT ends timestamptz)
+    LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    day timestamp := date_trunc('day', p_now AT TIME ZONE 'UTC');
+    month timestamp := date_trunc('month', p_now AT TIME ZONE 'UTC');
+BEGIN
+    IF p_period = 'day' THEN
+        starts := to_char(day, 'YYYY-MM-DD');
+        ends := (day + interval '1 day') AT TIME ZONE 'UTC';
+    ELSIF p_period = 'month' THEN
+        starts := to_char(month, 'YYYY-MM-DD');
+        ends := (month + interval '1 month') AT TIME ZONE 'UTC';
+    ELSE
+        starts := 'total';
+    END IF;
+END $$;
+
+CREATE FUNCTION ledger.budget_code(p_scope text, p_id uuid, p_starts text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    RETURN 'budget:' || p_scope || ':' || replace(p_id::text, '-', '') || ':' || p_starts;
+
+-- The account of the running period, opened and credited to the limit when new or raised; what is free of it.
+-- A limit that was lowered binds here: the account keeps the credit it had, the smaller limit counts.
+CREATE FUNCTION ledger.budget_open(
+    p_budget ledger.budget, p_now timestamptz, OUT account_id uuid, OUT free bigint, OUT ends timestamptz
+)
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    period record;
+    named text;
+    a ledger.account;
+BEGIN
+    period := ledger.budget_period(p_budget.period, p_now);
+    ends := period.ends;
+    named := ledger.budget_code(p_budget.scope, p_budget.id, period.starts);
+    account_id := ledger.account_id(named);
+    INSERT INTO ledger.account (id, code, kind, unit, organisation_ref, no_overdraft, counted, opened_at)
+        VALUES (account_id, named, 'memo', 'budget_micros', p_budget.organisation_ref, true, true, p_now)
+        ON CONFLICT DO NOTHING;
+    SELECT * INTO a FROM ledger.account WHERE id = account_id;
+    IF p_budget.limit_micros > a.cr_posted THEN
+        PERFORM ledger.enter(ledger.derived_id(p_now, named || ' ' || p_budget.limit_micros || ' ' || a.cr_posted),
+            'posted', ledger.account_id('budget:issued'), account_id, p_budget.limit_micros - a.cr_posted,
+            'budget', p_budget.organisation_ref, NULL, p_budget.id);
+        a.cr_posted := p_budget.limit_micros;
+    END IF;
+    free := least(a.cr_posted, p_budget.limit_micros) - a.dr_posted - a.dr_pending;
+END $$;
+
+-- Sets, raises, lowers or (null) lifts a limit. Lowered: what lies unused in leases is called back.
+CREATE FUNCTION ledger.budget_put(p_scope text, p_id uuid, p_organisation uuid, p_limit bigint, p_period text)
+    RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    old ledger.budget;
+    new ledger.budget;
+BEGIN
+    PERFORM ledger.lock_organisation(p_organisation);
+    SELECT * INTO old FROM ledger.budget WHERE scope = p_scope AND id = p_id;
+    IF FOUND AND old.organisation_ref <> p_organisation THEN
+        RAISE EXCEPTION 'exists with other contents' USING ERRCODE = 'RX005';
+    END IF;
+    INSERT INTO ledger.budget AS b (scope, id, organisation_ref, limit_micros, period, changed_at)
+        VALUES (p_scope, p_id, p_organisation, p_limit, p_period, ruxa.now())
+        ON CONFLICT (scope, id) DO UPDATE
+            SET limit_micros = p_limit, period = p_period, changed_at = excluded.changed_at
+        RETURNING * INTO new;
+    IF p_limit IS NOT NULL THEN
+        PERFORM ledger.budget_open(new, ruxa.now());
+    END IF;
+    IF old.scope IS NULL OR p_limit < coalesce(old.limit_micros, 9223372036854775807) THEN
+        PERFORM pg_notify('lease_recall', p_organisation::text);
+    END IF;
+END $$;
+
+CREATE FUNCTION ledger.budget_state(p_scope text, p_id uuid)
+    RETURNS TABLE (limit_micros bigint, period text, period_start text, used_micros bigint, held_micros bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT b.limit_micros, b.period, p.starts, coalesce(a.dr_posted, 0), coalesce(a.dr_pending, 0)
+    FROM ledger.budget AS b
+        CROSS JOIN LATERAL ledger.budget_period(b.period, ruxa.now()) AS p
+        LEFT JOIN ledger.account AS a ON a.code = ledger.budget_code(b.scope, b.id, p.starts)
+    WHERE b.scope = p_scope AND b.id = p_id
+$$;
+
+-- Leases
+
+-- Adds `amount` to one lane of a lease: lane 0 from the lots in order, another from its budget. The end of the
+-- earliest lot drawn on.
+CREATE FUNCTION ledger.lease_draw(
+    p_lease ledger.lease, p_lane integer, p_budget uuid, p_amount bigint, p_now timestamptz
+) RETURNS timestamptz
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    rest bigint := p_amount;
+    piece bigint;
+    next_ord integer;
+    pending uuid;
+    source record;
+    earliest timestamptz;
+BEGIN
+    SELECT coalesce(max(ord), 0) INTO next_ord FROM ledger.lease_slice
+        WHERE lease_id = p_lease.id AND lane = p_lane;
+    FOR source IN
+        SELECT u.lot_id, u.account_id, u.free, u.expires_at
+        FROM ledger.lots_usable(p_lease.organisation_ref, p_lease.scope, p_now) AS u WHERE p_lane = 0
+        UNION ALL
+        SELECT NULL, p_budget, p_amount, NULL WHERE p_lane > 0
+    LOOP
+        EXIT WHEN rest = 0;
+        piece := least(rest, source.free);
+        next_ord := next_ord + 1;
+        pending := ledger.derived_id(p_now, p_lease.id || ' ' || p_lane || ' ' || next_ord || ' ' || piece);
+        PERFORM ledger.enter(pending, 'pending', source.account_id, CASE WHEN p_lane = 0
+            THEN ledger.account_id('revenue:usage:' || p_lease.scope) ELSE ledger.account_id('budget:used') END,
+            piece, p_lease.kind, p_lease.organisation_ref, p_lease.scope, p_lease.id);
+        INSERT INTO ledger.lease_slice (lease_id, lane, ord, organisation_ref, scope, account_id, lot_id,
+                amount_micros, pending_id)
+            VALUES (p_lease.id, p_lane, next_ord, p_lease.organisation_ref, p_lease.scope, source.account_id,
+                source.lot_id, piece, pending);
+        earliest := least(earliest, source.expires_at);
+        rest := rest - piece;
+    END LOOP;
+    IF rest > 0 THEN
+        RAISE EXCEPTION 'less is free than was counted' USING ERRCODE = 'RX007';
+    END IF;
+    RETURN earliest;
+END $$;
+
+-- Opens a lease (or a hold) of between p_minimum and p_want micros from the balance and every budget that applies.
+-- p_hold: the size of the call at hand; when less than 20 of it are free the lease is exactly that call's.
+-- Nothing free: amount 0 and the refusal; `elsewhere` is what lies unspent in other leases. The same id again: the
+-- same lease.
+CREATE FUNCTION ledger.lease_begin(
+    p_kind text, p_id uuid, p_organisation uuid, p_scope text, p_budgets text[], p_worker text, p_run bigint,
+    p_want bigint, p_hold bigint, p_minimum bigint, p_workers integer, p_ttl interval,
+    OUT amount bigint, OUT refusal text, OUT free bigint, OUT elsewhere bigint, OUT ttl_ms bigint, OUT now_ms bigint
+)
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    moment timestamptz;
+    known ledger.lease;
+    named text;
+    b ledger.budget;
+    opened record;
+    budget_accounts uuid[] := '{}';
+    room bigint;
+    tightest uuid;
+    ends timestamptz;
+    lane integer := 0;
+    earliest timestamptz;
+BEGIN
+    PERFORM ledger.lock_organisation(p_organisation);
+    moment := ruxa.now();
+    now_ms := ledger.unix_ms(moment);
+    elsewhere := 0;
+    SELECT * INTO known FROM ledger.lease WHERE id = p_id;
+    IF FOUND THEN
+        IF known.organisation_ref <> p_organisation OR known.scope <> p_scope OR known.kind <> p_kind THEN
+            RAISE EXCEPTION 'exists with other contents' USING ERRCODE = 'RX005';
+        END IF;
+        amount := known.amount_micros;
+        free := 0;
+        ttl_ms := greatest(ledger.unix_ms(known.expires_at) - now_ms, 0);
+        IF known.state = 'closed' THEN
+            amount := 0;
+            refusal := 'lease_closed';
+        END IF;
+        RETURN;
+    END IF;
+    SELECT coalesce(sum(u.free), 0) INTO free FROM ledger.lots_usable(p_organisation, p_scope, moment) AS u;
+    amount := 0;
+    ttl_ms := 0;
+    IF free < p_minimum THEN
+        refusal := 'insufficient_credits';
+        SELECT coalesce(sum(l.amount_micros - l.spent_micros), 0) INTO elsewhere FROM ledger.lease AS l
+            WHERE l.organisation_ref = p_organisation AND l.scope = p_scope AND l.state = 'open' AND l.kind = 'lease';
+        RETURN;
+    END IF;
+    room := free;
+    FOREACH named IN ARRAY p_budgets || ('organisation:' || p_organisation::text) LOOP
+        SELECT * INTO b FROM ledger.budget
+            WHERE scope = split_part(named, ':', 1) AND id = split_part(named, ':', 2)::uuid;
+        IF NOT FOUND OR b.organisation_ref <> p_organisation THEN
+            -- A key that is said to have a budget and has none here may not spend.
+            CONTINUE WHEN split_part(named, ':', 1) = 'organisation';
+            refusal := 'key_budget_exceeded';
+            free := 0;
+            RETURN;
+        END IF;
+        CONTINUE WHEN b.limit_micros IS NULL;
+        opened := ledger.budget_open(b, moment);
+        budget_accounts := budget_accounts || opened.account_id;
+        ends := least(ends, opened.ends);
+        IF opened.free < room THEN
+            room := opened.free;
+            tightest := opened.account_id;
+        END IF;
+    END LOOP;
+    IF room < p_minimum THEN
+        refusal := 'key_budget_exceeded';
+        free := greatest(room, 0);
+        SELECT coalesce(sum(l.amount_micros - l.spent_micros), 0) INTO elsewhere FROM ledger.lease AS l
+            WHERE l.organisation_ref = p_organisation AND l.state = 'open' AND l.kind = 'lease' AND EXISTS (
+                SELECT FROM ledger.lease_slice AS s WHERE s.lease_id = l.id AND s.account_id = tightest);
+        RETURN;
+    END IF;
+    IF room < 20 * p_hold::numeric THEN
+        amount := least(room, p_hold);
+    ELSE
+        amount := greatest(p_hold, least(p_want, room / (2 * greatest(p_workers, 1))));
+    END IF;
+    known := ROW(p_id, p_kind, p_organisation, p_scope, p_worker, p_run, amount, 0, 0, 0, 'open', moment,
+        moment + p_ttl, NULL)::ledger.lease;
+    INSERT INTO ledger.lease SELECT known.*;
+    earliest := ledger.lease_draw(known, 0, NULL, amount, moment);
+    FOREACH tightest IN ARRAY budget_accounts LOOP
+        lane := lane + 1;
+        PERFORM ledger.lease_draw(known, lane, tightest, amount, moment);
+    END LOOP;
+    -- A lease ends before the lots it draws on, and soon after its budgets' period.
+    ends := least(known.expires_at, earliest, greatest(ends, moment + least(p_ttl, interval '5 seconds')));
+    IF ends < known.expires_at AND p_kind = 'lease' THEN
+        UPDATE ledger.lease SET expires_at = ends WHERE id = p_id;
+        known.expires_at := ends;
+    END IF;
+    free := room - amount;
+    ttl_ms := ledger.unix_ms(known.expires_at) - now_ms;
+END $$;
+
+CREATE FUNCTION ledger.lease_open(
+    p_id uuid, p_organisation uuid, p_scope text, p_budgets text[], p_worker text, p_run bigint, p_want bigint,
+    p_hold bigint, p_minimum bigint, p_workers integer, p_ttl interval,
+    OUT amount bigint, OUT refusal text, OUT free bigint, OUT elsewhere bigint, OUT ttl_ms bigint, OUT now_ms bigint
+)
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT b.amount, b.refusal, b.free, b.elsewhere, b.ttl_ms, b.now_ms
+    FROM ledger.lease_begin('lease', p_id, p_organisation, p_scope, p_budgets, p_worker, p_run, p_want, p_hold,
+        p_minimum, p_workers, p_ttl) AS b
+$$;
+
+-- The lease's organisation is locked, then the lease's row; null when there is no such lease.
+CREATE FUNCTION ledger.lease_lock(p_id uuid) RETURNS ledger.lease
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    l ledger.lease;
+BEGIN
+    SELECT * INTO l FROM ledger.lease WHERE id = p_id;
+    IF FOUND THEN
+        PERFORM ledger.lock_organisation(l.organisation_ref);
+        SELECT * INTO l FROM ledger.lease WHERE id = p_id FOR NO KEY UPDATE;
+    END IF;
+    RETURN l;
+END $$;
+
+-- Makes an open lease as large as `target`, if so much is free; what it is then, and why not more.
+CREATE FUNCTION ledger.lease_grow(p_id uuid, p_target bigint, OUT amount bigint, OUT refusal text)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    l ledger.lease;
+    more bigint;
+    moment timestamptz;
+    room bigint;
+    strand record;
+    limited bigint;
+BEGIN
+    l := ledger.lease_lock(p_id);
+    amount := coalesce(l.amount_micros, 0);
+    more := p_target - amount;
+    IF l.id IS NULL OR l.state = 'closed' THEN
+        refusal := 'lease_closed';
+        RETURN;
+    END IF;
+    IF more <= 0 THEN
+        RETURN;
+    END IF;
+    moment := ruxa.now();
+    SELECT coalesce(sum(u.free), 0) INTO room FROM ledger.lots_usable(l.organisation_ref, l.scope, moment) AS u;
+    IF room < more THEN
+        refusal := 'insufficient_credits';
+        RETURN;
+    END IF;
+    FOR strand IN SELECT DISTINCT s.lane, s.account_id FROM ledger.lease_slice AS s
+        WHERE s.lease_id = p_id AND s.lane > 0 ORDER BY s.lane
+    LOOP
+        SELECT least(a.cr_posted, coalesce(b.limit_micros, a.cr_posted)) - a.dr_posted - a.dr_pending INTO limited
+            FROM ledger.account AS a LEFT JOIN ledger.budget AS b
+                ON b.scope = split_part(a.code, ':', 2) AND b.id = split_part(a.code, ':', 3)::uuid
+            WHERE a.id = strand.account_id;
+        IF limited < more THEN
+            refusal := 'key_budget_exceeded';
+            RETURN;
+        END IF;
+    END LOOP;
+    UPDATE ledger.lease SET amount_micros = p_target WHERE id = p_id;
+    PERFORM ledger.lease_draw(l, 0, NULL, more, moment);
+    FOR strand IN SELECT DISTINCT s.lane, s.account_id FROM ledger.lease_slice AS s
+        WHERE s.lease_id = p_id AND s.lane > 0 ORDER BY s.lane
+    LOOP
+        PERFORM ledger.lease_draw(l, strand.lane, strand.account_id, more, moment);
+    END LOOP;
+    amount := p_target;
+END $$;
+
+-- Gives back what a lease has beyond `keep` (never below what it spent); what it is then.
+CREATE FUNCTION ledger.lease_trim(p_id uuid, p_keep bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    l ledger.lease;
+    keep bigint;
+    cut bigint;
+    current_lane integer := -1;
+    excess bigint;
+    pending uuid;
+    old ledger.transfer;
+    s ledger.lease_slice;
+BEGIN
+    l := ledger.lease_lock(p_id);
+    IF l.id IS NULL OR l.state = 'closed' THEN
+        RETURN 0;
+    END IF;
+    keep := greatest(p_keep, l.spent_micros);
+    IF keep >= l.amount_micros THEN
+        RETURN l.amount_micros;
+    END IF;
+    FOR s IN SELECT * FROM ledger.lease_slice WHERE lease_id = p_id AND amount_micros > 0 ORDER BY lane, ord DESC LOOP
+        IF s.lane <> current_lane THEN
+            current_lane := s.lane;
+            excess := l.amount_micros - keep;
+        END IF;
+        CONTINUE WHEN excess = 0;
+        cut := least(s.amount_micros, excess);
+        excess := excess - cut;
+        SELECT * INTO old FROM ledger.transfer WHERE id = s.pending_id;
+        PERFORM ledger.resolve(s.pending_id, 0, 'returned');
+        pending := s.pending_id;
+        IF cut < s.amount_micros THEN
+            pending := ledger.derived_id(ruxa.now(), s.pending_id || ' ' || (s.amount_micros - cut));
+            PERFORM ledger.enter(pending, 'pending', old.debit_id, old.credit_id, s.amount_micros - cut, old.code,
+                old.organisation_ref, old.scope, old.ref);
+        END IF;
+        UPDATE ledger.lease_slice SET amount_micros = s.amount_micros - cut, pending_id = pending
+            WHERE lease_id = s.lease_id AND lane = s.lane AND ord = s.ord;
+    END LOOP;
+    UPDATE ledger.lease SET amount_micros = keep WHERE id = p_id;
+    RETURN keep;
+END $$;
+
+-- Posts what a locked lease spent, lot by lot in order, and gives the rest back.
+CREATE FUNCTION ledger.lease_end(p_lease ledger.lease) RETURNS void
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    s ledger.lease_slice;
+    current_lane integer := -1;
+    rest bigint;
+    piece bigint;
+BEGIN
+    FOR s IN SELECT * FROM ledger.lease_slice WHERE lease_id = p_lease.id AND amount_micros > 0 ORDER BY lane, ord LOOP
+        IF s.lane <> current_lane THEN
+            current_lane := s.lane;
+            rest := p_lease.spent_micros;
+        END IF;
+        piece := least(rest, s.amount_micros);
+        rest := rest - piece;
+        PERFORM ledger.resolve(s.pending_id, piece, 'usage');
+    END LOOP;
+    UPDATE ledger.lease SET state = 'closed', closed_at = ruxa.now() WHERE id = p_lease.id;
+END $$;
+
+-- The lease's micros as posted; null when there is no such lease. Again: the same.
+CREATE FUNCTION ledger.lease_close(p_id uuid) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    l ledger.lease;
+BEGIN
+    l := ledger.lease_lock(p_id);
+    IF l.state <> 'closed' AND l.kind = 'lease' THEN
+        PERFORM ledger.lease_end(l);
+    END IF;
+    RETURN l.spent_micros;
+END $$;
+
+-- Closes a lease of which it is not known whether it was opened; if it was not, it never will be.
+CREATE FUNCTION ledger.lease_abandon(p_id uuid, p_organisation uuid, p_scope text, p_worker text, p_run bigint)
+    RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    l ledger.lease;
+    moment timestamptz;
+BEGIN
+    PERFORM ledger.lock_organisation(p_organisation);
+    SELECT * INTO l FROM ledger.lease WHERE id = p_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        moment := ruxa.now();
+        INSERT INTO ledger.lease (id, kind, organisation_ref, scope, worker, run, amount_micros, state, opened_at,
+                expires_at, closed_at)
+            VALUES (p_id, 'lease', p_organisation, p_scope, p_worker, p_run, 0, 'closed', moment, moment, moment);
+    ELSIF l.organisation_ref <> p_organisation OR l.kind <> 'lease' THEN
+        RAISE EXCEPTION 'exists with other contents' USING ERRCODE = 'RX005';
+    ELSIF l.state <> 'closed' THEN
+        PERFORM ledger.lease_end(l);
+    END IF;
+END $$;
+
+-- Leases and holds whose time is over, oldest first.
+CREATE FUNCTION ledger.leases_due(p_limit integer) RETURNS SETOF uuid
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT l.id FROM ledger.lease AS l
+        LEFT JOIN ledger.journal_run AS r ON r.worker = l.worker AND r.run = l.run
+    WHERE (l.state = 'open' AND l.expires_at <= ruxa.now())
+        OR (l.state = 'suspense' AND (l.expires_at <= ruxa.now() - interval '900 seconds' OR r.ended_at IS NOT NULL))
+    ORDER BY l.expires_at LIMIT p_limit
+$$;
+
+-- One step of a lease whose time is over: `suspense` (its money stays held for the worker's journal), then `closed`
+-- once the run's journal is drained or after 15 minutes. A hold is released at its end. Its state.
+CREATE FUNCTION ledger.lease_expire(p_id uuid) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    l ledger.lease;
+    moment timestamptz;
+BEGIN
+    l := ledger.lease_lock(p_id);
+    moment := ruxa.now();
+    IF l.id IS NULL OR l.state = 'closed' OR l.expires_at > moment THEN
+        RETURN l.state;
+    END IF;
+    IF l.kind = 'hold' OR l.expires_at <= moment - interval '900 seconds' OR EXISTS (
+        SELECT FROM ledger.journal_run AS r WHERE r.worker = l.worker AND r.run = l.run AND r.ended_at IS NOT NULL)
+    THEN
+        PERFORM ledger.lease_end(l);
+        RETURN 'closed';
+    END IF;
+    UPDATE ledger.lease SET state = 'suspense' WHERE id = p_id AND state = 'open';
+    RETURN 'suspense';
+END $$;
+
+-- Charges a locked lease's organisation outside the lease: from what is free, then as shortfall. Budgets as far as
+-- they reach.
+CREATE FUNCTION ledger.charge_beyond(p_lease ledger.lease, p_amount bigint) RETURNS void
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    moment timestamptz := ruxa.now();
+    rest bigint := p_amount;
+    piece bigint;
+    source record;
+    revenue uuid := ledger.account_id('revenue:usage:' || p_lease.scope);
+    named text := ledger.shortfall_code(p_lease.organisation_ref, p_lease.scope);
+BEGIN
+    FOR source IN SELECT * FROM ledger.lots_usable(p_lease.organisation_ref, p_lease.scope, moment) LOOP
+        EXIT WHEN rest = 0;
+        piece := least(rest, source.free);
+        rest := rest - piece;
+        PERFORM ledger.enter(ledger.derived_id(moment, gen_random_uuid()::text), 'posted', source.account_id, revenue,
+            piece, 'late', p_lease.organisation_ref, p_lease.scope, p_lease.id);
+    END LOOP;
+    IF rest > 0 THEN
+        INSERT INTO ledger.account (id, code, kind, organisation_ref, scope, no_overdraft, counted, opened_at)
+            VALUES (ledger.account_id(named), named, 'asset', p_lease.organisation_ref, p_lease.scope, false, true,
+                moment)
+            ON CONFLICT DO NOTHING;
+        PERFORM ledger.enter(ledger.derived_id(moment, gen_random_uuid()::text), 'posted', ledger.account_id(named),
+            revenue, rest, 'shortfall', p_lease.organisation_ref, p_lease.scope, p_lease.id);
+    END IF;
+    FOR source IN
+        SELECT a.id, a.cr_posted - a.dr_posted - a.dr_pending AS free FROM ledger.account AS a
+        WHERE a.id IN (SELECT s.account_id FROM ledger.lease_slice AS s WHERE s.lease_id = p_lease.id AND s.lane > 0)
+        ORDER BY a.id
+    LOOP
+        CONTINUE WHEN source.free <= 0;
+        PERFORM ledger.enter(ledger.derived_id(moment, gen_random_uuid()::text), 'posted', source.id,
+            ledger.account_id('budget:used'), least(p_amount, source.free), 'late', p_lease.organisation_ref,
+            p_lease.scope, p_lease.id);
+    END LOOP;
+END $$;
+
+-- Holds
+
+-- Keeps exactly `amount` for one task until its end; null, or the refusal. The same id again: the same hold.
+CREATE FUNCTION ledger.hold_place(
+    p_id uuid, p_organisation uuid, p_scope text, p_budgets text[], p_amount bigint, p_ttl interval
+) RETURNS text
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT b.refusal FROM ledger.lease_begin('hold', p_id, p_organisation, p_scope, p_budgets, NULL, NULL, p_amount,
+        p_amount, p_amount, 1, p_ttl) AS b
+$$;
+
+-- Posts `amount` of a hold and gives the rest back; 0 releases it. True when new; the same again is false.
+CREATE FUNCTION ledger.hold_settle(p_id uuid, p_amount bigint) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    l ledger.lease;
+BEGIN
+    l := ledger.lease_lock(p_id);
+    IF l.id IS NULL OR l.kind <> 'hold' THEN
+        RAISE EXCEPTION 'no such hold' USING ERRCODE = 'RX006';
+    END IF;
+    IF l.state = 'closed' THEN
+        IF l.spent_micros <> p_amount THEN
+            RAISE EXCEPTION 'the hold is over' USING ERRCODE = 'RX024';
+        END IF;
+        RETURN false;
+    END IF;
+    IF p_amount > l.amount_micros OR p_amount < 0 THEN
+        RAISE EXCEPTION 'more than was held' USING ERRCODE = 'RX007';
+    END IF;
+    UPDATE ledger.lease SET spent_micros = p_amount WHERE id = p_id RETURNING * INTO l;
+    PERFORM ledger.lease_end(l);
+    RETURN true;
+END $$;
+
+-- The journal
+
+CREATE FUNCTION ledger.run_begin(p_worker text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fresh bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('ledger run ' || p_worker, 0));
+    SELECT coalesce(max(run), 0) + 1 INTO fresh FROM ledger.journal_run WHERE worker = p_worker;
+    INSERT INTO ledger.journal_run (worker, run, began_at) VALUES (p_worker, fresh, ruxa.now());
+    RETURN fresh;
+END $$;
+
+CREATE FUNCTION ledger.run_end(p_worker text, p_run bigint) RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE ledger.journal_run SET ended_at = ruxa.now() WHERE worker = p_worker AND run = p_run AND ended_at IS NULL
+$$;
+
+CREATE FUNCTION ledger.runs_open(p_worker text) RETURNS SETOF bigint
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT run FROM ledger.journal_run WHERE worker = p_worker AND ended_at IS NULL ORDER BY run
+$$;
+
+-- Registers a segment of a run; its state. A run that this database never saw (restored, moved) is registered too.
+CREATE FUNCTION ledger.segment_begin(p_worker text, p_run bigint, p_number bigint) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    moment timestamptz := ruxa.now();
+    found_state text;
+BEGIN
+    INSERT INTO ledger.journal_run (worker, run, began_at) VALUES (p_worker, p_run, moment) ON CONFLICT DO NOTHING;
+    INSERT INTO ledger.journal_segment (worker, run, number, state, began_at)
+        VALUES (p_worker, p_run, p_number, 'open', moment) ON CONFLICT DO NOTHING;
+    SELECT state INTO found_state FROM ledger.journal_segment
+        WHERE worker = p_worker AND run = p_run AND number = p_number;
+    RETURN found_state;
+END $$;
+
+CREATE FUNCTION ledger.segment_end(
+    p_worker text, p_run bigint, p_number bigint, p_state text, p_sha256 bytea, p_rows bigint, p_reason text
+) RETURNS void
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    known ledger.journal_segment;
+BEGIN
+    SELECT * INTO known FROM ledger.journal_segment
+        WHERE worker = p_worker AND run = p_run AND number = p_number FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the segment never began' USING ERRCODE = 'RX020';
+    END IF;
+    IF known.state <> 'open' THEN
+        IF known.state <> p_state OR known.sha256 <> p_sha256 THEN
+            RAISE EXCEPTION 'ended with another hash' USING ERRCODE = 'RX022';
+        END IF;
+        RETURN;
+    END IF;
+    UPDATE ledger.journal_segment
+        SET state = p_state, sha256 = p_sha256, rows = p_rows, reason = p_reason, ended_at = ruxa.now()
+        WHERE worker = p_worker AND run = p_run AND number = p_number;
+END $$;
+
+CREATE FUNCTION ledger.segment_acknowledge(p_worker text, p_run bigint, p_number bigint, p_sha256 bytea, p_rows bigint)
+    RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ledger.segment_end(p_worker, p_run, p_number, 'acknowledged', p_sha256, p_rows, NULL)
+$$;
+
+CREATE FUNCTION ledger.segment_refuse(p_worker text, p_run bigint, p_number bigint, p_sha256 bytea, p_reason text)
+    RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ledger.segment_end(p_worker, p_run, p_number, 'refused', p_sha256, NULL, p_reason)
+$$;
+
+-- Makes the session's staging table. It belongs to the owner: the caller may fill it and not alter what it is.
+CREATE FUNCTION ledger.usage_stage() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF to_regclass('pg_temp.usage_batch') IS NULL THEN
+        CREATE TEMPORARY TABLE usage_batch (LIKE ledger.usage_event) ON COMMIT DELETE ROWS;
+        ALTER TABLE pg_temp.usage_batch DROP COLUMN late;
+        EXECUTE format('GRANT INSERT ON pg_temp.usage_batch TO %I', session_user);
+    END IF;
+END $$;
+
+-- Books the staged rows, each once. Refused rows come back with the wall that refused them; the rest is not held up.
+CREATE FUNCTION ledger.usage_flush(
+    p_worker text, p_run bigint, p_segment bigint,
+    OUT booked bigint, OUT late bigint, OUT refused uuid[], OUT reasons text[]
+)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    segment_state text;
+    moment timestamptz := ruxa.now();
+    item record;
+    locked uuid[] := '{}';
+    row_id uuid;
+    wall text;
+    leases uuid[] := '{}';
+    amounts bigint[] := '{}';
+    waivers bigint[] := '{}';
+    i integer;
+    l ledger.lease;
+    inside bigint;
+    beyond bigint;
+    lost bigint;
+BEGIN
+    booked := 0;
+    late := 0;
+    refused := '{}';
+    reasons := '{}';
+    PERFORM FROM pg_class WHERE oid = to_regclass('pg_temp.usage_batch') AND relkind = 'r'
+        AND relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the staging table is not ours' USING ERRCODE = 'RX023';
+    END IF;
+    SELECT state INTO segment_state FROM ledger.journal_segment
+        WHERE worker = p_worker AND run = p_run AND number = p_segment FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the segment never began' USING ERRCODE = 'RX020';
+    ELSIF segment_state <> 'open' THEN
+        RAISE EXCEPTION 'the segment has ended' USING ERRCODE = 'RX021';
+    END IF;
+
+    -- Days that can still be booked have their partition; older ones are gone, later ones are a clock's mistake.
+    FOR item IN
+        SELECT DISTINCT (ruxa.id_time(b.id) AT TIME ZONE 'UTC')::date AS day FROM pg_temp.usage_batch AS b
+    LOOP
+        IF item.day BETWEEN (moment AT TIME ZONE 'UTC')::date - 82 AND (moment AT TIME ZONE 'UTC')::date + 1 THEN
+            PERFORM ledger.day_ensure(item.day);
+        END IF;
+    END LOOP;
+
+    -- Money outside a lease needs the organisation's lock, which comes before lease rows. Who needs it is guessed
+    -- here without a lock and checked below with one.
+    FOR item IN
+        SELECT l.organisation_ref FROM ledger.lease AS l JOIN (
+            SELECT b.lease_id, sum(b.amount_micros) AS amount, sum(b.waived_micros) AS waived
+            FROM pg_temp.usage_batch AS b GROUP BY b.lease_id
+        ) AS g ON g.lease_id = l.id
+        WHERE l.state = 'closed' OR l.spent_micros + g.amount > l.amount_micros OR g.waived > 0
+        GROUP BY l.organisation_ref ORDER BY hashtextextended('ledger ' || l.organisation_ref::text, 0)
+    LOOP
+        PERFORM ledger.lock_organisation(item.organisation_ref);
+        locked := locked || item.organisation_ref;
+    END LOOP;
+    PERFORM FROM ledger.lease AS l WHERE l.id IN (SELECT b.lease_id FROM pg_temp.usage_batch AS b)
+        ORDER BY l.id FOR NO KEY UPDATE;
+
+    BEGIN
+        FOR item IN
+            WITH fresh AS (
+                INSERT INTO ledger.usage_event
+                SELECT b.*, coalesce(x.state = 'closed', false)
+                FROM pg_temp.usage_batch AS b LEFT JOIN ledger.lease AS x ON x.id = b.lease_id
+                ORDER BY b.id
+                ON CONFLICT DO NOTHING
+                RETURNING lease_id, amount_micros, waived_micros, usage_event.late
+            )
+            SELECT f.lease_id, sum(f.amount_micros)::bigint AS amount, sum(f.waived_micros)::bigint AS waived,
+                count(*) AS n, count(*) FILTER (WHERE f.late) AS n_late
+            FROM fresh AS f GROUP BY f.lease_id
+        LOOP
+            booked := booked + item.n;
+            late := late + item.n_late;
+            IF item.lease_id IS NOT NULL THEN
+                leases := leases || item.lease_id;
+                amounts := amounts || item.amount;
+                waivers := waivers || item.waived;
+            END IF;
+        END LOOP;
+    EXCEPTION WHEN integrity_constraint_violation THEN
+        -- Some row hits a wall: one by one, so that only that row is refused.
+        booked := 0;
+        late := 0;
+        leases := '{}';
+        amounts := '{}';
+        waivers := '{}';
+        FOR row_id IN SELECT DISTINCT b.id FROM pg_temp.usage_batch AS b ORDER BY b.id LOOP
+            BEGIN
+                FOR item IN
+                    WITH fresh AS (
+                        INSERT INTO ledger.usage_event
+                        SELECT b.*, coalesce(x.state = 'closed', false)
+                        FROM pg_temp.usage_batch AS b LEFT JOIN ledger.lease AS x ON x.id = b.lease_id
+                        WHERE b.id = row_id
+                        ON CONFLICT DO NOTHING
+                        RETURNING lease_id, amount_micros, waived_micros, usage_event.late
+                    )
+                    SELECT * FROM fresh
+                LOOP
+                    booked := booked + 1;
+                    late := late + item.late::integer;
+                    IF item.lease_id IS NOT NULL THEN
+                        leases := leases || item.lease_id;
+                        amounts := amounts || item.amount_micros;
+                        waivers := waivers || item.waived_micros;
+                    END IF;
+                END LOOP;
+            EXCEPTION WHEN integrity_constraint_violation THEN
+                GET STACKED DIAGNOSTICS wall = CONSTRAINT_NAME;
+                refused := refused || row_id;
+                reasons := reasons || CASE WHEN wall = '' THEN 'day' WHEN wall LIKE '%price_id_fkey%'
+                    THEN 'usage_price' ELSE wall END;
+            END;
+        END LOOP;
+    END;
+
+    FOR i IN 1 .. cardinality(leases) LOOP
+        SELECT * INTO l FROM ledger.lease WHERE id = leases[i];
+        lost := 0;
+        IF l.state = 'closed' THEN
+            inside := 0;
+            beyond := least(amounts[i],
+                greatest(l.amount_micros - l.spent_micros - l.extra_micros - l.lost_micros, 0));
+            lost := amounts[i] - beyond;
+        ELSE
+            inside := least(amounts[i], l.amount_micros - l.spent_micros);
+            beyond := amounts[i] - inside;
+        END IF;
+        IF beyond + lost + waivers[i] > 0 AND l.organisation_ref <> ALL (locked) THEN
+            -- The lease was closed between the guess and the lock: the caller sends the same rows again.
+            RAISE EXCEPTION 'again' USING ERRCODE = '40001';
+        END IF;
+        UPDATE ledger.lease SET spent_micros = spent_micros + inside, extra_micros = extra_micros + beyond,
+            lost_micros = lost_micros + lost WHERE id = l.id;
+        IF beyond > 0 THEN
+            PERFORM ledger.charge_beyond(l, beyond);
+        END IF;
+        IF lost + waivers[i] > 0 THEN
+            PERFORM ledger.enter(ledger.derived_id(moment, gen_random_uuid()::text), 'posted',
+                ledger.account_id('expense:abandoned'), ledger.account_id('revenue:usage:' || l.scope),
+                lost + waivers[i], 'abandoned', l.organisation_ref, l.scope, l.id);
+        END IF;
+    END LOOP;
+    IF booked > 0 THEN
+        PERFORM pg_notify('usage_flushed', '');
+    END IF;
+END $$;
+
+-- Prices
+
+-- Books a price from `starts` on and closes the one in force then; the row's id. Nothing changes when it says the same.
+CREATE FUNCTION ledger.price_put(
+    p_id uuid, p_model text, p_aliases text[], p_source text, p_starts timestamptz, p_rates jsonb
+) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    moment timestamptz;
+    starts timestamptz;
+    old ledger.price;
+    fresh ledger.price;
+    same ledger.price;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('ledger price ' || p_model, 0));
+    moment := ruxa.now();
+    starts := coalesce(p_starts, moment);
+    fresh := jsonb_populate_record(NULL::ledger.price, p_rates);
+    fresh.id := p_id;
+    fresh.model := p_model;
+    fresh.aliases := p_aliases;
+    fresh.source := p_source;
+    fresh.effective := tstzrange(starts, NULL);
+    fresh.created_at := moment;
+    SELECT * INTO old FROM ledger.price WHERE model = p_model AND effective @> starts;
+    IF FOUND THEN
+        same := fresh;
+        same.id := old.id;
+        same.effective := old.effective;
+        same.created_at := old.created_at;
+        IF same IS NOT DISTINCT FROM old THEN
+            RETURN old.id;
+        END IF;
+    END IF;
+    IF starts < moment OR EXISTS (SELECT FROM ledger.price WHERE model = p_model AND lower(effective) >= starts) THEN
+        RAISE EXCEPTION 'the period is taken or past' USING ERRCODE = 'RX041';
+    END IF;
+    UPDATE ledger.price SET effective = tstzrange(lower(effective), starts) WHERE id = old.id;
+    INSERT INTO ledger.price SELECT fresh.*;
+    PERFORM pg_notify('price_changed', '');
+    RETURN p_id;
+END $$;
+
+-- The exact charge of a usage row at a price, as ledger.prices.charge in the product.
+CREATE FUNCTION ledger.charge_of(u ledger.usage_event, p ledger.price) RETURNS numeric
+    LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT ceil((
+        CASE WHEN u.input_tokens::bigint + u.cache_read_tokens + u.cache_write_5m_tokens + u.cache_write_1h_tokens
+            + u.audio_input_tokens > p.long_from_tokens
+        THEN u.input_tokens::numeric * p.long_input_micros + u.output_tokens::numeric * p.long_output_micros
+            + u.cache_read_tokens::numeric * p.long_cache_read_micros
+            + u.cache_write_5m_tokens::numeric * p.long_cache_write_5m_micros
+            + u.cache_write_1h_tokens::numeric * p.long_cache_write_1h_micros
+            + u.reasoning_tokens::numeric * p.long_reasoning_micros
+        ELSE u.input_tokens::numeric * p.input_micros + u.output_tokens::numeric * p.output_micros
+            + u.cache_read_tokens::numeric * p.cache_read_micros
+            + u.cache_write_5m_tokens::numeric * p.cache_write_5m_micros
+            + u.cache_write_1h_tokens::numeric * p.cache_write_1h_micros
+            + u.reasoning_tokens::numeric * p.reasoning_micros
+        END
+        + u.audio_input_tokens::numeric * p.audio_input_micros
+        + u.audio_output_tokens::numeric * p.audio_output_micros
+        + u.images::numeric * p.image_micros
+    ) / 1000000)
+$$;
+
+-- Upkeep
+
+-- Partitions for the days and years ahead (and today's); how many days are there now.
+CREATE FUNCTION ledger.partitions_ahead(p_days integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    today date := (ruxa.now() AT TIME ZONE 'UTC')::date;
+    i integer;
+BEGIN
+    FOR i IN -1 .. p_days LOOP
+        PERFORM ledger.day_ensure(today + i);
+    END LOOP;
+    FOR i IN 0 .. 1 LOOP
+        PERFORM ledger.year_ensure(extract(year FROM today)::integer + i);
+    END LOOP;
+    RETURN p_days + 2;
+END $$;
+
+CREATE FUNCTION ledger.seal_hash(p_before bytea, p_first bigint, p_last bigint, OUT sha256 bytea, OUT transfers bigint)
+    LANGUAGE sql STABLE
+AS $$
+    SELECT sha256(coalesce(p_before, ''::bytea) || convert_to(coalesce(string_agg(
+        concat_ws('|', t.seq, t.id, t.state, t.debit_id, t.credit_id, t.amount_micros, coalesce(t.pending_id::text, '-'),
+            t.code, coalesce(t.organisation_ref::text, '-'), coalesce(t.scope, '-'), coalesce(t.ref::text, '-'),
+            ledger.unix_ms(t.at)), E'\n' ORDER BY t.seq), ''), 'UTF8')), count(*)
+    FROM ledger.transfer AS t WHERE t.seq BETWEEN p_first AND p_last
+$$;
+
+-- Seals the transfers that are older than five minutes (so that none of an earlier number is still to commit), at most
+-- `p_limit` of them; how many.
+CREATE FUNCTION ledger.seal(p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    head ledger.seal;
+    upto bigint;
+    made record;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('ledger seal', 0));
+    SELECT * INTO head FROM ledger.seal ORDER BY number DESC LIMIT 1;
+    SELECT max(t.seq) INTO upto FROM (
+        SELECT seq, at FROM ledger.transfer WHERE seq > coalesce(head.last_seq, 0) ORDER BY seq LIMIT p_limit
+    ) AS t WHERE t.at < ruxa.now() - interval '5 minutes';
+    IF upto IS NULL THEN
+        RETURN 0;
+    END IF;
+    made := ledger.seal_hash(head.sha256, coalesce(head.last_seq, 0) + 1, upto);
+    INSERT INTO ledger.seal (number, first_seq, last_seq, transfers, sha256, sealed_at)
+        VALUES (coalesce(head.number, 0) + 1, coalesce(head.last_seq, 0) + 1, upto, made.transfers, made.sha256,
+            ruxa.now());
+    RETURN made.transfers;
+END $$;
+
+-- What an organisation has, by scope: balance = posted credits - posted debits - charges not yet settled; held = what
+-- open leases and holds have not spent; debt = its shortfall.
+CREATE FUNCTION ledger.balance(p_organisation uuid)
+    RETURNS TABLE (organisation_ref uuid, scope text, balance_micros bigint, held_micros bigint, debt_micros bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH lots AS (
+        SELECT l.scope, sum(a.cr_posted - a.dr_posted) AS amount
+        FROM ledger.lot AS l JOIN ledger.account AS a ON a.id = l.account_id
+        WHERE l.organisation_ref = p_organisation GROUP BY l.scope
+    ), leases AS (
+        SELECT l.scope, sum(l.spent_micros) AS spent, sum(l.amount_micros - l.spent_micros) AS held
+        FROM ledger.lease AS l WHERE l.organisation_ref = p_organisation AND l.state <> 'closed' GROUP BY l.scope
+    )
+    SELECT p_organisation, s.scope, (coalesce(lots.amount, 0) - coalesce(leases.spent, 0))::bigint,
+        coalesce(leases.held, 0)::bigint, coalesce(a.dr_posted - a.cr_posted, 0)::bigint
+    FROM (VALUES ('sandbox'), ('live')) AS s (scope)
+        LEFT JOIN lots ON lots.scope = s.scope
+        LEFT JOIN leases ON leases.scope = s.scope
+        LEFT JOIN ledger.account AS a ON a.code = ledger.shortfall_code(p_organisation, s.scope)
+$$;
+
+-- Views for statements
+
+CREATE VIEW ledger.account_balance AS
+    SELECT a.code, a.kind, a.unit, a.organisation_ref,
+        CASE WHEN a.counted THEN a.dr_posted ELSE coalesce(d.posted, 0)::bigint END AS debits_posted,
+        CASE WHEN a.counted THEN a.cr_posted ELSE coalesce(c.posted, 0)::bigint END AS credits_posted,
+        CASE WHEN a.counted THEN a.dr_pending ELSE coalesce(d.pending, 0)::bigint END AS debits_pending,
+        CASE WHEN a.counted THEN a.cr_pending ELSE coalesce(c.pending, 0)::bigint END AS credits_pending
+    FROM ledger.account AS a
+        LEFT JOIN (
+            SELECT t.debit_id AS id, sum(t.amount_micros) FILTER (WHERE t.state IN ('posted', 'post')) AS posted,
+                sum(t.amount_micros) FILTER (WHERE t.state = 'pending' AND r.id IS NULL) AS pending
+            FROM ledger.transfer AS t LEFT JOIN ledger.transfer AS r
+                ON t.state = 'pending' AND r.id = ledger.resolution_id(t.id)
+            GROUP BY t.debit_id
+        ) AS d ON d.id = a.id
+        LEFT JOIN (
+            SELECT t.credit_id AS id, sum(t.amount_micros) FILTER (WHERE t.state IN ('posted', 'post')) AS posted,
+                sum(t.amount_micros) FILTER (WHERE t.state = 'pending' AND r.id IS NULL) AS pending
+            FROM ledger.transfer AS t LEFT JOIN ledger.transfer AS r
+                ON t.state = 'pending' AND r.id = ledger.resolution_id(t.id)
+            GROUP BY t.credit_id
+        ) AS c ON c.id = a.id;
+COMMENT ON VIEW ledger.account_balance IS 'Every account with its sums; those of the system''s own are added up.';
+
+CREATE VIEW ledger.lot_line AS
+    SELECT l.id, l.organisation_ref, l.scope, l.category, l.priority, l.effective_at, l.expires_at, l.voided_at,
+        l.origin, l.reason_sealed, l.made_by, l.created_at, a.cr_posted AS granted_micros,
+        a.cr_posted - a.dr_posted AS left_micros, a.dr_pending AS held_micros
+    FROM ledger.lot AS l JOIN ledger.account AS a ON a.id = l.account_id;
+COMMENT ON VIEW ledger.lot_line IS 'Lots with what was granted, what is left and what of that is held.';
+
+CREATE VIEW ledger.statement_line AS
+    SELECT t.id, t.seq, t.at, t.state, t.code, t.organisation_ref, t.scope, t.ref, d.code AS debit, c.code AS credit,
+        t.amount_micros, s.id AS lot_id
+    FROM ledger.transfer AS t JOIN ledger.account AS d ON d.id = t.debit_id
+        JOIN ledger.account AS c ON c.id = t.credit_id
+        LEFT JOIN ledger.lot AS s ON s.account_id IN (t.debit_id, t.credit_id)
+    WHERE d.unit = 'usd_micros';
+COMMENT ON VIEW ledger.statement_line IS 'The transfers of money with their accounts'' names.';
+
+CREATE VIEW ledger.charge AS
+    SELECT u.*, CASE WHEN u.lease_id IS NULL THEN 'free' WHEN u.late OR l.state = 'closed' THEN 'posted'
+            ELSE 'settling' END AS line_state,
+        l.closed_at AS lease_closed_at
+    FROM ledger.usage_event AS u LEFT JOIN ledger.lease AS l ON l.id = u.lease_id;
+COMMENT ON VIEW ledger.charge IS 'Usage rows as ledger lines: free, settling (their lease is open) or posted.';
+
+-- The proofs: each counts what is wrong, of how many, with up to five ids. One statement, one snapshot.
+
+CREATE FUNCTION ledger.proofs() RETURNS TABLE (name text, value bigint, examined bigint, sample text[])
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH sums AS MATERIALIZED (
+        SELECT code, kind, unit, debits_posted, credits_posted, debits_pending, credits_pending
+        FROM ledger.account_balance
+    ), moved AS MATERIALIZED (
+        SELECT side.id, sum(side.dr_posted) AS dr_posted, sum(side.cr_posted) AS cr_posted,
+            sum(side.dr_pending) AS dr_pending, sum(side.cr_pending) AS cr_pending
+        FROM (
+            SELECT t.debit_id AS id, CASE WHEN t.state IN ('posted', 'post') THEN t.amount_micros ELSE 0 END AS dr_posted,
+                0 AS cr_posted, CASE WHEN t.state = 'pending' AND r.id IS NULL THEN t.amount_micros ELSE 0 END AS dr_pending,
+                0 AS cr_pending
+            FROM ledger.transfer AS t LEFT JOIN ledger.transfer AS r ON r.pending_id = t.id
+            UNION ALL
+            SELECT t.credit_id, 0, CASE WHEN t.state IN ('posted', 'post') THEN t.amount_micros ELSE 0 END, 0,
+                CASE WHEN t.state = 'pending' AND r.id IS NULL THEN t.amount_micros ELSE 0 END
+            FROM ledger.transfer AS t LEFT JOIN ledger.transfer AS r ON r.pending_id = t.id
+        ) AS side GROUP BY side.id
+    ), used AS MATERIALIZED (
+        SELECT u.lease_id, sum(u.amount_micros) AS amount, sum(u.waived_micros) AS waived
+        FROM ledger.usage_event AS u WHERE u.lease_id IS NOT NULL GROUP BY u.lease_id
+    ), lanes AS MATERIALIZED (
+        SELECT s.lease_id, s.lane, sum(s.amount_micros) AS amount, count(r.id) FILTER (WHERE s.amount_micros > 0) AS ended,
+            count(*) FILTER (WHERE s.amount_micros > 0) AS slices,
+            coalesce(sum(r.amount_micros) FILTER (WHERE s.amount_micros > 0), 0) AS posted
+        FROM ledger.lease_slice AS s LEFT JOIN ledger.transfer AS r ON r.id = ledger.resolution_id(s.pending_id)
+        GROUP BY s.lease_id, s.lane
+    ), outside AS MATERIALIZED (
+        SELECT t.ref AS lease_id, sum(t.amount_micros) FILTER (WHERE t.code IN ('late', 'shortfall')) AS beyond,
+            sum(t.amount_micros) FILTER (WHERE t.code = 'abandoned') AS abandoned
+        FROM ledger.transfer AS t JOIN ledger.account AS d ON d.id = t.debit_id AND d.unit = 'usd_micros'
+        WHERE t.code IN ('late', 'shortfall', 'abandoned') GROUP BY t.ref
+    ), oldest AS (
+        -- Rows older than their partitions are gone by design; a lease is compared while all of its rows can be there.
+        SELECT ruxa.now() - interval '82 days' AS at
+    ), chain AS MATERIALIZED (
+        SELECT s.number, s.sha256 = h.sha256 AND s.transfers = h.transfers
+            AND s.first_seq = coalesce(lag(s.last_seq) OVER w, 0) + 1 AS intact
+        FROM (SELECT *, lag(sha256) OVER (ORDER BY number) AS before FROM ledger.seal) AS s
+            CROSS JOIN LATERAL ledger.seal_hash(s.before, s.first_seq, s.last_seq) AS h
+        WINDOW w AS (ORDER BY s.number)
+    ), found AS (
+        SELECT 'I1 counters equal the sum of transfers' AS name, a.code AS id,
+            (a.dr_posted, a.cr_posted, a.dr_pending, a.cr_pending)
+                IS DISTINCT FROM (coalesce(m.dr_posted, 0)::bigint, coalesce(m.cr_posted, 0)::bigint,
+                    coalesce(m.dr_pending, 0)::bigint, coalesce(m.cr_pending, 0)::bigint) AS bad
+        FROM ledger.account AS a LEFT JOIN moved AS m ON m.id = a.id WHERE a.counted
+        UNION ALL
+        SELECT 'I2 no lot and no budget below zero', a.code, a.dr_posted + a.dr_pending > a.cr_posted
+        FROM ledger.account AS a WHERE a.no_overdraft
+        UNION ALL
+        SELECT 'I3 a lease''s spending equals its charges', l.id::text,
+            l.spent_micros + l.extra_micros + l.lost_micros <> coalesce(u.amount, 0)
+        FROM ledger.lease AS l LEFT JOIN used AS u ON u.lease_id = l.id, oldest AS o
+        WHERE l.kind = 'lease' AND l.opened_at > o.at
+        UNION ALL
+        SELECT 'I4 a closed lease is posted to the micro', l.id::text,
+            n.ended <> n.slices OR n.posted <> l.spent_micros
+        FROM ledger.lease AS l JOIN lanes AS n ON n.lease_id = l.id WHERE l.state = 'closed'
+        UNION ALL
+        SELECT 'I5 an open lease''s money is pending', l.id::text, n.ended <> 0
+        FROM ledger.lease AS l JOIN lanes AS n ON n.lease_id = l.id WHERE l.state <> 'closed'
+        UNION ALL
+        SELECT 'I6 slices cover their lease', l.id::text,
+            coalesce(n.amount, 0) <> l.amount_micros
+        FROM ledger.lease AS l LEFT JOIN lanes AS n ON n.lease_id = l.id
+        UNION ALL
+        SELECT 'I7 every charge has its lease, organisation and scope', u.id::text,
+            (u.lease_id IS NULL AND u.amount_micros > 0)
+                OR (u.lease_id IS NOT NULL AND (l.id IS NULL OR l.organisation_ref <> u.organisation_ref OR l.scope <> u.scope))
+        FROM ledger.usage_event AS u LEFT JOIN ledger.lease AS l ON l.id = u.lease_id
+        UNION ALL
+        SELECT 'I8 the books balance', s.unit,
+            sum(s.debits_posted) <> sum(s.credits_posted) OR sum(s.debits_pending) <> sum(s.credits_pending)
+        FROM sums AS s GROUP BY s.unit
+        UNION ALL
+        SELECT 'I9 late, shortfall and abandoned equal their transfers', l.id::text,
+            l.extra_micros <> coalesce(o.beyond, 0) OR l.lost_micros + coalesce(u.waived, 0) <> coalesce(o.abandoned, 0)
+        FROM ledger.lease AS l LEFT JOIN outside AS o ON o.lease_id = l.id LEFT JOIN used AS u ON u.lease_id = l.id,
+            oldest AS d
+        WHERE l.opened_at > d.at
+        UNION ALL
+        SELECT 'I10 sandbox and live money never meet', s.lease_id || ' ' || s.ord,
+            o.scope <> l.scope OR o.organisation_ref <> l.organisation_ref
+        FROM ledger.lease_slice AS s JOIN ledger.lot AS o ON o.id = s.lot_id JOIN ledger.lease AS l ON l.id = s.lease_id
+        UNION ALL
+        SELECT 'I11 every charge recomputes from its price', u.id::text,
+            u.amount_micros + u.waived_micros <> ledger.charge_of(u, p)
+        FROM ledger.usage_event AS u JOIN ledger.price AS p ON p.id = u.price_id
+        UNION ALL
+        SELECT 'I12 the chain of seals is intact', c.number::text, NOT c.intact FROM chain AS c
+        UNION ALL
+        SELECT 'I13 nothing is left an hour after a lot''s end', l.id::text,
+            a.cr_posted - a.dr_posted - a.dr_pending > 0
+        FROM ledger.lot AS l JOIN ledger.account AS a ON a.id = l.account_id
+        WHERE l.expires_at < ruxa.now() - interval '1 hour'
+    ), known (name) AS (
+        VALUES ('I1 counters equal the sum of transfers'), ('I2 no lot and no budget below zero'),
+            ('I3 a lease''s spending equals its charges'), ('I4 a closed lease is posted to the micro'),
+            ('I5 an open lease''s money is pending'), ('I6 slices cover their lease'),
+            ('I7 every charge has its lease, organisation and scope'), ('I8 the books balance'),
+            ('I9 late, shortfall and abandoned equal their transfers'), ('I10 sandbox and live money never meet'),
+            ('I11 every charge recomputes from its price'), ('I12 the chain of seals is intact'),
+            ('I13 nothing is left an hour after a lot''s end')
+    )
+    SELECT k.name, count(f.id) FILTER (WHERE f.bad), count(f.id),
+        coalesce((array_agg(f.id) FILTER (WHERE f.bad))[1:5], '{}')
+    FROM known AS k LEFT JOIN found AS f ON f.name = k.name
+    GROUP BY k.name
+$$;
+
+SELECT ledger.partitions_ahead(7);
