@@ -16,7 +16,7 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.access import records
+from ruxa.access import addresses, records
 from ruxa.access.roles import CALL_SCOPES, SCOPES, Scope
 from ruxa.kernel import bounds, ids
 from ruxa.kernel.errors import Conflict, InvalidCall, NotFound
@@ -31,6 +31,7 @@ SUM: Final = 6
 LENGTH: Final = 8 + BODY + SUM
 PREFIX_SHOWN: Final = 8 + 8
 NAME_COLUMN: Final = "access.key.name_sealed"
+PURPOSE: Final = "provide"
 
 Period = Literal["day", "month", "total"]
 
@@ -38,7 +39,7 @@ Period = Literal["day", "month", "total"]
 class KeyWish(msgspec.Struct, frozen=True, kw_only=True):
     """What a new key shall be. ``models`` None: all; an entry is a public name or ``provider/*``. Limits None: none."""
 
-    name: str
+    name: Sealed[str]
     livemode: bool = True
     scopes: tuple[Scope, ...] = CALL_SCOPES
     models: tuple[str, ...] | None = None
@@ -102,7 +103,7 @@ def well_formed(secret: bytes) -> bool:
     """Whether ``secret`` has our format and a true checksum. No secret is compared: nothing to time."""
     return (
         len(secret) == LENGTH
-        and (secret.startswith(b"rx_live_") or secret.startswith(b"rx_test_"))
+        and secret.startswith((b"rx_live_", b"rx_test_"))
         and secret[8:].isalnum()
         and checksum(secret[:-SUM]) == secret[-SUM:]
     )
@@ -114,8 +115,6 @@ def hash_of(vault: Vault, secret: bytes) -> bytes:
 
 
 def _check(wish: KeyWish) -> None:
-    if not 1 <= len(wish.name.strip()) <= bounds.NAME_CHARS_MAX:
-        raise InvalidCall(f"A key's name has 1 to {bounds.NAME_CHARS_MAX} characters.", param="name")
     if not wish.scopes or not set(wish.scopes) <= set(SCOPES):
         raise InvalidCall("Scopes are: " + ", ".join(SCOPES) + ".", param="scopes")
     if wish.models is not None and not (
@@ -153,7 +152,7 @@ async def create(
     """Make a key of the organisation; ``created_by`` is a member's id. InvalidCall names the wrong field."""
     _check(wish)
     key_id = ids.fresh()
-    name = await vault.seal(NAME_COLUMN, organisation_id, key_id, wish.name.strip())
+    name = await vault.seal(NAME_COLUMN, organisation_id, key_id, addresses.name(wish.name).open(PURPOSE))
     if not await records.insert_key(work, key_id, organisation_id, name, _values(wish), created_by):
         raise InvalidCall("The expiry lies in the past.", param="expires_at")
     return await _add_secret(work, vault, key_id, wish.livemode, wish.expires_at)
@@ -163,9 +162,9 @@ async def create_for_playground(
     work: Work, vault: Vault, organisation_id: UUID, session_id: UUID, *, budget_micros: int
 ) -> Created:
     """A key for the playground of one session: 15 minutes, a total budget of its own, gone with the session."""
-    wish = KeyWish(name="playground", budget_micros=budget_micros, budget_period="total")
+    wish = KeyWish(name=Sealed("playground"), budget_micros=budget_micros, budget_period="total")
     key_id = ids.fresh()
-    name = await vault.seal(NAME_COLUMN, organisation_id, key_id, wish.name)
+    name = await vault.seal(NAME_COLUMN, organisation_id, key_id, wish.name.open(PURPOSE))
     expires_at = await records.insert_playground_key(
         work, key_id, organisation_id, name, _values(wish), session_id, bounds.PLAYGROUND_KEY_S
     )
@@ -180,7 +179,7 @@ async def adopt(work: Work, vault: Vault, organisation_id: UUID, wish: KeyWish, 
     if not bounds.SECRET_BYTES_MIN <= len(secret) <= bounds.SECRET_BYTES_MAX:
         raise InvalidCall("That secret is too short or too long to be adopted.", param="secret")
     key_id = ids.fresh()
-    name = await vault.seal(NAME_COLUMN, organisation_id, key_id, wish.name.strip())
+    name = await vault.seal(NAME_COLUMN, organisation_id, key_id, addresses.name(wish.name).open(PURPOSE))
     if not await records.insert_key(work, key_id, organisation_id, name, _values(wish), None):
         raise InvalidCall("The expiry lies in the past.", param="expires_at")
     shown = secret[:4].decode("ascii", "replace")
@@ -245,7 +244,7 @@ async def organisation_of(work: Work, key_id: UUID) -> UUID:
 
 
 async def _line(vault: Vault, line: records.KeyRow) -> KeyLine:
-    name = await vault.open(NAME_COLUMN, line.organisation_id, line.id, line.name_sealed, purpose="provide")
+    name = await vault.open(NAME_COLUMN, line.organisation_id, line.id, line.name_sealed, purpose=PURPOSE)
     return KeyLine(
         id=line.id,
         organisation_id=line.organisation_id,

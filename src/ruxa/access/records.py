@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 from ruxa.store.work import Work
+
+
+async def _one(work: Work, sql: LiteralString, *args: object) -> bool:
+    return await work.run(sql, *args) == 1
+
 
 # Keys
 
@@ -37,7 +42,7 @@ class KeyRow(NamedTuple):
     created_at: datetime
 
 
-async def grant_of(work: Work, key_hash: bytes) -> tuple[object, ...] | None:
+async def grant_of(work: Work, key_hash: bytes) -> tuple[Any, ...] | None:
     """The living grant behind a secret's hash."""
     return await work.row("SELECT * FROM access.grant_of(%s)", key_hash)
 
@@ -76,7 +81,8 @@ async def insert_key(
     created_by: UUID | None,
 ) -> bool:
     """False when the expiry lies in the past."""
-    return 1 == await work.run(
+    return await _one(
+        work,
         """
         INSERT INTO access.key (id, organisation_id, name_sealed, created_by, livemode, scopes, models,
             requests_per_minute, tokens_per_minute, concurrency, store_days, budget_micros, budget_period, expires_at)
@@ -105,9 +111,10 @@ async def insert_playground_key(
     return await work.value(
         """
         INSERT INTO access.key (id, organisation_id, name_sealed, livemode, scopes, models, requests_per_minute,
-            tokens_per_minute, concurrency, store_days, budget_micros, budget_period, session_id, created_by, expires_at)
+            tokens_per_minute, concurrency, store_days, budget_micros, budget_period, kind, session_id, created_by,
+            expires_at)
         SELECT %s::uuid, %s::uuid, %s::bytea, %s::boolean, %s::text[], %s::text[], %s::bigint, %s::bigint, %s::bigint,
-            %s::integer, %s::bigint, %s::text, s.id, s.member_id, ruxa.now() + make_interval(secs => %s)
+            %s::integer, %s::bigint, %s::text, 'playground', s.id, s.member_id, ruxa.now() + make_interval(secs => %s)
         FROM access.session s WHERE s.id = %s
         RETURNING expires_at
         """,
@@ -122,7 +129,8 @@ async def insert_playground_key(
 
 async def insert_secret(work: Work, key_hash: bytes, key_id: UUID, prefix: str) -> bool:
     """False when that hash is known already."""
-    return 1 == await work.run(
+    return await _one(
+        work,
         "INSERT INTO access.key_secret (hash, key_id, prefix) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
         key_hash,
         key_id,
@@ -135,7 +143,7 @@ async def lock_living_key(work: Work, organisation_id: UUID, key_id: UUID) -> tu
     return await work.row(
         """
         SELECT livemode, expires_at FROM access.key
-        WHERE id = %s AND organisation_id = %s AND revoked_at IS NULL AND session_id IS NULL
+        WHERE id = %s AND organisation_id = %s AND revoked_at IS NULL AND kind = 'api'
           AND (expires_at IS NULL OR expires_at > ruxa.now())
         FOR NO KEY UPDATE
         """,
@@ -159,7 +167,8 @@ async def end_secrets(work: Work, key_id: UUID, overlap: timedelta) -> None:
 
 async def revoke_key(work: Work, organisation_id: UUID, key_id: UUID) -> bool:
     """False when the organisation has no such key."""
-    return 1 == await work.run(
+    return await _one(
+        work,
         "UPDATE access.key SET revoked_at = coalesce(revoked_at, ruxa.now()) WHERE id = %s AND organisation_id = %s",
         key_id,
         organisation_id,
@@ -177,9 +186,10 @@ async def keys_of(work: Work, organisation_id: UUID, below: UUID | None, limit: 
                       WHERE s.key_id = k.id AND (s.expires_at IS NULL OR s.expires_at > ruxa.now())
                       ORDER BY s.expires_at DESC NULLS FIRST),
                 k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute, k.concurrency,
-                k.store_days, k.budget_micros, k.budget_period, k.expires_at, k.revoked_at, k.last_used_day, k.created_at
+                k.store_days, k.budget_micros, k.budget_period, k.expires_at, k.revoked_at, k.last_used_day,
+                k.created_at
             FROM access.key k
-            WHERE k.organisation_id = %s AND k.session_id IS NULL AND (%s::uuid IS NULL OR k.id < %s::uuid)
+            WHERE k.organisation_id = %s AND k.kind = 'api' AND (%s::uuid IS NULL OR k.id < %s::uuid)
             ORDER BY k.id DESC LIMIT %s
             """,
             organisation_id,
@@ -211,3 +221,983 @@ async def key_by_id(work: Work, organisation_id: UUID, key_id: UUID) -> KeyRow |
 async def organisation_of_key(work: Work, key_id: UUID) -> UUID | None:
     """Whose key it is."""
     return await work.value("SELECT organisation_id FROM access.key WHERE id = %s", key_id)
+
+
+# Organisations and members
+
+
+async def insert_organisation(
+    work: Work, organisation_id: UUID, organisation_ref: UUID, name_sealed: bytes, synthetic: bool
+) -> None:
+    """One organisation."""
+    await work.run(
+        "INSERT INTO access.organisation (id, organisation_ref, name_sealed, synthetic) VALUES (%s, %s, %s, %s)",
+        organisation_id,
+        organisation_ref,
+        name_sealed,
+        synthetic,
+    )
+
+
+class OrganisationRow(NamedTuple):
+    """access.organisation with the number of its members."""
+
+    id: UUID
+    organisation_ref: UUID
+    name_sealed: bytes
+    synthetic: bool
+    output_tokens_default: int
+    suspended_at: datetime | None
+    suspended_why: str | None
+    created_at: datetime
+    members: int
+
+
+async def organisation(work: Work, organisation_id: UUID) -> OrganisationRow | None:
+    """One organisation."""
+    row = await work.row(
+        """
+        SELECT o.id, o.organisation_ref, o.name_sealed, o.synthetic, o.output_tokens_default, o.suspended_at,
+            o.suspended_why, o.created_at,
+            (SELECT count(*) FROM access.membership m WHERE m.organisation_id = o.id AND m.accepted_at IS NOT NULL)
+        FROM access.organisation o WHERE o.id = %s
+        """,
+        organisation_id,
+    )
+    return None if row is None else OrganisationRow(*row)
+
+
+async def organisations(work: Work, below: UUID | None, limit: int) -> list[OrganisationRow]:
+    """Newest first."""
+    return [
+        OrganisationRow(*row)
+        for row in await work.rows(
+            """
+            SELECT o.id, o.organisation_ref, o.name_sealed, o.synthetic, o.output_tokens_default, o.suspended_at,
+                o.suspended_why, o.created_at,
+                (SELECT count(*) FROM access.membership m WHERE m.organisation_id = o.id AND m.accepted_at IS NOT NULL)
+            FROM access.organisation o WHERE %s::uuid IS NULL OR o.id < %s::uuid
+            ORDER BY o.id DESC LIMIT %s
+            """,
+            below,
+            below,
+            limit,
+        )
+    ]
+
+
+async def rename_organisation(work: Work, organisation_id: UUID, name_sealed: bytes) -> bool:
+    """False when there is none."""
+    return await _one(
+        work, "UPDATE access.organisation SET name_sealed = %s WHERE id = %s", name_sealed, organisation_id
+    )
+
+
+async def set_output_default(work: Work, organisation_id: UUID, tokens: int) -> bool:
+    """False when there is none."""
+    return await _one(
+        work, "UPDATE access.organisation SET output_tokens_default = %s WHERE id = %s", tokens, organisation_id
+    )
+
+
+async def suspend_organisation(work: Work, organisation_id: UUID, why: str | None) -> bool:
+    """With None: lifts the suspension. False when there is none."""
+    return await _one(
+        work,
+        """
+        UPDATE access.organisation SET suspended_why = %s::text,
+            suspended_at = CASE WHEN %s::text IS NULL THEN NULL ELSE coalesce(suspended_at, ruxa.now()) END
+        WHERE id = %s
+        """,
+        why,
+        why,
+        organisation_id,
+    )
+
+
+async def lock_organisation(work: Work, organisation_id: UUID) -> bool:
+    """Locks it until the end of the work, so that its members change one at a time."""
+    return (
+        await work.row("SELECT id FROM access.organisation WHERE id = %s FOR NO KEY UPDATE", organisation_id)
+    ) is not None
+
+
+class MemberRow(NamedTuple):
+    """access.member without its password."""
+
+    id: UUID
+    email_sealed: bytes
+    name_sealed: bytes | None
+    locale: str
+    staff_role: str | None
+    adult: bool
+    verified: bool
+    suspended: bool
+    created_at: datetime
+
+
+async def member(work: Work, member_id: UUID) -> MemberRow | None:
+    """One member."""
+    row = await work.row(
+        """
+        SELECT id, email_sealed, name_sealed, locale, staff_role, adult_at IS NOT NULL, verified_at IS NOT NULL,
+            suspended_at IS NOT NULL, created_at
+        FROM access.member WHERE id = %s
+        """,
+        member_id,
+    )
+    return None if row is None else MemberRow(*row)
+
+
+async def member_by_email(work: Work, email_index: bytes) -> UUID | None:
+    """Who has that address."""
+    return await work.value("SELECT id FROM access.member WHERE email_index = %s", email_index)
+
+
+class Credentials(NamedTuple):
+    """What signing in asks of a member."""
+
+    id: UUID
+    password_hash: str | None
+    verified: bool
+    suspended: bool
+    adult: bool
+
+
+async def credentials_by_email(work: Work, email_index: bytes) -> Credentials | None:
+    """For signing in."""
+    row = await work.row(
+        """
+        SELECT id, password_hash, verified_at IS NOT NULL, suspended_at IS NOT NULL, adult_at IS NOT NULL
+        FROM access.member WHERE email_index = %s
+        """,
+        email_index,
+    )
+    return None if row is None else Credentials(*row)
+
+
+async def credentials(work: Work, member_id: UUID, *, lock: bool = False) -> Credentials | None:
+    """The same by id; with ``lock`` nobody else changes the member until the end of the work."""
+    if lock:
+        await work.row("SELECT id FROM access.member WHERE id = %s FOR NO KEY UPDATE", member_id)
+    row = await work.row(
+        """
+        SELECT id, password_hash, verified_at IS NOT NULL, suspended_at IS NOT NULL, adult_at IS NOT NULL
+        FROM access.member WHERE id = %s
+        """,
+        member_id,
+    )
+    return None if row is None else Credentials(*row)
+
+
+async def insert_sign_up(
+    work: Work,
+    member_id: UUID,
+    email_index: bytes,
+    email_sealed: bytes,
+    name_sealed: bytes,
+    password_hash: str,
+    locale: str,
+) -> bool:
+    """An adult with a password and an unproved address; False when the address is taken."""
+    return await _one(
+        work,
+        """
+        INSERT INTO access.member (id, email_index, email_sealed, name_sealed, password_hash, password_set_at, locale,
+            adult_at)
+        VALUES (%s, %s, %s, %s, %s, ruxa.now(), %s, ruxa.now()) ON CONFLICT (email_index) DO NOTHING
+        """,
+        member_id,
+        email_index,
+        email_sealed,
+        name_sealed,
+        password_hash,
+        locale,
+    )
+
+
+async def sign_up_again(work: Work, email_index: bytes) -> tuple[UUID, bool, bool] | None:
+    """(member, verified, whether a password was ever set), locked until the end of the work."""
+    return await work.row(
+        """
+        SELECT id, verified_at IS NOT NULL, password_set_at IS NOT NULL FROM access.member WHERE email_index = %s
+        FOR NO KEY UPDATE
+        """,
+        email_index,
+    )
+
+
+async def insert_invited(work: Work, member_id: UUID, email_index: bytes, email_sealed: bytes, locale: str) -> bool:
+    """Somebody who has not said anything yet; False when the address is known."""
+    return await _one(
+        work,
+        """
+        INSERT INTO access.member (id, email_index, email_sealed, locale) VALUES (%s, %s, %s, %s)
+        ON CONFLICT (email_index) DO NOTHING
+        """,
+        member_id,
+        email_index,
+        email_sealed,
+        locale,
+    )
+
+
+async def insert_synthetic(
+    work: Work,
+    member_id: UUID,
+    email_index: bytes,
+    email_sealed: bytes,
+    name_sealed: bytes,
+    password_hash: str,
+    locale: str,
+) -> None:
+    """The demo's owner: verified, an operator, declared synthetic."""
+    await work.run(
+        """
+        INSERT INTO access.member (id, email_index, email_sealed, name_sealed, password_hash, password_set_at, locale,
+            adult_at, verified_at, staff_role, synthetic)
+        VALUES (%s, %s, %s, %s, %s, ruxa.now(), %s, ruxa.now(), ruxa.now(), 'operator', true)
+        """,
+        member_id,
+        email_index,
+        email_sealed,
+        name_sealed,
+        password_hash,
+        locale,
+    )
+
+
+async def set_password(work: Work, member_id: UUID, password_hash: str) -> None:
+    """A new hash."""
+    await work.run(
+        "UPDATE access.member SET password_hash = %s, password_set_at = ruxa.now() WHERE id = %s",
+        password_hash,
+        member_id,
+    )
+
+
+async def rehash_password(work: Work, member_id: UUID, old: str, new: str) -> None:
+    """The same password under today's costs, unless it was changed meanwhile."""
+    await work.run(
+        "UPDATE access.member SET password_hash = %s WHERE id = %s AND password_hash = %s", new, member_id, old
+    )
+
+
+async def set_adult(work: Work, member_id: UUID) -> None:
+    """The member said to be 18 or over."""
+    await work.run("UPDATE access.member SET adult_at = coalesce(adult_at, ruxa.now()) WHERE id = %s", member_id)
+
+
+async def set_verified(work: Work, member_id: UUID) -> None:
+    """The address is proved."""
+    await work.run("UPDATE access.member SET verified_at = coalesce(verified_at, ruxa.now()) WHERE id = %s", member_id)
+
+
+async def set_name(work: Work, member_id: UUID, name_sealed: bytes) -> None:
+    """The member's name."""
+    await work.run("UPDATE access.member SET name_sealed = %s WHERE id = %s", name_sealed, member_id)
+
+
+async def set_locale(work: Work, member_id: UUID, locale: str) -> None:
+    """The member's language."""
+    await work.run("UPDATE access.member SET locale = %s WHERE id = %s", locale, member_id)
+
+
+async def set_staff_role(work: Work, member_id: UUID, staff_role: str | None) -> None:
+    """The member's part in running the installation."""
+    await work.run("UPDATE access.member SET staff_role = %s WHERE id = %s", staff_role, member_id)
+
+
+async def suspend_member(work: Work, member_id: UUID, suspend: bool) -> bool:
+    """False when there is none."""
+    return await _one(
+        work,
+        """
+        UPDATE access.member
+        SET suspended_at = CASE WHEN %s THEN coalesce(suspended_at, ruxa.now()) END WHERE id = %s
+        """,
+        suspend,
+        member_id,
+    )
+
+
+async def staff(work: Work) -> list[MemberRow]:
+    """Everybody with a staff role."""
+    return [
+        MemberRow(*row)
+        for row in await work.rows(
+            """
+            SELECT id, email_sealed, name_sealed, locale, staff_role, adult_at IS NOT NULL, verified_at IS NOT NULL,
+                suspended_at IS NOT NULL, created_at
+            FROM access.member WHERE staff_role IS NOT NULL ORDER BY id
+            """
+        )
+    ]
+
+
+# Memberships
+
+
+async def insert_membership(work: Work, organisation_id: UUID, member_id: UUID, role: str, accepted: bool) -> bool:
+    """False when the member is in it already."""
+    return await _one(
+        work,
+        """
+        INSERT INTO access.membership (organisation_id, member_id, role, accepted_at)
+        VALUES (%s, %s, %s, CASE WHEN %s THEN ruxa.now() END) ON CONFLICT DO NOTHING
+        """,
+        organisation_id,
+        member_id,
+        role,
+        accepted,
+    )
+
+
+async def change_open_invitation(work: Work, organisation_id: UUID, member_id: UUID, role: str) -> bool:
+    """False when the membership is accepted already."""
+    return await _one(
+        work,
+        """
+        UPDATE access.membership SET role = %s
+        WHERE organisation_id = %s AND member_id = %s AND accepted_at IS NULL
+        """,
+        role,
+        organisation_id,
+        member_id,
+    )
+
+
+async def accept_membership(work: Work, organisation_id: UUID, member_id: UUID) -> bool:
+    """False when the invitation was withdrawn."""
+    return await _one(
+        work,
+        """
+        UPDATE access.membership SET accepted_at = coalesce(accepted_at, ruxa.now())
+        WHERE organisation_id = %s AND member_id = %s
+        """,
+        organisation_id,
+        member_id,
+    )
+
+
+async def memberships(work: Work, member_id: UUID) -> list[tuple[UUID, str, bool]]:
+    """(organisation, role, accepted), oldest first."""
+    return await work.rows(
+        """
+        SELECT organisation_id, role, accepted_at IS NOT NULL FROM access.membership
+        WHERE member_id = %s ORDER BY created_at, organisation_id
+        """,
+        member_id,
+    )
+
+
+async def membership_role(work: Work, organisation_id: UUID, member_id: UUID) -> str | None:
+    """The role, accepted or not."""
+    return await work.value(
+        "SELECT role FROM access.membership WHERE organisation_id = %s AND member_id = %s", organisation_id, member_id
+    )
+
+
+async def other_owners(work: Work, organisation_id: UUID, member_id: UUID) -> int:
+    """How many owners there are beside this member."""
+    return await work.value(
+        """
+        SELECT count(*) FROM access.membership ms JOIN access.member m ON m.id = ms.member_id
+        WHERE ms.organisation_id = %s AND ms.role = 'owner' AND ms.accepted_at IS NOT NULL AND ms.member_id <> %s
+          AND m.suspended_at IS NULL
+        """,
+        organisation_id,
+        member_id,
+    )
+
+
+async def set_role(work: Work, organisation_id: UUID, member_id: UUID, role: str) -> None:
+    """The member's role here; playground keys, made under the old role, end."""
+    await _end_playground(work, organisation_id, member_id)
+    await work.run(
+        "UPDATE access.membership SET role = %s WHERE organisation_id = %s AND member_id = %s",
+        role,
+        organisation_id,
+        member_id,
+    )
+
+
+async def delete_membership(work: Work, organisation_id: UUID, member_id: UUID) -> None:
+    """The member leaves; the keys they made stay the organisation's, their playground keys there end."""
+    await work.run(
+        "DELETE FROM access.membership WHERE organisation_id = %s AND member_id = %s", organisation_id, member_id
+    )
+    await _end_playground(work, organisation_id, member_id)
+
+
+async def _end_playground(work: Work, organisation_id: UUID, member_id: UUID) -> None:
+    await work.run(
+        """
+        UPDATE access.key SET revoked_at = ruxa.now()
+        WHERE organisation_id = %s AND created_by = %s AND kind = 'playground' AND revoked_at IS NULL
+        """,
+        organisation_id,
+        member_id,
+    )
+
+
+class TeamRow(NamedTuple):
+    """A member of one organisation."""
+
+    member_id: UUID
+    email_sealed: bytes
+    name_sealed: bytes | None
+    role: str
+    accepted_at: datetime | None
+    suspended: bool
+
+
+async def team(work: Work, organisation_id: UUID) -> list[TeamRow]:
+    """The organisation's members, oldest first."""
+    return [
+        TeamRow(*row)
+        for row in await work.rows(
+            """
+            SELECT m.id, m.email_sealed, m.name_sealed, ms.role, ms.accepted_at, m.suspended_at IS NOT NULL
+            FROM access.membership ms JOIN access.member m ON m.id = ms.member_id
+            WHERE ms.organisation_id = %s ORDER BY ms.created_at, m.id
+            """,
+            organisation_id,
+        )
+    ]
+
+
+# Sessions
+
+
+async def insert_session(
+    work: Work,
+    session_id: UUID,
+    token_hash: bytes,
+    member_id: UUID,
+    agent_sealed: bytes,
+    lives_s: tuple[int, int, int],
+) -> int | None:
+    """Seconds it lives at most (``lives_s``: idle, absolute, staff); None for an unknown or suspended member."""
+    idle, absolute, staff_life = lives_s
+    return await work.value(
+        """
+        INSERT INTO access.session (id, token_hash, member_id, agent_sealed, idle_s, ends_at)
+        SELECT %s, %s, m.id, %s, life.idle_s, ruxa.now() + make_interval(secs => life.most_s)
+        FROM access.member m, LATERAL (SELECT
+            CASE WHEN m.staff_role IS NULL THEN %s ELSE %s END AS idle_s,
+            CASE WHEN m.staff_role IS NULL THEN %s ELSE %s END AS most_s) life
+        WHERE m.id = %s AND m.suspended_at IS NULL
+        RETURNING extract(epoch FROM ends_at - created_at)::integer
+        """,
+        session_id,
+        token_hash,
+        agent_sealed,
+        idle,
+        staff_life,
+        absolute,
+        staff_life,
+        member_id,
+    )
+
+
+class SessionRow(NamedTuple):
+    """A living session with its member's present roles."""
+
+    id: UUID
+    member_id: UUID
+    organisation_id: UUID | None
+    locale: str
+    staff_role: str | None
+    organisations: list[UUID]
+    roles: list[str]
+    proved_recently: bool
+    ends_at: datetime
+    stale: bool
+
+
+async def session_of(work: Work, token_hash: bytes, proved_within_s: int) -> SessionRow | None:
+    """The living session of a token."""
+    row = await work.row(
+        """
+        SELECT s.id, s.member_id, s.organisation_id, m.locale, m.staff_role,
+            coalesce(r.organisations, '{}'), coalesce(r.roles, '{}'),
+            s.proved_at > ruxa.now() - make_interval(secs => %s), s.ends_at,
+            s.seen_at < ruxa.now() - interval '5 minutes'
+        FROM access.session s
+        JOIN access.member m ON m.id = s.member_id
+        CROSS JOIN LATERAL (
+            SELECT array_agg(ms.organisation_id ORDER BY ms.created_at, ms.organisation_id) AS organisations,
+                array_agg(ms.role ORDER BY ms.created_at, ms.organisation_id) AS roles
+            FROM access.membership ms WHERE ms.member_id = m.id AND ms.accepted_at IS NOT NULL) r
+        WHERE s.token_hash = %s AND m.suspended_at IS NULL AND s.ends_at > ruxa.now()
+          AND s.seen_at + make_interval(secs => s.idle_s) > ruxa.now()
+        """,
+        proved_within_s,
+        token_hash,
+    )
+    return None if row is None else SessionRow(*row)
+
+
+async def touch_session(work: Work, session_id: UUID) -> None:
+    """The session was used."""
+    await work.run("UPDATE access.session SET seen_at = ruxa.now() WHERE id = %s", session_id)
+
+
+async def replace_token(work: Work, session_id: UUID, token_hash: bytes, proved: bool) -> bool:
+    """False when there is no such session."""
+    return await _one(
+        work,
+        """
+        UPDATE access.session SET token_hash = %s, proved_at = CASE WHEN %s THEN ruxa.now() ELSE proved_at END
+        WHERE id = %s
+        """,
+        token_hash,
+        proved,
+        session_id,
+    )
+
+
+async def choose_organisation(work: Work, session_id: UUID, organisation_id: UUID) -> None:
+    """The browser's organisation."""
+    await work.run("UPDATE access.session SET organisation_id = %s WHERE id = %s", organisation_id, session_id)
+
+
+async def sessions_of(work: Work, member_id: UUID) -> list[tuple[UUID, bytes | None, datetime, datetime]]:
+    """Living sessions, last seen first."""
+    return await work.rows(
+        """
+        SELECT id, agent_sealed, created_at, seen_at FROM access.session
+        WHERE member_id = %s AND ends_at > ruxa.now() AND seen_at + make_interval(secs => idle_s) > ruxa.now()
+        ORDER BY seen_at DESC, id
+        """,
+        member_id,
+    )
+
+
+async def delete_session(work: Work, member_id: UUID, session_id: UUID) -> bool:
+    """False when it is not theirs."""
+    return await _one(work, "DELETE FROM access.session WHERE id = %s AND member_id = %s", session_id, member_id)
+
+
+async def delete_sessions(work: Work, member_id: UUID, keep: UUID | None) -> int:
+    """All but one."""
+    if keep is None:
+        return await work.run("DELETE FROM access.session WHERE member_id = %s", member_id)
+    return await work.run("DELETE FROM access.session WHERE member_id = %s AND id <> %s", member_id, keep)
+
+
+# Links
+
+
+async def insert_link(
+    work: Work,
+    link_hash: bytes,
+    kind: str,
+    member_id: UUID,
+    organisation_id: UUID | None,
+    ticket_hash: bytes | None,
+    live_s: int,
+) -> None:
+    """A fresh link."""
+    await work.run(
+        """
+        INSERT INTO access.one_time_link (hash, kind, member_id, organisation_id, ticket_hash, expires_at)
+        VALUES (%s, %s, %s, %s, %s, ruxa.now() + make_interval(secs => %s))
+        """,
+        link_hash,
+        kind,
+        member_id,
+        organisation_id,
+        ticket_hash,
+        live_s,
+    )
+
+
+async def living_link(work: Work, link_hash: bytes, kind: str) -> tuple[UUID, UUID | None, bytes | None] | None:
+    """(member, organisation, ticket)."""
+    return await work.row(
+        """
+        SELECT member_id, organisation_id, ticket_hash FROM access.one_time_link
+        WHERE hash = %s AND kind = %s AND used_at IS NULL AND expires_at > ruxa.now()
+        """,
+        link_hash,
+        kind,
+    )
+
+
+async def use_link(work: Work, link_hash: bytes, kind: str) -> tuple[UUID, UUID | None, bytes | None] | None:
+    """The one conditional use."""
+    return await work.row(
+        """
+        UPDATE access.one_time_link SET used_at = ruxa.now()
+        WHERE hash = %s AND kind = %s AND used_at IS NULL AND expires_at > ruxa.now()
+        RETURNING member_id, organisation_id, ticket_hash
+        """,
+        link_hash,
+        kind,
+    )
+
+
+async def end_links(work: Work, member_id: UUID, kind: str | None) -> None:
+    """Ends the member's unused links of that kind, or of every kind."""
+    await work.run(
+        """
+        UPDATE access.one_time_link SET used_at = ruxa.now()
+        WHERE member_id = %s AND used_at IS NULL AND (%s::text IS NULL OR kind = %s::text)
+        """,
+        member_id,
+        kind,
+        kind,
+    )
+
+
+# Terms
+
+
+async def insert_terms(work: Work, document: str, version: date, locale: str, text_sha256: bytes) -> bytes:
+    """Publishes a text; the hash under which this version is known already if it is."""
+    await work.run(
+        """
+        INSERT INTO access.terms_version (document, version, locale, text_sha256) VALUES (%s, %s, %s, %s)
+        ON CONFLICT DO NOTHING
+        """,
+        document,
+        version,
+        locale,
+        text_sha256,
+    )
+    return await work.value(
+        "SELECT text_sha256 FROM access.terms_version WHERE document = %s AND version = %s AND locale = %s",
+        document,
+        version,
+        locale,
+    )
+
+
+async def insert_acceptance(
+    work: Work, member_id: UUID, document: str, version: date, locale: str, text_sha256: bytes
+) -> None:
+    """Accepting a second time changes nothing: the first instant counts."""
+    await work.run(
+        """
+        INSERT INTO access.terms_acceptance (member_id, document, version, locale, text_sha256)
+        VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+        """,
+        member_id,
+        document,
+        version,
+        locale,
+        text_sha256,
+    )
+
+
+async def acceptances(work: Work, member_id: UUID) -> list[tuple[str, date, str, bytes, datetime]]:
+    """(document, version, locale, hash, at), oldest first."""
+    return await work.rows(
+        """
+        SELECT document, version, locale, text_sha256, accepted_at FROM access.terms_acceptance
+        WHERE member_id = %s ORDER BY accepted_at, document
+        """,
+        member_id,
+    )
+
+
+# Mail
+
+
+async def insert_mail(
+    work: Work,
+    mail_id: UUID,
+    member_id: UUID,
+    template: str,
+    locale: str,
+    recipient_sealed: bytes,
+    variables_sealed: bytes,
+) -> None:
+    """Into the outbox."""
+    await work.run(
+        """
+        INSERT INTO access.mail (id, member_id, template, locale, recipient_sealed, variables_sealed)
+        VALUES (%s, %s, %s, %s, %s, %s)
+        """,
+        mail_id,
+        member_id,
+        template,
+        locale,
+        recipient_sealed,
+        variables_sealed,
+    )
+
+
+class MailRow(NamedTuple):
+    """access.mail."""
+
+    id: UUID
+    member_id: UUID
+    template: str
+    locale: str
+    recipient_sealed: bytes | None
+    variables_sealed: bytes | None
+    state: str
+    attempts: int
+    sent_at: datetime | None
+    fault: str | None
+    created_at: datetime
+
+
+async def claim_mail(work: Work, lease_s: int, limit: int) -> list[MailRow]:
+    """Takes what is due for ``lease_s`` seconds; another worker skips it."""
+    return [
+        MailRow(*row)
+        for row in await work.rows(
+            """
+            UPDATE access.mail SET attempts = attempts + 1, next_at = ruxa.now() + make_interval(secs => %s)
+            WHERE id IN (SELECT id FROM access.mail WHERE state = 'waiting' AND next_at <= ruxa.now()
+                           AND recipient_sealed IS NOT NULL
+                         ORDER BY next_at LIMIT %s FOR UPDATE SKIP LOCKED)
+            RETURNING id, member_id, template, locale, recipient_sealed, variables_sealed, state, attempts, sent_at,
+                fault, created_at
+            """,
+            lease_s,
+            limit,
+        )
+    ]
+
+
+async def mail_sent(work: Work, mail_id: UUID) -> None:
+    """Sent: the body goes."""
+    await work.run(
+        """
+        UPDATE access.mail SET state = 'sent', sent_at = ruxa.now(), recipient_sealed = NULL, variables_sealed = NULL,
+            fault = NULL
+        WHERE id = %s
+        """,
+        mail_id,
+    )
+
+
+async def mail_failed(work: Work, mail_id: UUID, fault: str, retry_s: int | None) -> None:
+    """Tried again in ``retry_s`` seconds, or given up (the body goes) with None."""
+    if retry_s is None:
+        await work.run(
+            """
+            UPDATE access.mail SET state = 'failed', fault = %s, recipient_sealed = NULL, variables_sealed = NULL
+            WHERE id = %s
+            """,
+            fault,
+            mail_id,
+        )
+    else:
+        await work.run(
+            "UPDATE access.mail SET fault = %s, next_at = ruxa.now() + make_interval(secs => %s) WHERE id = %s",
+            fault,
+            retry_s,
+            mail_id,
+        )
+
+
+async def mail_page(work: Work, below: UUID | None, limit: int) -> list[MailRow]:
+    """Newest first."""
+    return [
+        MailRow(*row)
+        for row in await work.rows(
+            """
+            SELECT id, member_id, template, locale, recipient_sealed, variables_sealed, state, attempts, sent_at, fault,
+                created_at
+            FROM access.mail WHERE %s::uuid IS NULL OR id < %s::uuid ORDER BY id DESC LIMIT %s
+            """,
+            below,
+            below,
+            limit,
+        )
+    ]
+
+
+async def mail_by_id(work: Work, mail_id: UUID) -> MailRow | None:
+    """One mail."""
+    row = await work.row(
+        """
+        SELECT id, member_id, template, locale, recipient_sealed, variables_sealed, state, attempts, sent_at, fault,
+            created_at
+        FROM access.mail WHERE id = %s
+        """,
+        mail_id,
+    )
+    return None if row is None else MailRow(*row)
+
+
+# Throttles
+
+
+async def today(work: Work) -> date:
+    """The store's UTC day."""
+    return await work.value("SELECT (ruxa.now() AT TIME ZONE 'UTC')::date")
+
+
+async def take_attempt(work: Work, mark: bytes, free: int, wait_s: int, window_s: int, wait_s_max: int) -> int:
+    """Counts an attempt, or says how many seconds it has to wait."""
+    return await work.value(
+        """
+        INSERT INTO access.throttle AS t (mark) VALUES (%s)
+        ON CONFLICT (mark) DO UPDATE SET
+            refused = coalesce(t.blocked_until > excluded.touched_at, false),
+            attempts = CASE
+                WHEN t.blocked_until > excluded.touched_at THEN t.attempts
+                WHEN t.touched_at < excluded.touched_at - make_interval(secs => %s) THEN 1
+                ELSE t.attempts + 1 END,
+            blocked_until = CASE
+                WHEN t.blocked_until > excluded.touched_at THEN t.blocked_until
+                WHEN t.touched_at < excluded.touched_at - make_interval(secs => %s) THEN NULL
+                WHEN t.attempts + 1 >= %s THEN excluded.touched_at
+                    + make_interval(secs => least(%s::bigint, %s * (1 << least(t.attempts + 1 - %s, 16)))) END,
+            touched_at = CASE
+                WHEN t.blocked_until > excluded.touched_at THEN t.touched_at ELSE excluded.touched_at END
+        RETURNING CASE WHEN t.refused THEN greatest(1, ceil(extract(epoch FROM t.blocked_until - ruxa.now())))::integer
+            ELSE 0 END
+        """,
+        mark,
+        window_s,
+        window_s,
+        free,
+        wait_s_max,
+        wait_s,
+        free,
+    )
+
+
+async def clear_attempts(work: Work, mark: bytes) -> None:
+    """Forgets them."""
+    await work.run("DELETE FROM access.throttle WHERE mark = %s", mark)
+
+
+async def give_attempt_back(work: Work, mark: bytes) -> None:
+    """One fewer."""
+    await work.run("UPDATE access.throttle SET attempts = greatest(attempts - 1, 0) WHERE mark = %s", mark)
+
+
+# Entries
+
+
+async def insert_entry(
+    work: Work,
+    entry_id: UUID,
+    actor: str,
+    member_id: UUID | None,
+    organisation_id: UUID | None,
+    act: str,
+    object_id: UUID | None,
+) -> None:
+    """One act."""
+    await work.run(
+        """
+        INSERT INTO access.entry (id, actor, member_id, organisation_id, act, object_id)
+        VALUES (%s, %s, %s, %s, %s, %s)
+        """,
+        entry_id,
+        actor,
+        member_id,
+        organisation_id,
+        act,
+        object_id,
+    )
+
+
+class EntryRow(NamedTuple):
+    """access.entry."""
+
+    id: UUID
+    actor: str
+    member_id: UUID | None
+    organisation_id: UUID | None
+    act: str
+    object_id: UUID | None
+    created_at: datetime
+
+
+async def entries(work: Work, organisation_id: UUID | None, below: UUID | None, limit: int) -> list[EntryRow]:
+    """Newest first; of one organisation, or all."""
+    return [
+        EntryRow(*row)
+        for row in await work.rows(
+            """
+            SELECT id, actor, member_id, organisation_id, act, object_id, created_at FROM access.entry
+            WHERE (%s::uuid IS NULL OR organisation_id = %s::uuid) AND (%s::uuid IS NULL OR id < %s::uuid)
+            ORDER BY id DESC LIMIT %s
+            """,
+            organisation_id,
+            organisation_id,
+            below,
+            below,
+            limit,
+        )
+    ]
+
+
+# The sweep
+
+
+async def sweep_sign_ups(work: Work, hours: int) -> list[UUID]:
+    """Unverified members older than that and without a living link go; their ids, for their keys to be destroyed."""
+    return [
+        row[0]
+        for row in await work.rows(
+            """
+            DELETE FROM access.member m
+            WHERE m.verified_at IS NULL AND m.created_at < ruxa.now() - make_interval(hours => %s)
+              AND NOT EXISTS (SELECT FROM access.one_time_link l
+                  WHERE l.member_id = m.id AND l.used_at IS NULL AND l.expires_at > ruxa.now())
+            RETURNING m.id
+            """,
+            hours,
+        )
+    ]
+
+
+async def sweep_sessions(work: Work) -> int:
+    """Ended ones."""
+    return await work.run(
+        """
+        DELETE FROM access.session
+        WHERE ends_at <= ruxa.now() OR seen_at + make_interval(secs => idle_s) <= ruxa.now()
+        """
+    )
+
+
+async def sweep_links(work: Work, hours: int) -> int:
+    """Used or too old ones."""
+    return await work.run(
+        "DELETE FROM access.one_time_link WHERE created_at < ruxa.now() - make_interval(hours => %s)", hours
+    )
+
+
+async def sweep_mail(work: Work, body_days: int, row_days: int) -> int:
+    """Bodies, then rows; how many bodies."""
+    await work.run("DELETE FROM access.mail WHERE created_at < ruxa.now() - make_interval(days => %s)", row_days)
+    return await work.run(
+        """
+        UPDATE access.mail SET recipient_sealed = NULL, variables_sealed = NULL
+        WHERE (recipient_sealed IS NOT NULL OR variables_sealed IS NOT NULL)
+          AND created_at < ruxa.now() - make_interval(days => %s)
+        """,
+        body_days,
+    )
+
+
+async def sweep_keys(work: Work, days: int) -> int:
+    """Secrets whose overlap is over; playground keys when the usage that names them has gone."""
+    ended = await work.run("DELETE FROM access.key_secret WHERE expires_at <= ruxa.now()")
+    return ended + await work.run(
+        "DELETE FROM access.key WHERE kind = 'playground' AND expires_at < ruxa.now() - make_interval(days => %s)", days
+    )
+
+
+async def sweep_traces(work: Work) -> int:
+    """Throttle marks and key changes a day old."""
+    gone = await work.run("DELETE FROM access.throttle WHERE touched_at < ruxa.now() - interval '1 day'")
+    return gone + await work.run("DELETE FROM access.key_change WHERE at < ruxa.now() - interval '1 day'")
+
+
+async def sweep_entries(work: Work, days: int) -> int:
+    """Entries older than their time."""
+    return await work.run("DELETE FROM access.entry WHERE created_at < ruxa.now() - make_interval(days => %s)", days)

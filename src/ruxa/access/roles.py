@@ -33,7 +33,6 @@ Permission = Literal[
     "staff_organisation:suspend",
     "staff_member:read",
     "staff_member:suspend",
-    "staff_role:change",
     "staff_key:revoke",
     "staff_credit:give",
     "staff_ledger:prove",
@@ -56,19 +55,21 @@ _VIEWER: Final[frozenset[Permission]] = frozenset({"organisation:read", "member:
 
 OF_ROLE: Final[dict[Role, frozenset[Permission]]] = {
     "owner": _VIEWER
-    | {
-        "organisation:change",
-        "member:invite",
-        "member:change",
-        "key:create",
-        "key:change",
-        "playground:use",
-        "balance:read",
-        "topup:create",
-        "ledger:read",
-    },
-    "developer": _VIEWER | {"key:create", "key:change", "playground:use", "balance:read"},
-    "billing": _VIEWER | {"balance:read", "topup:create", "ledger:read"},
+    | frozenset[Permission](
+        {
+            "organisation:change",
+            "member:invite",
+            "member:change",
+            "key:create",
+            "key:change",
+            "playground:use",
+            "balance:read",
+            "topup:create",
+            "ledger:read",
+        }
+    ),
+    "developer": _VIEWER | frozenset[Permission]({"key:create", "key:change", "playground:use", "balance:read"}),
+    "billing": _VIEWER | frozenset[Permission]({"balance:read", "topup:create", "ledger:read"}),
     "viewer": _VIEWER,
 }
 
@@ -80,7 +81,6 @@ OF_STAFF_ROLE: Final[dict[StaffRole, frozenset[Permission]]] = {
             "staff_organisation:suspend",
             "staff_member:read",
             "staff_member:suspend",
-            "staff_role:change",
             "staff_key:revoke",
             "staff_credit:give",
             "staff_ledger:prove",
@@ -93,7 +93,13 @@ OF_STAFF_ROLE: Final[dict[StaffRole, frozenset[Permission]]] = {
     ),
     "support": frozenset({"staff_organisation:list", "staff_member:read", "staff_policy:read"}),
     "finance": frozenset(
-        {"staff_organisation:list", "staff_credit:give", "staff_ledger:prove", "staff_price:change", "staff_policy:read"}
+        {
+            "staff_organisation:list",
+            "staff_credit:give",
+            "staff_ledger:prove",
+            "staff_price:change",
+            "staff_policy:read",
+        }
     ),
     "security": frozenset(
         {
@@ -119,5 +125,5 @@ OF_SCOPE: Final[dict[Scope, frozenset[Permission]]] = {
     "files": frozenset(),
     "usage:read": frozenset({"usage:read"}),
     "billing:read": frozenset({"balance:read", "ledger:read"}),
-    "admin:*": OF_ROLE["owner"] - {"topup:create", "playground:use"},
+    "admin:*": OF_ROLE["owner"] - frozenset({"topup:create", "playground:use"}),
 }

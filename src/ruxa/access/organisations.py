@@ -1,0 +1,104 @@
+"""Organisations: the customers, named under a key of their own; ``organisation_ref`` is what money and usage know.
+
+A suspended organisation's keys stop everywhere within 2 s; nothing of it is deleted, its members still see it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID, uuid4
+
+import msgspec
+
+from ruxa.access import addresses, records
+from ruxa.kernel import bounds, ids
+from ruxa.kernel.errors import InvalidCall, NotFound
+from ruxa.kernel.sealed import Sealed
+from ruxa.store.vault import Vault
+from ruxa.store.work import Work
+
+NAME_COLUMN: Final = "access.organisation.name_sealed"
+PURPOSE: Final = "provide"
+
+Why = Literal["abuse", "payment", "security", "request", "legal"]
+
+
+class Organisation(msgspec.Struct, frozen=True, kw_only=True):
+    """One customer; ``members`` counts those who accepted."""
+
+    id: UUID
+    organisation_ref: UUID
+    name: Sealed[str]
+    synthetic: bool
+    output_tokens_default: int
+    suspended_at: datetime | None
+    suspended_why: str | None
+    created_at: datetime
+    members: int
+
+
+async def create(work: Work, vault: Vault, name: Sealed[str], *, synthetic: bool = False) -> Organisation:
+    """A new organisation without members, its subject key made first. ``synthetic``: the demo's."""
+    checked = addresses.name(name)
+    organisation_id = ids.fresh()
+    await vault.create_subject(organisation_id)
+    sealed = await vault.seal(NAME_COLUMN, organisation_id, organisation_id, checked.open(PURPOSE))
+    await records.insert_organisation(work, organisation_id, uuid4(), sealed, synthetic)
+    return await find(work, vault, organisation_id)
+
+
+async def find(work: Work, vault: Vault, organisation_id: UUID) -> Organisation:
+    """One organisation; NotFound when there is none."""
+    row = await records.organisation(work, organisation_id)
+    if row is None:
+        raise NotFound("No such organisation.")
+    return await _organisation(vault, row)
+
+
+async def page(work: Work, vault: Vault, *, after: UUID | None = None, limit: int = 50) -> list[Organisation]:
+    """All organisations, newest first, names opened page by page (staff, command line)."""
+    rows = await records.organisations(work, after, min(limit, bounds.PAGE_ROWS_MAX))
+    return [await _organisation(vault, row) for row in rows]
+
+
+async def rename(work: Work, vault: Vault, organisation_id: UUID, name: Sealed[str]) -> None:
+    """A new name; NotFound when there is no such organisation."""
+    checked = addresses.name(name)
+    sealed = await vault.seal(NAME_COLUMN, organisation_id, organisation_id, checked.open(PURPOSE))
+    if not await records.rename_organisation(work, organisation_id, sealed):
+        raise NotFound("No such organisation.")
+
+
+async def set_output_default(work: Work, organisation_id: UUID, tokens: int) -> None:
+    """The output tokens that are held for a call that names no cap (1 to 10 million)."""
+    if not 1 <= tokens <= 10_000_000:
+        raise InvalidCall("The default is 1 to 10,000,000 tokens.", param="output_tokens_default")
+    if not await records.set_output_default(work, organisation_id, tokens):
+        raise NotFound("No such organisation.")
+
+
+async def suspend(work: Work, organisation_id: UUID, why: Why) -> None:
+    """Stops the organisation's keys within 2 s; a second time keeps the first instant."""
+    if not await records.suspend_organisation(work, organisation_id, why):
+        raise NotFound("No such organisation.")
+
+
+async def restore(work: Work, organisation_id: UUID) -> None:
+    """Lifts the suspension."""
+    if not await records.suspend_organisation(work, organisation_id, None):
+        raise NotFound("No such organisation.")
+
+
+async def _organisation(vault: Vault, row: records.OrganisationRow) -> Organisation:
+    return Organisation(
+        id=row.id,
+        organisation_ref=row.organisation_ref,
+        name=await vault.open(NAME_COLUMN, row.id, row.id, row.name_sealed, purpose=PURPOSE),
+        synthetic=row.synthetic,
+        output_tokens_default=row.output_tokens_default,
+        suspended_at=row.suspended_at,
+        suspended_why=row.suspended_why,
+        created_at=row.created_at,
+        members=row.members,
+    )

@@ -1,0 +1,154 @@
+"""The outbox: mail that a work has decided on, sealed until it is sent, rendered from catalogues of both languages.
+
+A mail is put in the same transaction as what it tells; a job sends it (``jobs``). Each template may use the variables
+named here and no others. The body goes when the mail was sent, after 7 days at the latest.
+"""
+
+from __future__ import annotations
+
+import html
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from typing import Final, Literal, cast
+from uuid import UUID
+
+import msgspec
+
+from ruxa.access import records
+from ruxa.egress.mail import Letter
+from ruxa.kernel import bounds, codec, ids
+from ruxa.kernel.errors import NotFound
+from ruxa.kernel.sealed import Sealed
+from ruxa.store.vault import Vault
+from ruxa.store.work import Work
+
+Template = Literal["verify", "known", "reset", "invite", "password_changed", "new_browser"]
+
+PURPOSE: Final = "communicate"
+EMAIL_COLUMN: Final = "access.member.email_sealed"
+NAME_COLUMN: Final = "access.member.name_sealed"
+RECIPIENT_COLUMN: Final = "access.mail.recipient_sealed"
+VARIABLES_COLUMN: Final = "access.mail.variables_sealed"
+
+# The variables each template may use (their data: user.name, user.contact.organization, one-time links, user.device).
+TEMPLATES: Final[dict[Template, frozenset[str]]] = {
+    "verify": frozenset({"name", "url", "minutes"}),
+    "known": frozenset({"name", "url"}),
+    "reset": frozenset({"name", "url", "minutes"}),
+    "invite": frozenset({"organisation", "url", "minutes"}),
+    "password_changed": frozenset({"name", "url"}),
+    "new_browser": frozenset({"name", "url", "agent"}),
+}
+
+
+class MailLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A mail as the outbox page lists it: nothing of a person. ``state``: waiting, sent, failed."""
+
+    id: UUID
+    template: str
+    locale: str
+    state: str
+    attempts: int
+    fault: str | None
+    created_at: datetime
+    sent_at: datetime | None
+
+
+async def put(
+    work: Work, vault: Vault, member_id: UUID, template: Template, variables: Mapping[str, Sealed[str]]
+) -> UUID:
+    """Puts a mail to the member into the outbox; its id. ``name`` and ``minutes`` are filled in when asked for."""
+    row = await records.member(work, member_id)
+    if row is None:
+        raise NotFound("No such member.")
+    address = await vault.open(EMAIL_COLUMN, member_id, member_id, row.email_sealed, purpose=PURPOSE)
+    values = {name: value.open(PURPOSE) for name, value in variables.items()}
+    if "minutes" in TEMPLATES[template]:
+        values["minutes"] = str(bounds.LINK_TTL_S // 60)
+    if "name" in TEMPLATES[template]:
+        values["name"] = ""
+        if row.name_sealed is not None:
+            name = await vault.open(NAME_COLUMN, member_id, member_id, row.name_sealed, purpose=PURPOSE)
+            values["name"] = name.open(PURPOSE)
+    assert values.keys() == TEMPLATES[template], (template, sorted(values))
+    mail_id = ids.fresh()
+    await records.insert_mail(
+        work,
+        mail_id,
+        member_id,
+        template,
+        row.locale,
+        await vault.seal(RECIPIENT_COLUMN, member_id, mail_id, address.open(PURPOSE)),
+        await vault.seal(VARIABLES_COLUMN, member_id, mail_id, codec.encode(values).decode()),
+    )
+    return mail_id
+
+
+async def page(work: Work, *, after: UUID | None = None, limit: int = 50) -> list[MailLine]:
+    """The outbox, newest first, from below ``after``."""
+    return [
+        MailLine(
+            id=row.id,
+            template=row.template,
+            locale=row.locale,
+            state=row.state,
+            attempts=row.attempts,
+            fault=row.fault,
+            created_at=row.created_at,
+            sent_at=row.sent_at,
+        )
+        for row in await records.mail_page(work, after, min(limit, bounds.PAGE_ROWS_MAX))
+    ]
+
+
+async def read(work: Work, vault: Vault, mail_id: UUID) -> Letter | None:
+    """A mail as it is or will be sent (the demo's outbox page); None once the body has gone. NotFound for no mail."""
+    row = await records.mail_by_id(work, mail_id)
+    if row is None:
+        raise NotFound("No such mail.")
+    return await letter(vault, row)
+
+
+async def letter(vault: Vault, row: records.MailRow) -> Letter | None:
+    """The rendered mail of a row; None once the body has gone."""
+    if row.recipient_sealed is None or row.variables_sealed is None:
+        return None
+    recipient = await vault.open(RECIPIENT_COLUMN, row.member_id, row.id, row.recipient_sealed, purpose=PURPOSE)
+    sealed = await vault.open(VARIABLES_COLUMN, row.member_id, row.id, row.variables_sealed, purpose=PURPOSE)
+    values = cast(dict[str, str], codec.decode(sealed.open(PURPOSE).encode()))
+    subject, text = catalogue(row.locale)[row.template]
+    plain = text.format_map(values)
+    return Letter(
+        id=row.id,
+        recipient=recipient,
+        locale=row.locale,
+        subject=Sealed(subject),
+        text=Sealed(plain),
+        html=Sealed(_html(subject, plain, row.locale)),
+    )
+
+
+@cache
+def catalogue(locale: str) -> dict[str, tuple[str, str]]:
+    """template -> (subject, text) of one language; the subject has no variables: it shows on locked screens."""
+    file = resources.files("ruxa.access").joinpath("letters", f"{locale}.toml")
+    tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    return {name: (table["subject"], table["text"].strip() + "\n") for name, table in tables.items()}
+
+
+def _html(subject: str, plain: str, locale: str) -> str:
+    """The same words as a page: paragraphs, and each line that is an address as a link. Nothing is loaded."""
+    paragraphs: list[str] = []
+    for block in plain.strip().split("\n\n"):
+        safe = html.escape(block)
+        if block.startswith(("http://", "https://")) and not any(mark.isspace() for mark in block):
+            safe = f'<a href="{safe}">{safe}</a>'
+        paragraphs.append(f'<p style="margin:0 0 1em">{safe.replace(chr(10), "<br>")}</p>')
+    return (
+        f'<!doctype html><html lang="{locale}"><head><meta charset="utf-8"><title>{html.escape(subject)}</title></head>'
+        '<body style="font:16px/1.5 system-ui,sans-serif;max-width:36em;margin:2em auto;padding:0 1em">'
+        f"{''.join(paragraphs)}</body></html>\n"
+    )
