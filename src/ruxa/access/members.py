@@ -50,13 +50,13 @@ class TeamLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Invited(msgspec.Struct, frozen=True, kw_only=True):
-    """An invitation: the link's secret, for ``links.url``, the only time it exists here; None when it was mailed.
+    """An invitation: the link's secret, for ``links.url``, the only time it exists here.
 
-    Who holds the secret of a newcomer's link can become that person: a mailed one is shown to nobody else.
+    Who holds the secret of a newcomer's link can become that person: it is for the operator's own command line.
     """
 
     member_id: UUID
-    secret: Sealed[str] | None
+    secret: Sealed[str]
 
 
 async def profile(work: Work, vault: Vault, member_id: UUID) -> Profile:
@@ -104,34 +104,40 @@ async def team(work: Work, vault: Vault, organisation_id: UUID) -> list[TeamLine
 
 
 async def invite(
-    work: Work,
-    vault: Vault,
-    organisation_id: UUID,
-    email: Sealed[str],
-    role: Role,
-    *,
-    base_url: str | None = None,
-    locale: str = "en",
+    work: Work, vault: Vault, organisation_id: UUID, email: Sealed[str], role: Role, *, locale: str = "en"
 ) -> Invited:
-    """Invites an address; with ``base_url`` the link is mailed, else given. Known or not, the answer is the same.
+    """Invites an address and gives the link (command line); known or not, the answer is the same.
 
     Inviting again renews the link and the role; Conflict ``member_already`` when the invitation is accepted.
     """
     if role not in ROLES:
         raise InvalidCall("Roles are: " + ", ".join(ROLES) + ".", param="role")
-    organisation = await organisations.find(work, vault, organisation_id)
     member_id = await _known_or_new(work, vault, email, locale)
     if not await records.insert_membership(
         work, organisation_id, member_id, role, False
     ) and not await records.change_open_invitation(work, organisation_id, member_id, role):
         raise Conflict("That person is a member already.", code="member_already")
     secret = await links.make(work, vault, "invite", member_id, organisation_id=organisation_id)
-    if base_url is not None:
-        name = Sealed(organisation.name.open(PURPOSE))
-        variables = {"organisation": name, "url": links.url(base_url, "invite", secret)}
-        await outbox.put(work, vault, member_id, "invite", variables)
-        return Invited(member_id=member_id, secret=None)
     return Invited(member_id=member_id, secret=secret)
+
+
+async def invite_by_mail(
+    work: Work,
+    vault: Vault,
+    organisation_id: UUID,
+    email: Sealed[str],
+    role: Role,
+    *,
+    base_url: str,
+    locale: str = "en",
+) -> UUID:
+    """``invite``, the link mailed to the address and shown to nobody else; the member's id."""
+    organisation = await organisations.find(work, vault, organisation_id)
+    invited = await invite(work, vault, organisation_id, email, role, locale=locale)
+    name = Sealed(organisation.name.open(PURPOSE))
+    variables = {"organisation": name, "url": links.url(base_url, "invite", invited.secret)}
+    await outbox.put(work, vault, invited.member_id, "invite", variables)
+    return invited.member_id
 
 
 async def set_role(work: Work, organisation_id: UUID, member_id: UUID, role: Role) -> None:
