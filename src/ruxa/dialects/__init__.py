@@ -1,5 +1,18 @@
 """The room dialects: wire formats, pure functions of bytes. Nothing here knows a socket, a clock or a file.
 
 The contract is ``dialect.py``; one folder per dialect fulfils it; ``usage.py`` is the vector that all of them read
-answers into; ``paths.py`` tells which dialect a request speaks and finds its key.
+answers into; ``paths.py`` tells which dialect a request speaks and finds its key. A new dialect is a folder and a line.
 """
+
+from __future__ import annotations
+
+from ruxa.dialects.anthropic_messages.format import AnthropicMessages
+from ruxa.dialects.dialect import Dialect, Name
+from ruxa.dialects.gemini_generate.format import GeminiGenerate
+from ruxa.dialects.openai_chat.format import OpenAIChat
+
+DIALECTS: dict[Name, Dialect] = {
+    "openai_chat": OpenAIChat(),
+    "anthropic_messages": AnthropicMessages(),
+    "gemini_generate": GeminiGenerate(),
+}

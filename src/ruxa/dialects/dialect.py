@@ -20,8 +20,9 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from ruxa.dialects.body import Span
 from ruxa.dialects.usage import Usage
-from ruxa.kernel.errors import RuxaError
+from ruxa.kernel.errors import NotFound, RuxaError
 
 Name = Literal["openai_chat", "anthropic_messages", "gemini_generate"]
 
@@ -100,27 +101,20 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a target permits: names of claims, unknown top-level fields and beta headers that may pass.
 
     allowed: claim names (exact, or with ``*`` as the whole tail: ``tool:*``); pass_fields: top-level names to pass;
-    pass_betas: beta header values to pass beyond the table; own_key: the customer's own provider key, where unknown
+    drop_fields: top-level names this provider refuses (never sent, not even by us); pass_betas: beta header values to
+    pass beyond the table; own_key: the customer's own provider key, where unknown
     fields pass.
     """
 
     allowed: frozenset[str] = frozenset()
     pass_fields: frozenset[str] = frozenset()
+    drop_fields: frozenset[str] = frozenset()
     pass_betas: frozenset[str] = frozenset()
     own_key: bool = False
 
 
-class Member(msgspec.Struct, frozen=True):
-    """One top-level member of a body: where its key starts, its value starts and its value ends (byte offsets)."""
-
-    key_at: int
-    at: int
-    end: int
-
-
 class Envelope(msgspec.Struct, kw_only=True):
-    """A call as far as Ruxa reads it. ``body`` is what came; ``members`` locates its top-level fields in it;
-    a dialect extends it with what its own patch needs.
+    """A call as far as Ruxa reads it: ``body`` is what came, ``members`` its values, ``spans`` where they lie.
 
     model: the public model name asked for; stream: the caller wants a stream; array: as a JSON array (Gemini);
     include_usage: the caller asked for the usage chunk (OpenAI); claims: what needs permission; unknown: top-level
@@ -129,7 +123,8 @@ class Envelope(msgspec.Struct, kw_only=True):
 
     place: Place
     body: bytes
-    members: dict[str, Member]
+    members: dict[str, msgspec.Raw]
+    spans: list[Span]
     model: str
     stream: bool = False
     array: bool = False
@@ -204,18 +199,22 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True):
 class Reader(Protocol):
     """One answer stream as it passes. Cut anywhere; only whole events leave, so that an error can always follow.
 
-    usage: the last figures seen; finish; error: what the provider said went wrong; peek: ``waiting`` until the
+    finish: how it ended; error: what the provider said went wrong; peek: ``waiting`` until the
     first frame that means something, then ``meaningful`` or ``error`` (decision D15); done: the terminal event came,
     so the stream is complete; events, passed_bytes: what went by, for counting when nobody tells (decision D16).
     """
 
-    usage: Usage | None
+    peek: Literal["waiting", "meaningful", "error"]
     finish: Finish | None
     error: RuxaError | None
-    peek: Literal["waiting", "meaningful", "error"]
     done: bool
     events: int
     passed_bytes: int
+
+    @property
+    def usage(self) -> Usage | None:
+        """The provider's figures so far, None when it told none."""
+        ...
 
     def feed(self, data: bytes) -> bytes:
         """Bytes from the provider in, bytes for the caller out (often the very same object, or b'')."""
@@ -262,7 +261,7 @@ class Dialect(Protocol):
         terms: Terms,
         output_cap: int | None = None,
     ) -> Patched:
-        """The provider's body. ``pseudonym`` turns an identity into its stand-in (called once per identity field);
+        """The provider's body. ``pseudonym`` turns an identity into its stand-in, once per identity field.
 
         ``output_cap`` replaces the caller's cap (only in low-balance mode, D21). Calls ``refuse`` first.
         """
@@ -290,6 +289,10 @@ class Dialect(Protocol):
 
     def error(self, error: RuxaError, request_id: str) -> Rendered:
         """An error in the vendor's own shape, ``x-request-id`` and ``retry-after`` included."""
+        ...
+
+    def unknown_model(self, name: str) -> NotFound:
+        """The vendor's own words for a model that does not exist or that the key may not use (W68)."""
         ...
 
     def models(self, place: Place, cards: Sequence[ModelCard]) -> Rendered:

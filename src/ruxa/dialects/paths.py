@@ -8,18 +8,159 @@ The paths of three vendors live side by side, with the prefixes that other gatew
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import parse_qsl, unquote
 
-from ruxa.dialects.dialect import Place
+from ruxa.dialects.dialect import Endpoint, Name, Place
+from ruxa.kernel.errors import CallerError, InvalidCall, NotFound
+
+MODEL_CHARS_MAX = 256
+PAGING = frozenset({"limit", "after_id", "before_id", "pageSize", "pageToken"})
+KEY_PREFIX = b"rx_"
+
+# After the prefix: the exact paths, their endpoint, and whether they are asked with POST.
+OPENAI: dict[str, Endpoint] = {"chat/completions": "chat", "embeddings": "embeddings"}
+ANTHROPIC: dict[str, Endpoint] = {"messages": "messages", "messages/count_tokens": "count_tokens"}
+METHODS: dict[str, tuple[Endpoint, bool]] = {
+    "generateContent": ("generate", False),
+    "streamGenerateContent": ("generate", True),
+    "countTokens": ("count_tokens", False),
+    "embedContent": ("embed", False),
+    "batchEmbedContents": ("batch_embed", False),
+}
+_PREFIXES: tuple[tuple[str, Name | None], ...] = (
+    ("/openai/v1/", "openai_chat"),
+    ("/anthropic/v1/", "anthropic_messages"),
+    ("/gemini/v1beta/", "gemini_generate"),
+    ("/gemini/v1/", "gemini_generate"),
+    ("/v1beta/", "gemini_generate"),
+    ("/v1/", None),
+)
+_EXACT: dict[bytes, Place] = {
+    b"/v1/chat/completions": Place(dialect="openai_chat", endpoint="chat"),
+    b"/openai/v1/chat/completions": Place(dialect="openai_chat", endpoint="chat"),
+    b"/v1/embeddings": Place(dialect="openai_chat", endpoint="embeddings"),
+    b"/v1/messages": Place(dialect="anthropic_messages", endpoint="messages"),
+    b"/anthropic/v1/messages": Place(dialect="anthropic_messages", endpoint="messages"),
+}
+_ROOT = Place(dialect="openai_chat", endpoint="root")
 
 
 def locate(method: bytes, path: bytes, query: bytes, headers: Mapping[bytes, bytes]) -> Place | None:
-    """The place of a request (raw path and query, lower-case header names), or None when no dialect owns the path."""
-    raise NotImplementedError
+    """The place of a request (raw path and query, lower-case header names), or None when no dialect owns the path.
+
+    ``GET /`` and ``HEAD /`` are the place ``root``: answered with 200 without a key, unless a page is shown there.
+    """
+    if method == b"POST" and (place := _EXACT.get(path)) is not None:
+        return place
+    text = path.decode("latin-1")
+    if text == "/":
+        return _ROOT if method in (b"GET", b"HEAD") else None
+    text = text.rstrip("/")
+    for prefix, owner in _PREFIXES:
+        if text.startswith(prefix):
+            return _under(method, text[len(prefix) :], owner, query, headers)
+        if text == prefix[:-1]:
+            return _nothing(owner or "openai_chat", text)
+    if text in ("/chat/completions", "/embeddings"):
+        return _nothing("openai_chat", text, f"/v1{text}")
+    if text in ("/messages", "/messages/count_tokens"):
+        return _nothing("anthropic_messages", text, f"/v1{text}")
+    return None
+
+
+def _under(method: bytes, rest: str, owner: Name | None, query: bytes, headers: Mapping[bytes, bytes]) -> Place:
+    """A path below a prefix; ``owner`` None: the roof that OpenAI and Anthropic share."""
+    if owner == "gemini_generate" or (owner is None and rest.startswith("models/") and ":" in unquote(rest)):
+        place = _gemini(method, rest, query)
+        if place is not None and (owner is not None or place.endpoint != "none"):
+            return place
+    if owner is None:
+        anthropic = rest == "messages" or rest.startswith("messages/") or b"anthropic-version" in headers
+        owner = "anthropic_messages" if anthropic else "openai_chat"
+    if rest == "models" or rest.startswith("models/"):
+        return _models(method, rest, owner, query)
+    table = ANTHROPIC if owner == "anthropic_messages" else OPENAI
+    endpoint = table.get(rest)
+    if endpoint is not None:
+        return Place(dialect=owner, endpoint=endpoint) if method == b"POST" else _wrong_method(owner, method, "POST")
+    twice = rest.partition("/")
+    if twice[0] in ("v1", "v1beta") and twice[2]:
+        if owner == "openai_chat" and twice[2].startswith("messages"):
+            owner = "anthropic_messages"
+        return _nothing(owner, f"/v1/{rest}", f"/{rest}")
+    return _nothing(owner, f"/v1/{rest}")
+
+
+def _gemini(method: bytes, rest: str, query: bytes) -> Place | None:
+    if rest == "models" or (rest.startswith("models/") and method in (b"GET", b"HEAD")):
+        return _models(method, rest, "gemini_generate", query)
+    if rest.startswith("models/"):
+        model, _, verb = unquote(rest[7:]).rpartition(":")
+        known = METHODS.get(verb)
+        if known is not None and model:
+            if method != b"POST":
+                return _wrong_method("gemini_generate", method, "POST")
+            if len(model) > MODEL_CHARS_MAX:
+                return _nothing("gemini_generate", "/v1beta/models/…")
+            endpoint, stream = known
+            array = stream and _asked(query).get("alt") != "sse"
+            return Place(dialect="gemini_generate", endpoint=endpoint, model=model, stream=stream, array=array)
+    hint = f"/{rest}" if rest.startswith(("v1beta/", "v1/")) else ""
+    return _nothing("gemini_generate", f"/v1beta/{rest}", hint)
+
+
+def _models(method: bytes, rest: str, owner: Name, query: bytes) -> Place:
+    if method not in (b"GET", b"HEAD"):
+        return _wrong_method(owner, method, "GET")
+    paging = {name: value for name, value in _asked(query).items() if name in PAGING}
+    if rest == "models":
+        return Place(dialect=owner, endpoint="models", query=paging)
+    return Place(dialect=owner, endpoint="model", model=unquote(rest[7:])[:MODEL_CHARS_MAX], query=paging)
+
+
+def _nothing(owner: Name, path: str, hint: str = "") -> Place:
+    shown = "".join(c if c.isprintable() else "?" for c in path[:200])
+    meant = f" Did you mean {hint}? Check the base URL." if hint else ""
+    return Place(
+        dialect=owner,
+        endpoint="none",
+        refusal=NotFound(f"There is no endpoint at {shown}.{meant}", code="unknown_url"),
+    )
+
+
+def _wrong_method(owner: Name, method: bytes, right: str) -> Place:
+    shown = method[:10].decode("latin-1")
+    error: CallerError = InvalidCall(f"Not allowed to {shown} here; use {right}.", code="method_not_allowed")
+    error.status = 405
+    return Place(dialect=owner, endpoint="none", refusal=error)
+
+
+def _asked(query: bytes) -> dict[str, str]:
+    """The query's values by name; the first of a name counts; a query that cannot be read is empty."""
+    values: dict[str, str] = {}
+    try:
+        for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=64):
+            values.setdefault(name, value)
+    except ValueError:
+        return {}
+    return values
 
 
 def find_key(headers: Mapping[bytes, bytes], query: bytes) -> bytes | None:
     """The caller's key: Authorization Bearer, x-api-key, x-goog-api-key or ``?key=``. None when there is none.
 
-    Two different keys in one request are ambiguous: Unauthenticated.
+    Of several, the first that has our format counts, else the first (some clients send a filler beside the real one).
     """
-    raise NotImplementedError
+    bearer = headers.get(b"authorization")
+    if bearer is not None:
+        if bearer[:7].lower() == b"bearer ":
+            bearer = bearer[7:].strip()
+            if bearer.startswith(KEY_PREFIX):
+                return bearer
+        else:
+            bearer = None
+    found = [bearer, headers.get(b"x-api-key"), headers.get(b"x-goog-api-key")]
+    if query and b"key=" in query:
+        found.append(_asked(query).get("key", "").encode("latin-1", "replace"))
+    keys = [key.strip() for key in found if key and key.strip()]
+    return next((key for key in keys if key.startswith(KEY_PREFIX)), keys[0] if keys else None)

@@ -66,3 +66,11 @@ def split(total: int, *parts: int) -> tuple[int, ...]:
         cut.append(piece)
         left -= piece
     return (left, *cut)
+
+
+def estimate(events: int, passed_bytes: int, frame_bytes: int) -> int:
+    """Output tokens in a stream nobody counted: ``events`` events of ``passed_bytes``, the smallest ``frame_bytes``.
+
+    The smallest event holds about one token; whatever the others hold beyond it is text at four bytes a token.
+    """
+    return events + max(passed_bytes - events * frame_bytes, 0) // 4 if events else 0

@@ -1,0 +1,168 @@
+"""A JSON body's top level: its members and where each one lies, without decoding what is inside.
+
+One C pass cuts the object into named raw values; their lengths then give every offset by arithmetic, so that no text
+is ever searched for a name. In the compact form (what the SDKs send) the lengths also prove that there is nothing
+else: a repeated name, white space or an escape in a name would each make the body longer than the sum. Anything else
+is walked token by token and compared with the raw values; the walk reaches the closing brace only if the members are
+exactly those of the decode, because JSON's grammar reads a text in one way only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NoReturn, TypeVar
+
+import msgspec
+
+from ruxa.kernel.errors import InvalidCall
+
+T = TypeVar("T")
+Style = Callable[[str, str, str], str]
+"""A vendor's sentence for a wrong value: (path, expected, got) -> text."""
+
+Span = tuple[str, int, int, int]
+"""One member: name, offset of its key, offset of its value, end of its value."""
+
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_name = msgspec.json.Decoder(str).decode
+_KEY = re.compile(rb'[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_BYTE = re.compile(r" \(byte (\d+)\)")
+
+# The kinds of a JSON value, told by its first byte.
+STRING, NUMBER, BOOL, ARRAY, OBJECT, NULL = 1, 2, 4, 8, 16, 32
+KINDS: tuple[int, ...] = tuple(
+    STRING
+    if c == 0x22
+    else OBJECT
+    if c == 0x7B
+    else ARRAY
+    if c == 0x5B
+    else NULL
+    if c == 0x6E
+    else BOOL
+    if c in (0x74, 0x66)
+    else NUMBER
+    if c == 0x2D or 0x30 <= c <= 0x39
+    else 0
+    for c in range(256)
+)
+KIND_WORDS = {STRING: "string", NUMBER: "number", BOOL: "boolean", ARRAY: "array", OBJECT: "object", NULL: "null"}
+
+
+def cut(body: bytes | memoryview) -> dict[str, msgspec.Raw]:
+    """The top-level members of ``body`` by name. Raises InvalidCall: not JSON, not an object, too deep."""
+    try:
+        return _decode_members(body)
+    except msgspec.ValidationError:
+        raise InvalidCall("The body must be a JSON object.", code="invalid_json") from None
+    except msgspec.DecodeError as error:
+        at = _BYTE.search(str(error))
+        where = f" at byte {at[1]}" if at else ""
+        raise InvalidCall(f"The body is not valid JSON{where}.", code="invalid_json") from None
+    except UnicodeDecodeError:
+        raise InvalidCall("The body is not valid UTF-8.", code="invalid_json") from None
+    except RecursionError:
+        raise InvalidCall("The body is nested too deeply.", code="too_deep") from None
+
+
+def spans(body: bytes, members: Mapping[str, msgspec.Raw]) -> list[Span]:
+    """Where each member lies, in order. Raises InvalidCall ``duplicate_field`` when a name comes twice."""
+    found: list[Span] = []
+    add = found.append
+    if sum(map(len, members)) + sum(map(len, members.values())) + 4 * len(members) + 1 == len(body):
+        at = 1
+        for name, raw in members.items():
+            value = at + len(name) + 3
+            end = value + len(raw)
+            add((name, at, value, end))
+            at = end + 1
+        return found
+    return _walk(body, members)
+
+
+def _walk(body: bytes, members: Mapping[str, msgspec.Raw]) -> list[Span]:
+    found: list[Span] = []
+    at = _skip(body, 0) + 1
+    for name, raw in members.items():
+        key = _KEY.match(body, at)
+        value = bytes(raw)
+        if key is None or _decode_name(key[1]) != name or not body.startswith(value, key.end()):
+            _refuse_duplicate(body, members)
+        end = key.end() + len(value)
+        found.append((name, key.start(1), key.end(), end))
+        at = _skip(body, end)
+        if body[at] == 0x2C:
+            at += 1
+    if not found:
+        at = _skip(body, at)
+    if body[at] != 0x7D or _skip(body, at + 1) != len(body):
+        _refuse_duplicate(body, members)
+    return found
+
+
+def _skip(body: bytes, at: int) -> int:
+    space = _SPACE.match(body, at)
+    assert space is not None
+    return space.end()
+
+
+def _refuse_duplicate(body: bytes, members: Mapping[str, msgspec.Raw]) -> NoReturn:
+    """Names the repeated field. Only bodies that repeat one come here, so it may be slow."""
+    name = next((name for name in members if _count(body, name) > 1), "")
+    raise InvalidCall(f"Duplicate field: '{name}'.", code="duplicate_field", param=name or None)
+
+
+def _count(body: bytes, name: str) -> int:
+    """How often ``name`` is a member of the top-level object: a plain scan that tracks strings and depth."""
+    depth = count = 0
+    at = False
+    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:]', body, re.DOTALL):
+        mark = token[0]
+        if mark in (b"{", b"["):
+            depth += 1
+        elif mark in (b"}", b"]"):
+            depth -= 1
+        elif mark == b":" and depth == 1 and at:
+            count += 1
+        at = depth == 1 and mark[:1] == b'"' and _decode_name(mark) == name
+    return count
+
+
+def kind_word(raw: msgspec.Raw | bytes) -> str:
+    """``string``, ``number``, ``boolean``, ``array``, ``object`` or ``null``."""
+    return KIND_WORDS.get(KINDS[bytes(memoryview(raw)[:1])[0]], "value")
+
+
+def kind_words(kinds: int) -> str:
+    """``string or null`` for a set of kinds."""
+    return " or ".join(word for bit, word in KIND_WORDS.items() if kinds & bit and bit != NULL) or "null"
+
+
+def take(name: str, decode: Callable[[msgspec.Raw], T], raw: msgspec.Raw, style: Style) -> T:
+    """One member decoded. Raises InvalidCall naming the path of what is wrong inside it, in the vendor's words."""
+    try:
+        return decode(raw)
+    except msgspec.ValidationError as error:
+        path, expected, got = _explain(name, str(error))
+        raise InvalidCall(style(path, expected, got), code="invalid_type", param=path) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidCall(style(name, "valid text", "broken text"), code="invalid_value", param=name) from None
+    except RecursionError:
+        raise InvalidCall("The body is nested too deeply.", code="too_deep", param=name) from None
+
+
+_TYPE_WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array"}
+_EXPLAIN = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?.*?(?: - at `\$([^`]*)`)?$", re.DOTALL)
+
+
+def _explain(name: str, message: str) -> tuple[str, str, str]:
+    found = _EXPLAIN.search(message)
+    if found is None:
+        missing = re.search(r"missing required field `([^`]*)`(?: - at `\$([^`]*)`)?", message)
+        if missing is not None:
+            return f"{name}{missing[2] or ''}.{missing[1]}", "a value", "nothing"
+        return name, "a valid value", "another"
+    words = " or ".join(_TYPE_WORDS.get(part.strip(), part.strip()) for part in found[1].split("|"))
+    return name + (found[3] or ""), words, _TYPE_WORDS.get(found[2] or "", found[2] or "another")

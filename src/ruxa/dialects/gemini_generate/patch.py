@@ -1,0 +1,93 @@
+"""Edits a body of Google's for a provider that speaks the same: the model where a body names it, ``store``, the cap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from ruxa.dialects.dialect import Envelope, Patched, Terms
+from ruxa.dialects.gemini_generate.read import TOKENS_MAX, batch_items, field, open_inner, read_number
+from ruxa.dialects.gemini_generate.table import CONFIG, EMBED, GENERATE, snake
+from ruxa.dialects.table import check, dropped, splice
+
+_encode = msgspec.json.Encoder().encode
+_NULL = msgspec.Raw(b"null")
+
+
+def patch(
+    envelope: Envelope,
+    *,
+    upstream_model: str,
+    pseudonym: Callable[[str], str],
+    terms: Terms,
+    output_cap: int | None = None,
+) -> Patched:
+    """The body for the provider. The model is in the path; a body that repeats it says the provider's name for it."""
+    check(envelope, terms)
+    edits: dict[str, bytes | None] = {}
+    added: list[bytes] = []
+    members = envelope.members
+    named = _encode(f"models/{upstream_model}")
+    if "model" in members:
+        edits["model"] = named
+    if "store" in members:
+        edits["store"] = b"false"
+    endpoint = envelope.place.endpoint
+    if endpoint == "batch_embed":
+        edits["requests"] = b"[%b]" % b",".join(_request(item, named) for item in batch_items(envelope))
+    elif endpoint == "count_tokens":
+        inner = field(members, "generateContentRequest")
+        if inner is not None:
+            edits[_given(members, "generateContentRequest")] = _inner(inner, named)
+    elif endpoint == "generate" and output_cap is not None:
+        _lower_cap(members, output_cap, edits, added)
+    gone = dropped(envelope, terms)
+    for name in gone:
+        edits[name] = None
+    return splice(envelope.body, envelope.spans, edits, added, lossy=gone, replaced=envelope.identities)
+
+
+def _given(members: dict[str, msgspec.Raw], name: str) -> str:
+    return name if name in members else snake(name)
+
+
+def _request(item: msgspec.Raw, named: bytes) -> bytes:
+    """One request of a batch, with the provider's name for the model and no unknown field."""
+    body, members, where, seen = open_inner(item, EMBED, "requests.")
+    edits: dict[str, bytes | None] = dict.fromkeys(seen.unknown)
+    added: list[bytes] = []
+    if "model" in members:
+        edits["model"] = named
+    else:
+        added.append(b'"model":' + named)
+    return b"".join(splice(body, where, edits, added).pieces)
+
+
+def _inner(raw: msgspec.Raw, named: bytes) -> bytes:
+    """The request inside countTokens: its model renamed, no unknown field."""
+    body, members, where, seen = open_inner(raw, GENERATE, "generateContentRequest.")
+    edits: dict[str, bytes | None] = dict.fromkeys(seen.unknown)
+    if "model" in members:
+        edits["model"] = named
+    return b"".join(splice(body, where, edits, []).pieces)
+
+
+def _lower_cap(members: dict[str, msgspec.Raw], most: int, edits: dict[str, bytes | None], added: list[bytes]) -> None:
+    config = field(members, "generationConfig")
+    cap = b'"maxOutputTokens":%d' % most
+    if config is None:
+        added.append(b'"generationConfig":{%b}' % cap)
+        return
+    name = _given(members, "generationConfig")
+    if config == _NULL:
+        edits[name] = b"{%b}" % cap
+        return
+    body, inner, where, _ = open_inner(config, CONFIG, "generation_config.")
+    given = read_number(inner, "maxOutputTokens", TOKENS_MAX)
+    key = next((key for key in ("maxOutputTokens", "max_output_tokens") if key in inner), None)
+    if key is None:
+        edits[name] = b"".join(splice(body, where, {}, [cap]).pieces)
+    else:
+        lowered = most if given is None else min(given, most)
+        edits[name] = b"".join(splice(body, where, {key: b"%d" % lowered}, []).pieces)

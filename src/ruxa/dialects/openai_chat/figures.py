@@ -1,0 +1,77 @@
+"""OpenAI's usage object as the one vector, and its finish reasons as the house's words."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ruxa.dialects.dialect import Finish
+from ruxa.dialects.usage import Usage, split, whole
+
+FINISHES: dict[str, Finish] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool",
+    "function_call": "tool",
+    "content_filter": "filter",
+}
+
+
+class InputDetails(msgspec.Struct, gc=False):
+    """``prompt_tokens_details``: parts of ``prompt_tokens``."""
+
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class OutputDetails(msgspec.Struct, gc=False):
+    """``completion_tokens_details``: parts of ``completion_tokens``."""
+
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class Figures(msgspec.Struct, gc=False):
+    """The usage object of chat completions and embeddings, with the cache field of some compatible providers."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: InputDetails | None = None
+    completion_tokens_details: OutputDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+
+
+def usage_of(figures: Figures) -> Usage:
+    """The vector. ``prompt_tokens`` and ``completion_tokens`` are the wholes, their details the parts.
+
+    Where a provider leaves reasoning out of ``completion_tokens`` (its total then says so), it is added.
+    """
+    inside = figures.prompt_tokens_details or InputDetails()
+    outside = figures.completion_tokens_details or OutputDetails()
+    prompt = whole(figures.prompt_tokens)
+    completion = whole(figures.completion_tokens)
+    reasoning = whole(outside.reasoning_tokens)
+    if reasoning and whole(figures.total_tokens) == prompt + completion + reasoning:
+        completion += reasoning
+    plain, cached, written, heard = split(
+        prompt,
+        whole(inside.cached_tokens) or whole(figures.prompt_cache_hit_tokens),
+        whole(inside.cache_write_tokens),
+        whole(inside.audio_tokens),
+    )
+    text, thought, spoken = split(completion, reasoning, whole(outside.audio_tokens))
+    return Usage(
+        input_tokens=plain,
+        cache_read_tokens=cached,
+        cache_write_5m_tokens=written,
+        audio_input_tokens=heard,
+        output_tokens=text,
+        reasoning_tokens=thought,
+        audio_output_tokens=spoken,
+    )
+
+
+def finish_of(reason: str | None) -> Finish | None:
+    """The house's word for a finish reason."""
+    return None if reason is None else FINISHES.get(reason, "other")
