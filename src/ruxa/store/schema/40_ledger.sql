@@ -1732,3 +1732,316 @@ AS $$
 $$;
 
 SELECT ledger.partitions_ahead(7);
+
+-- The data map (D37). Nothing here is sealed but an operator's reason: amounts, models and times are, in public.
+
+COMMENT ON COLUMN ledger.account.id IS 'data: none';
+COMMENT ON COLUMN ledger.account.code IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.account.kind IS 'data: none';
+COMMENT ON COLUMN ledger.account.unit IS 'data: none';
+COMMENT ON COLUMN ledger.account.organisation_ref IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.account.scope IS 'data: none';
+COMMENT ON COLUMN ledger.account.no_overdraft IS 'data: none';
+COMMENT ON COLUMN ledger.account.counted IS 'data: none';
+COMMENT ON COLUMN ledger.account.dr_pending IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.account.dr_posted IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.account.cr_pending IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.account.cr_posted IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.account.opened_at IS 'data: none';
+COMMENT ON COLUMN ledger.account.closed_at IS 'data: none';
+COMMENT ON COLUMN ledger.transfer.id IS 'data: none';
+COMMENT ON COLUMN ledger.transfer.seq IS 'data: none';
+COMMENT ON COLUMN ledger.transfer.state IS 'data: none';
+COMMENT ON COLUMN ledger.transfer.debit_id IS 'data: none';
+COMMENT ON COLUMN ledger.transfer.credit_id IS 'data: none';
+COMMENT ON COLUMN ledger.transfer.amount_micros IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.transfer.pending_id IS 'data: none';
+COMMENT ON COLUMN ledger.transfer.code IS
+    'data: category=user.behavior.purchase_history subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.transfer.organisation_ref IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.transfer.scope IS 'data: none';
+COMMENT ON COLUMN ledger.transfer.ref IS 'data: none';
+COMMENT ON COLUMN ledger.transfer.at IS
+    'data: category=user.behavior.purchase_history subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lot.id IS 'data: none';
+COMMENT ON COLUMN ledger.lot.account_id IS 'data: none';
+COMMENT ON COLUMN ledger.lot.organisation_ref IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lot.scope IS 'data: none';
+COMMENT ON COLUMN ledger.lot.category IS
+    'data: category=user.behavior.purchase_history subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lot.priority IS 'data: none';
+COMMENT ON COLUMN ledger.lot.effective_at IS
+    'data: category=user.behavior.purchase_history subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lot.expires_at IS
+    'data: category=user.behavior.purchase_history subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lot.voided_at IS 'data: none';
+COMMENT ON COLUMN ledger.lot.origin IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lot.funding_id IS 'data: none';
+COMMENT ON COLUMN ledger.lot.reason_sealed IS
+    'data: category=user.content.private subject=organisation purpose=billing basis=contract keep=transactions
+     seal=subject erase=shred export=yes';
+COMMENT ON COLUMN ledger.lot.made_by IS
+    'data: category=user.unique_id.pseudonymous subject=staff purpose=security,billing basis=legal_obligation
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lot.created_at IS
+    'data: category=user.behavior.purchase_history subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.budget.scope IS 'data: none';
+COMMENT ON COLUMN ledger.budget.id IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.budget.organisation_ref IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.budget.limit_micros IS
+    'data: category=user.account.settings subject=organisation purpose=provide,limit basis=contract
+     keep=account seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.budget.period IS
+    'data: category=user.account.settings subject=organisation purpose=provide,limit basis=contract
+     keep=account seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.budget.changed_at IS 'data: none';
+COMMENT ON COLUMN ledger.lease.id IS 'data: none';
+COMMENT ON COLUMN ledger.lease.kind IS 'data: none';
+COMMENT ON COLUMN ledger.lease.organisation_ref IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lease.scope IS 'data: none';
+COMMENT ON COLUMN ledger.lease.worker IS 'data: none';
+COMMENT ON COLUMN ledger.lease.run IS 'data: none';
+COMMENT ON COLUMN ledger.lease.amount_micros IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lease.spent_micros IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lease.extra_micros IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lease.lost_micros IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lease.state IS 'data: none';
+COMMENT ON COLUMN ledger.lease.opened_at IS
+    'data: category=user.behavior.purchase_history subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lease.expires_at IS 'data: none';
+COMMENT ON COLUMN ledger.lease.closed_at IS
+    'data: category=user.behavior.purchase_history subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lease_slice.lease_id IS 'data: none';
+COMMENT ON COLUMN ledger.lease_slice.lane IS 'data: none';
+COMMENT ON COLUMN ledger.lease_slice.ord IS 'data: none';
+COMMENT ON COLUMN ledger.lease_slice.organisation_ref IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lease_slice.scope IS 'data: none';
+COMMENT ON COLUMN ledger.lease_slice.account_id IS 'data: none';
+COMMENT ON COLUMN ledger.lease_slice.lot_id IS 'data: none';
+COMMENT ON COLUMN ledger.lease_slice.amount_micros IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.lease_slice.pending_id IS 'data: none';
+COMMENT ON COLUMN ledger.price.id IS 'data: none';
+COMMENT ON COLUMN ledger.price.model IS 'data: none';
+COMMENT ON COLUMN ledger.price.aliases IS 'data: none';
+COMMENT ON COLUMN ledger.price.effective IS 'data: none';
+COMMENT ON COLUMN ledger.price.source IS 'data: none';
+COMMENT ON COLUMN ledger.price.input_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.output_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.cache_read_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.cache_write_5m_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.cache_write_1h_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.reasoning_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.audio_input_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.audio_output_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.image_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.long_from_tokens IS 'data: none';
+COMMENT ON COLUMN ledger.price.long_input_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.long_output_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.long_cache_read_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.long_cache_write_5m_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.long_cache_write_1h_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.long_reasoning_micros IS 'data: none';
+COMMENT ON COLUMN ledger.price.input_tokens_max IS 'data: none';
+COMMENT ON COLUMN ledger.price.output_tokens_max IS 'data: none';
+COMMENT ON COLUMN ledger.price.image_tokens_max IS 'data: none';
+COMMENT ON COLUMN ledger.price.page_tokens_max IS 'data: none';
+COMMENT ON COLUMN ledger.price.created_at IS 'data: none';
+COMMENT ON COLUMN ledger.journal_run.worker IS 'data: none';
+COMMENT ON COLUMN ledger.journal_run.run IS 'data: none';
+COMMENT ON COLUMN ledger.journal_run.began_at IS 'data: none';
+COMMENT ON COLUMN ledger.journal_run.ended_at IS 'data: none';
+COMMENT ON COLUMN ledger.journal_segment.worker IS 'data: none';
+COMMENT ON COLUMN ledger.journal_segment.run IS 'data: none';
+COMMENT ON COLUMN ledger.journal_segment.number IS 'data: none';
+COMMENT ON COLUMN ledger.journal_segment.state IS 'data: none';
+COMMENT ON COLUMN ledger.journal_segment.sha256 IS 'data: none';
+COMMENT ON COLUMN ledger.journal_segment.rows IS 'data: none';
+COMMENT ON COLUMN ledger.journal_segment.reason IS 'data: none';
+COMMENT ON COLUMN ledger.journal_segment.began_at IS 'data: none';
+COMMENT ON COLUMN ledger.journal_segment.ended_at IS 'data: none';
+COMMENT ON COLUMN ledger.usage_event.id IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=provide,billing basis=contract
+     keep=usage seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.at IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.organisation_ref IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=provide,billing basis=contract
+     keep=usage seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.key_id IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=provide,billing basis=contract
+     keep=usage seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.livemode IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.scope IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.lease_id IS 'data: none';
+COMMENT ON COLUMN ledger.usage_event.model IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.provider IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.upstream_model IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.dialect IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.endpoint IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.stream IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.status IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.error_code IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.finish IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.input_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.cache_read_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.cache_write_5m_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.cache_write_1h_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.output_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.reasoning_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.audio_input_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.audio_output_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.images IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.usage_source IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.price_id IS 'data: none';
+COMMENT ON COLUMN ledger.usage_event.amount_micros IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.waived_micros IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.hold_micros IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.latency_ms IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.first_token_ms IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.attempts IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.lossy IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_event.late IS 'data: none';
+COMMENT ON COLUMN ledger.seal.number IS 'data: none';
+COMMENT ON COLUMN ledger.seal.first_seq IS 'data: none';
+COMMENT ON COLUMN ledger.seal.last_seq IS 'data: none';
+COMMENT ON COLUMN ledger.seal.transfers IS 'data: none';
+COMMENT ON COLUMN ledger.seal.sha256 IS 'data: none';
+COMMENT ON COLUMN ledger.seal.sealed_at IS 'data: none';
+
+-- Who may do what. Functions are the only way in; the gateway reads prices and nothing else.
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
+GRANT USAGE ON SCHEMA ledger TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
+GRANT EXECUTE ON FUNCTION ledger.unix_ms(timestamptz) TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
+
+GRANT SELECT ON ledger.price TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
+GRANT EXECUTE ON FUNCTION
+    ledger.lease_open(uuid, uuid, text, text[], text, bigint, bigint, bigint, bigint, integer, interval),
+    ledger.lease_grow(uuid, bigint), ledger.lease_trim(uuid, bigint), ledger.lease_close(uuid),
+    ledger.lease_abandon(uuid, uuid, text, text, bigint),
+    ledger.hold_place(uuid, uuid, text, text[], bigint, interval), ledger.hold_settle(uuid, bigint),
+    ledger.run_begin(text), ledger.run_end(text, bigint), ledger.runs_open(text),
+    ledger.segment_begin(text, bigint, bigint), ledger.segment_acknowledge(text, bigint, bigint, bytea, bigint),
+    ledger.segment_refuse(text, bigint, bigint, bytea, text), ledger.usage_stage(),
+    ledger.usage_flush(text, bigint, bigint), ledger.balance(uuid)
+    TO ruxa_gateway;
+
+GRANT SELECT ON ledger.charge, ledger.statement_line, ledger.lot_line, ledger.account_balance
+    TO ruxa_console, ruxa_operator;
+GRANT EXECUTE ON FUNCTION
+    ledger.lot_grant(uuid, uuid, text, text, bigint, integer, timestamptz, text, bytea, text),
+    ledger.budget_put(text, uuid, uuid, bigint, text), ledger.budget_state(text, uuid), ledger.balance(uuid),
+    ledger.price_put(uuid, text, text[], text, timestamptz, jsonb), ledger.proofs()
+    TO ruxa_console, ruxa_operator;
+
+GRANT EXECUTE ON FUNCTION
+    ledger.leases_due(integer), ledger.lease_expire(uuid), ledger.lots_expired(integer), ledger.lot_expire(uuid),
+    ledger.partitions_ahead(integer), ledger.seal(integer), ledger.proofs(), ledger.balance(uuid),
+    ledger.hold_settle(uuid, bigint)
+    TO ruxa_worker, ruxa_operator;
+GRANT EXECUTE ON FUNCTION
+    ledger.transfer_post(uuid, text, text, bigint, text, uuid, uuid, boolean), ledger.transfer_resolve(uuid, bigint)
+    TO ruxa_operator;
