@@ -48,6 +48,11 @@ class Breaker:
             self.open_until = self._probe_until = 0.0
             self.failures = 0
 
+    def answered(self) -> None:
+        """The target is alive, whatever it said: a probe need not be repeated, nothing is counted."""
+        if self.open_until:
+            self.succeeded()
+
     def failed(self) -> None:
         """The target failed. Opens after enough failures that are at least half of what was asked."""
         now = self._now()

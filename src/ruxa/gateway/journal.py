@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ruxa.kernel.clock import monotonic
-from ruxa.kernel.errors import Unavailable
+from ruxa.kernel.errors import RuxaError, Unavailable
 from ruxa.kernel.signals import Sink
 
 MAGIC = b"RXJ1"
@@ -59,7 +59,21 @@ def segment_key(day_key: bytes, worker: str, run: int, number: int, salt: bytes)
 class Segment:
     """One file of the journal while this run holds it."""
 
-    __slots__ = ("born", "day", "digest", "fd", "frames", "number", "offset", "path", "rows", "run", "seal", "size")
+    __slots__ = (
+        "born",
+        "day",
+        "digest",
+        "fd",
+        "frames",
+        "number",
+        "offset",
+        "path",
+        "rows",
+        "run",
+        "seal",
+        "size",
+        "written",
+    )
 
     def __init__(self, path: Path, fd: int, run: int, number: int, day: date, key: bytes, header: bytes, size: int):
         self.path = path
@@ -72,6 +86,7 @@ class Segment:
         self.offset = len(header)
         self.frames = 0
         self.rows = 0  # CLOSE records not yet committed in the database
+        self.written = 0  # CLOSE records in all
         self.born = monotonic()
         self.digest = hashlib.sha256(header)  # over the header and every frame's tag: names the content
 
@@ -128,9 +143,9 @@ class Journal:
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def intent(self, lease: UUID) -> None:
-        """Say that ``lease`` is about to be asked for, so that a crash before the answer leaves a trace."""
-        self._append(INTENT, lease.bytes, self.open_calls)
+    def intent(self, intent: bytes) -> None:
+        """Say that a lease is about to be asked for, so that a crash before the answer leaves a trace."""
+        self._append(INTENT, intent, self.open_calls)
 
     def open(self, call: UUID, lease: UUID | None, hold_micros: int) -> None:
         """A call is about to go upstream. Raises Unavailable when its CLOSE could not be written later."""
@@ -148,12 +163,14 @@ class Journal:
         segment = self._append(CLOSE, row, self.open_calls - 1)
         self.open_calls -= 1
         segment.rows += 1
+        segment.written += 1
         return segment
 
     def note(self, row: bytes) -> Segment:
         """A usage row that had no OPEN (a refused or free call)."""
         segment = self._append(CLOSE, row, self.open_calls)
         segment.rows += 1
+        segment.written += 1
         return segment
 
     def _append(self, kind: bytes, body: bytes, kept_calls: int) -> Segment:
@@ -268,7 +285,7 @@ class Journal:
             segment = await self._make()
         except OSError as fault:
             self._refused(fault)
-        except Unavailable as fault:
+        except RuxaError as fault:
             self.sink.emit("journal.refused", "error", worker=self.worker, code=fault.code)
         else:
             if self._standby is None and self._current is not None:
@@ -339,3 +356,8 @@ def discard(segment: Segment) -> None:
     """Close and unlink a segment: empty, or acknowledged."""
     segment.end()
     segment.path.unlink(missing_ok=True)
+
+
+def unlock(fd: int) -> None:
+    """Let a directory go that ``lock`` held."""
+    os.close(fd)

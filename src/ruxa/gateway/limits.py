@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 
+from ruxa.dialects.dialect import Allowance
 from ruxa.kernel.errors import Limited
 
 WINDOW_S = 60
@@ -61,7 +62,7 @@ class Minute:
 class Limiter:
     """The limits of one key and how far they are used. ``enter`` before a call, ``leave`` after it, always."""
 
-    __slots__ = ("_now", "concurrency", "inside", "requests", "tokens")
+    __slots__ = ("_now", "concurrency", "inside", "limited", "requests", "tokens")
 
     def __init__(
         self,
@@ -75,12 +76,14 @@ class Limiter:
         self.inside = 0
         self.requests = Minute(requests_per_minute) if requests_per_minute is not None else None
         self.tokens = Minute(tokens_per_minute) if tokens_per_minute is not None else None
+        self.limited = self.requests is not None or self.tokens is not None  # per minute
 
     def change(self, requests_per_minute: int | None, tokens_per_minute: int | None, concurrency: int | None) -> None:
         """Take over new limits without forgetting what was used."""
         self.concurrency = concurrency
         self.requests = _changed(self.requests, requests_per_minute)
         self.tokens = _changed(self.tokens, tokens_per_minute)
+        self.limited = self.requests is not None or self.tokens is not None
 
     def enter(self) -> None:
         """Count one call in. Raises Limited (nothing counted then)."""
@@ -138,32 +141,28 @@ class Limiter:
             minute.advance(int(self._now()))
             minute.add(used - expected)
 
-    def headers(self) -> bytes:
-        """The ``ratelimit-*`` lines of this key; empty when it has no limits per minute."""
+    def idle(self) -> bool:
+        """Nothing is counted in any window now."""
+        second = int(self._now())
+        for minute in (self.requests, self.tokens):
+            if minute is not None:
+                minute.advance(second)
+                if minute.used:
+                    return False
+        return True
+
+    def allowance(self) -> Allowance | None:
+        """Where the key stands, for the rate-limit headers; None without limits per minute."""
         requests, tokens = self.requests, self.tokens
         if requests is None and tokens is None:
-            return b""
-        out = b""
-        for name, minute in ((b"requests", requests), (b"tokens", tokens)):
-            if minute is None:
-                continue
-            left = max(0, minute.limit - minute.used)
-            reset = minute.wait_s(1) if left == 0 else 0
-            out += b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %ds\r\n" % (
-                name,
-                minute.limit,
-                name,
-                left,
-                name,
-                reset,
-            )
-        first = requests if requests is not None else tokens
-        assert first is not None
-        left = max(0, first.limit - first.used)
-        return out + b"ratelimit-limit: %d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n" % (
-            first.limit,
-            left,
-            first.wait_s(1) if left == 0 else 0,
+            return None
+        return Allowance(
+            requests=None if requests is None else requests.limit,
+            requests_left=None if requests is None else max(0, requests.limit - requests.used),
+            requests_reset_s=0 if requests is None else requests.wait_s(requests.limit),
+            tokens=None if tokens is None else tokens.limit,
+            tokens_left=None if tokens is None else max(0, tokens.limit - tokens.used),
+            tokens_reset_s=0 if tokens is None else tokens.wait_s(tokens.limit),
         )
 
 

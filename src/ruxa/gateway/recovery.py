@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
-from uuid import UUID
 from zlib import crc32
 
 import msgspec
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ruxa.gateway.journal import CLOSE, FRAME, HEADER, INTENT, MAGIC, OPEN, segment_key
 from ruxa.kernel import bounds
+from ruxa.kernel.errors import Conflict, NotFound
 from ruxa.kernel.signals import Sink
 
 BATCH_ROWS = 500
@@ -44,22 +45,34 @@ class Contents(msgspec.Struct):
     """What a segment holds. ``damaged`` counts whole frames that fail their checks; a torn tail is none of them."""
 
     rows: list[bytes]
-    leases: list[UUID]
+    intents: list[bytes]
     opened: int
     frames: int
     damaged: int
     digest: bytes
 
 
-class Permanent(Protocol):
-    """The permanent rows of segments (worker, run, number, hash, state) in the database."""
+class Books(Protocol):
+    """Where a worker's segments are booked: the ledger; ``books.LedgerBooks`` is it."""
 
-    async def is_acknowledged(self, worker: str, run: int, number: int) -> bool:
-        """Has this segment been booked completely before?"""
+    async def begin(self, run: int, number: int) -> str:
+        """Register a segment; the state of its permanent row: open, acknowledged, refused."""
         ...
 
-    async def acknowledge(self, worker: str, run: int, number: int, day: date, digest: bytes, frames: int) -> None:
-        """Write down, durably, that every row of the segment is committed."""
+    async def book(self, run: int, number: int, rows: Sequence[bytes]) -> int:
+        """Commit encoded usage rows, each once for ever; gives how many were new."""
+        ...
+
+    async def close_leases(self, run: int, intents: Sequence[bytes]) -> None:
+        """Settle the leases whose intent is on file; all rows are booked by then."""
+        ...
+
+    async def acknowledge(self, run: int, number: int, digest: bytes, rows: int) -> None:
+        """Write down, durably, that the segment is booked. Raises Conflict when it was so with other content."""
+        ...
+
+    async def refuse(self, run: int, number: int, digest: bytes, reason: str) -> None:
+        """Write down that the segment is never booked."""
         ...
 
 
@@ -107,7 +120,7 @@ def _take(contents: Contents, plain: bytes) -> None:
     elif kind == OPEN:
         contents.opened += 1
     elif kind == INTENT:
-        contents.leases.append(UUID(bytes=body))
+        contents.intents.append(body)
 
 
 def _frame(data: bytes, at: int, expected: int, unseal: Unseal) -> tuple[bytes, bytes, bool] | None:
@@ -170,49 +183,73 @@ async def replay(
     *,
     day_key: Callable[[date], Awaitable[bytes]],
     today: date,
-    permanent: Permanent,
-    book: Callable[[Sequence[bytes]], Awaitable[int]],
-    close_leases: Callable[[Sequence[UUID]], Awaitable[None]],
+    books: Books,
     sink: Sink,
 ) -> int:
     """Book what every segment in ``directory`` holds; gives the number of rows that were new.
 
-    The caller holds the directory's lock. ``book`` commits encoded usage rows, idempotent; ``close_leases`` settles
-    the leases whose intent is on file, once all rows are booked. Raises Unavailable when the database is away, and
-    then nothing is unlinked.
+    The caller holds the directory's lock. Raises Unavailable when the database is away, and then nothing is unlinked.
     """
     booked = 0
     for path in sorted(directory.glob("*.rxj")):
         data = path.read_bytes()
         header = read_header(data)
         if header is None:
-            # Nothing was ever written after it: the header is synced before the segment is used.
+            # The header is synced before a segment is used: zeros mean that nothing was ever written.
             if data.strip(b"\0"):
                 _quarantine(path, sink, worker, 0, 0)
             else:
                 path.unlink()
             continue
-        if header.day < today - timedelta(days=bounds.USAGE_DAYS) or await permanent.is_acknowledged(
-            worker, header.run, header.number
-        ):
-            _quarantine(path, sink, worker, header.number, 0)
-            continue
-        key = segment_key(await day_key(header.day), worker, header.run, header.number, header.salt)
-        contents = read(data, header, key)
-        fresh = 0
-        for start in range(0, len(contents.rows), BATCH_ROWS):
-            fresh += await book(contents.rows[start : start + BATCH_ROWS])
-        if contents.leases:
-            await close_leases(contents.leases)
-        await permanent.acknowledge(worker, header.run, header.number, header.day, contents.digest, contents.frames)
-        booked += fresh
-        if contents.rows:
-            sink.emit("journal.replayed", worker=worker, segment=header.number, rows=len(contents.rows), late=fresh)
-        if contents.damaged:
-            _quarantine(path, sink, worker, header.number, contents.damaged)
-        else:
-            path.unlink()
+        booked += await _replay_one(path, data, header, worker, day_key=day_key, today=today, books=books, sink=sink)
     return booked
+
+
+async def _replay_one(
+    path: Path,
+    data: bytes,
+    header: Header,
+    worker: str,
+    *,
+    day_key: Callable[[date], Awaitable[bytes]],
+    today: date,
+    books: Books,
+    sink: Sink,
+) -> int:
+    run, number = header.run, header.number
+    secret: bytes | None = None
+    if header.day >= today - timedelta(days=bounds.USAGE_DAYS):
+        with suppress(NotFound):
+            secret = await day_key(header.day)
+    if secret is None:
+        await books.begin(run, number)
+        await books.refuse(run, number, hashlib.sha256(data).digest(), "age")
+        _quarantine(path, sink, worker, number, 0)
+        return 0
+    key = segment_key(secret, worker, run, number, header.salt)
+    contents = read(data, header, key)
+    if await books.begin(run, number) != "open":
+        sink.emit("journal.refused", "warning", worker=worker, code="acknowledged")
+        try:
+            await books.acknowledge(run, number, contents.digest, len(contents.rows))
+        except Conflict:
+            _quarantine(path, sink, worker, number, contents.frames)
+        else:
+            path.unlink()  # the very content that is booked: the worker died just before it could do this
+        return 0
+    fresh = 0
+    for start in range(0, len(contents.rows), BATCH_ROWS):
+        fresh += await books.book(run, number, contents.rows[start : start + BATCH_ROWS])
+    if contents.intents:
+        await books.close_leases(run, contents.intents)
+    await books.acknowledge(run, number, contents.digest, len(contents.rows))
+    if contents.rows:
+        sink.emit("journal.replayed", worker=worker, segment=number, rows=len(contents.rows), late=fresh)
+    if contents.damaged:
+        _quarantine(path, sink, worker, number, contents.damaged)
+    else:
+        path.unlink()
+    return fresh
 
 
 def _quarantine(path: Path, sink: Sink, worker: str, segment: int, frames: int) -> None:

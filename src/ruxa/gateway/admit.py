@@ -1,0 +1,43 @@
+"""Admit: who calls, and may they - the key, its expiry, its scope, its limits. No I/O for a known key."""
+
+from __future__ import annotations
+
+from ruxa.access.roles import Scope
+from ruxa.dialects import paths
+from ruxa.dialects.dialect import Endpoint
+from ruxa.gateway.door import Request
+from ruxa.gateway.snapshot import Entry
+from ruxa.kernel.errors import Forbidden, Unauthenticated
+
+SCOPE_OF: dict[Endpoint, Scope | None] = {
+    "chat": "chat",
+    "messages": "chat",
+    "generate": "chat",
+    "count_tokens": "chat",
+    "embeddings": "embeddings",
+    "embed": "embeddings",
+    "batch_embed": "embeddings",
+    "models": None,
+    "model": None,
+}
+
+
+def secret_of(request: Request) -> bytes:
+    """The caller's key. Raises Unauthenticated when there is none, or two different ones."""
+    secret = paths.find_key(request.headers, request.query)
+    if not secret:
+        raise Unauthenticated(
+            "No API key. Send it as Authorization: Bearer, x-api-key or x-goog-api-key.", code="missing_api_key"
+        )
+    return secret
+
+
+def admit(entry: Entry, endpoint: Endpoint, now_ms: int) -> None:
+    """May this key call that endpoint now? Counts the call in. Raises Unauthenticated, Forbidden, Limited."""
+    grant = entry.grant
+    if grant.expires_at_ms is not None and now_ms >= grant.expires_at_ms:
+        raise Unauthenticated("The API key has expired.", code="expired_api_key")
+    scope = SCOPE_OF[endpoint]
+    if scope is not None and scope not in grant.scopes:
+        raise Forbidden(f"This key has no scope for {scope}.", code="scope_missing")
+    entry.limiter.enter()

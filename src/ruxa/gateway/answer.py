@@ -1,0 +1,91 @@
+"""Answer: what goes back besides the body - request id, cost, losses, limits - and how an exchange ends in an error."""
+
+from __future__ import annotations
+
+from ruxa.gateway import meter
+from ruxa.gateway.exchange import Exchange, Gear
+from ruxa.kernel.clock import monotonic
+from ruxa.kernel.errors import RuxaError, UpstreamError
+
+# Names of the request headers that steer an answer.
+STRICT = b"ruxa-strict"
+INLINE = b"ruxa-inline"
+TIMING = b"ruxa-timing"
+
+
+def asks(exchange: Exchange, name: bytes) -> bool:
+    """Whether the caller sent ``name: true``."""
+    return exchange.request.headers.get(name, b"").lower() == b"true"
+
+
+def head(exchange: Exchange, content_type: bytes, *, streamed: bool) -> bytes:
+    """The header block of an answer. Not streamed: the exchange is settled, its cost is known."""
+    lines = b"content-type: %b\r\nx-request-id: %b\r\n" % (content_type, exchange.request_id.encode())
+    if streamed:
+        lines += b"ruxa-receipt: %b\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n" % (
+            exchange.request_id.encode()
+        )
+    else:
+        lines += b"ruxa-cost-micros: %d\r\n" % exchange.amount
+    if exchange.dropped:
+        lines += b"ruxa-lossy: %b\r\n" % ", ".join(exchange.dropped).encode("ascii", "replace")
+    patched = exchange.patched
+    if patched is not None and patched.replaced:
+        lines += b"ruxa-privacy: %b\r\n" % ", ".join(patched.replaced).encode("ascii", "replace")
+    if exchange.output_cap is not None:
+        lines += b"ruxa-output-cap: %d\r\n" % exchange.output_cap
+    return lines + limits(exchange) + timing(exchange)
+
+
+def limits(exchange: Exchange) -> bytes:
+    """The rate-limit headers of the caller's own key."""
+    entry = exchange.entry
+    if entry is None or not entry.limiter.limited:
+        return b""
+    allowance = entry.limiter.allowance()
+    return b"" if allowance is None else exchange.dialect.limit_headers(allowance)
+
+
+def timing(exchange: Exchange) -> bytes:
+    """``server-timing``, when asked for: how long Ruxa worked before the provider, and the provider's first byte."""
+    if TIMING not in exchange.request.headers or not exchange.planned_at:
+        return b""
+    ready = (exchange.planned_at - exchange.started) * 1000
+    line = b"server-timing: plan;dur=%.3f" % ready
+    if exchange.first_byte_at:
+        line += b", upstream;dur=%.3f" % ((exchange.first_byte_at - exchange.planned_at) * 1000)
+    return line + b", total;dur=%.3f\r\n" % ((monotonic() - exchange.started) * 1000)
+
+
+def fail(gear: Gear, exchange: Exchange, error: RuxaError) -> None:
+    """End an exchange with an error before anything was sent: usage row of amount 0, the dialect's own shape."""
+    told(gear, exchange, error)
+    if exchange.entry is not None:
+        meter.settle(gear, exchange, error.status, error_code=error.code)
+    rendered = exchange.dialect.error(error, exchange.request_id)
+    exchange.reply.send(rendered.status, rendered.headers + limits(exchange), rendered.body)
+
+
+def told(gear: Gear, exchange: Exchange, error: RuxaError) -> None:
+    """Count the error and tell it to the operator, without anything of the caller's."""
+    target = exchange.target
+    if isinstance(error, UpstreamError) or target is not None:
+        gear.sink.emit(
+            "call.failed",
+            "warning",
+            request_id=exchange.request_id,
+            code=error.code,
+            status=error.status,
+            provider=None if target is None else target.provider.name,
+            detail=error.detail,
+        )
+    else:
+        gear.metrics.add("refused", 1, f'code="{error.code}"')
+        gear.sink.emit(
+            "call.refused",
+            "debug",
+            request_id=exchange.request_id,
+            code=error.code,
+            status=error.status,
+            detail=error.detail,
+        )

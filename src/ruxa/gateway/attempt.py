@@ -1,0 +1,239 @@
+"""Attempt: one try of a call at its target, by callbacks - sent, answered, classified, tried again or ended.
+
+A call is tried again only when its work is known not to have been done (decision D15): nothing of it was sent, or the
+provider said 429, 503 or 529. What is unknown ends as ``outcome_unknown`` and is not charged. The answer of a whole
+call passes untouched once its usage is read; a stream is handed to ``relay``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from ruxa.dialects.dialect import Finish
+from ruxa.dialects.usage import Usage
+from ruxa.egress.http import Answer
+from ruxa.gateway import answer as answers
+from ruxa.gateway import meter, reserve
+from ruxa.gateway.exchange import Exchange, Gear
+from ruxa.gateway.relay import Relay
+from ruxa.kernel import bounds
+from ruxa.kernel.clock import monotonic
+from ruxa.kernel.errors import (
+    Broken,
+    NoUpstream,
+    RuxaError,
+    Unavailable,
+    UpstreamBroken,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamRefused,
+)
+from ruxa.ledger.usage import Source
+
+BACKOFF_S = (0.1, 0.4)
+# A provider that asks for more patience than this is not asked again on the caller's time.
+PATIENCE_S = 2
+ERROR_BYTES_MAX = 256 * 1024
+
+
+class Attempt:
+    """The tries of one exchange; the same object is used for all of them."""
+
+    __slots__ = ("_again", "_answer", "_exchange", "_gear", "_pieces", "_size")
+
+    def __init__(self, gear: Gear, exchange: Exchange) -> None:
+        self._gear = gear
+        self._exchange = exchange
+        self._answer: Answer | None = None
+        self._again: asyncio.TimerHandle | None = None
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def send(self) -> None:
+        """Ask the target, unless its breaker is open."""
+        exchange = self._exchange
+        target, patched = exchange.target, exchange.patched
+        assert target is not None
+        assert patched is not None
+        if not target.breaker.allows():
+            self.fail(
+                NoUpstream(
+                    f"{target.model} keeps failing and is given a pause.",
+                    code="target_paused",
+                    retry_after_s=target.breaker.wait_s(),
+                )
+            )
+            return
+        exchange.attempts += 1
+        exchange.first_byte_at = 0.0
+        answer = self._answer = target.upstream.ask(exchange.head, patched.pieces, self._gear.deadlines)
+        answer.on_head = self._on_head
+        answer.on_data = self._on_data
+        answer.on_end = self._on_end
+        answer.on_error = self._on_error
+        exchange.reply.on_gone = self._on_gone
+
+    # --- what the provider says
+
+    def _on_head(self) -> None:
+        exchange, answer = self._exchange, self._answer
+        assert answer is not None
+        exchange.first_byte_at = monotonic()
+        envelope = exchange.envelope
+        assert envelope is not None
+        if envelope.stream and 200 <= answer.status < 300:
+            relay = Relay(self._gear, exchange, answer, self)
+            answer.on_data = relay.on_data
+            answer.on_end = relay.on_end
+            answer.on_error = relay.on_error
+            relay.begin()
+
+    def _on_data(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._size += len(data)
+        answer = self._answer
+        assert answer is not None
+        if self._size > (bounds.ANSWER_BYTES_MAX if answer.status < 300 else ERROR_BYTES_MAX):
+            answer.cancel()
+            self._broken("The provider's answer is too large.", "answer_too_large")
+
+    def _on_end(self) -> None:
+        pieces = self._pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._size = 0
+        answer = self._answer
+        assert answer is not None
+        try:
+            if 200 <= answer.status < 300:
+                self._whole(answer, body)
+            else:
+                self._refused(answer, body)
+        except Exception:
+            self.fail(Broken("Something broke on our side."))
+            raise
+
+    def _whole(self, answer: Answer, body: bytes) -> None:
+        exchange = self._exchange
+        envelope, target = exchange.envelope, exchange.target
+        assert envelope is not None
+        assert target is not None
+        found = exchange.dialect.answer(envelope, body)
+        if found.error is not None:
+            target.breaker.failed()
+            self.fail(found.error)
+            return
+        target.breaker.succeeded()
+        exchange.reply.on_gone = None
+        usage, free = found.usage, exchange.place.endpoint in reserve.FREE
+        if free:
+            self._complete(answer, body, meter.NOTHING, "none", found.finish)
+        elif usage is not None:
+            self._complete(answer, body, usage, "provider", found.finish)
+        else:
+            self._complete(answer, body, meter.counted(envelope.load, len(body)), "counted", found.finish)
+
+    def _complete(self, answer: Answer, body: bytes, usage: Usage, source: Source, finish: Finish | None) -> None:
+        exchange, gear = self._exchange, self._gear
+        cost = meter.cost_of(exchange, usage)
+        if not meter.fits(exchange, cost):
+            gear.spawn(self._complete_slowly(answer, body, usage, source, finish, cost))
+        else:
+            self._deliver(answer, body, usage, source, finish)
+
+    def _deliver(self, answer: Answer, body: bytes, usage: Usage, source: Source, finish: Finish | None) -> None:
+        exchange = self._exchange
+        try:
+            meter.settle(self._gear, exchange, answer.status, usage=usage, source=source, finish=finish)
+        except Unavailable as error:
+            self._refuse_unjournaled(error)
+            return
+        content_type = answer.headers.get(b"content-type", exchange.dialect.content_type)
+        exchange.reply.send(answer.status, answers.head(exchange, content_type, streamed=False), body)
+
+    async def _complete_slowly(
+        self, answer: Answer, body: bytes, usage: Usage, source: Source, finish: Finish | None, cost: int
+    ) -> None:
+        await meter.extend(self._gear, self._exchange, cost)
+        self._deliver(answer, body, usage, source, finish)
+
+    def _refuse_unjournaled(self, error: Unavailable) -> None:
+        exchange = self._exchange
+        answers.told(self._gear, exchange, error)
+        rendered = exchange.dialect.error(error, exchange.request_id)
+        exchange.reply.send(rendered.status, rendered.headers, rendered.body)
+
+    def _refused(self, answer: Answer, body: bytes) -> None:
+        target = self._exchange.target
+        assert target is not None
+        error = self._exchange.dialect.upstream_error(answer.status, answer.headers, body)
+        if isinstance(error, UpstreamRefused) or error.code == "upstream_denied" or answer.status == 429:
+            target.breaker.answered()
+        else:
+            target.breaker.failed()
+        if answer.status in (429, 503, 529) and isinstance(error, UpstreamBusy):
+            self.again_or_fail(error)
+        else:
+            self.fail(error)
+
+    def _on_error(self, error: UpstreamError) -> None:
+        answer, target = self._answer, self._exchange.target
+        assert answer is not None
+        assert target is not None
+        self._pieces.clear()
+        self._size = 0
+        target.breaker.failed()
+        self._gear.metrics.add("upstream_failures", 1, f'provider="{target.provider.name}",code="{error.code}"')
+        if answer.sent == "none" and not answer.answered and isinstance(error, UpstreamBroken | NoUpstream):
+            self.again_or_fail(error)
+        else:
+            self.fail(error)
+
+    # --- what follows
+
+    def again_or_fail(self, error: RuxaError) -> None:
+        """Try again after a moment, if tries and patience are left; else end with ``error``."""
+        exchange = self._exchange
+        tries = exchange.attempts
+        waits = error.retry_after_s
+        if tries >= bounds.ATTEMPTS_MAX or (waits is not None and waits > PATIENCE_S):
+            self.fail(error)
+            return
+        self._gear.metrics.add("retries")
+        delay = BACKOFF_S[min(tries, len(BACKOFF_S)) - 1] if waits is None else max(float(waits), BACKOFF_S[0])
+        exchange.reply.on_gone = self._on_gone
+        self._again = self._gear.loop.call_later(delay, self._retry)
+
+    def _retry(self) -> None:
+        self._again = None
+        self.send()
+
+    def fail(self, error: RuxaError) -> None:
+        """End the exchange with an error; nothing was sent to the caller yet."""
+        self._exchange.reply.on_gone = None
+        answers.fail(self._gear, self._exchange, error)
+
+    def _broken(self, text: str, code: str) -> None:
+        target = self._exchange.target
+        assert target is not None
+        target.breaker.failed()
+        self.fail(UpstreamBroken(text, code=code))
+
+    def _on_gone(self) -> None:
+        """The caller left before the answer: stop the provider, charge what it was given to read (D16)."""
+        exchange, answer = self._exchange, self._answer
+        self._gear.metrics.add("gone")
+        if self._again is not None:
+            self._again.cancel()
+            meter.settle(self._gear, exchange, 499, error_code="caller_left")
+            return
+        if answer is None or answer.done:
+            return
+        sent = answer.sent
+        answer.cancel()
+        envelope = exchange.envelope
+        assert envelope is not None
+        if sent != "all" or exchange.reservation is None:
+            meter.settle(self._gear, exchange, 499, error_code="caller_left")
+            return
+        meter.settle_left(self._gear, exchange, meter.counted(envelope.load, 0))

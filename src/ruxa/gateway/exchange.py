@@ -1,0 +1,175 @@
+"""Exchange: one call and all that happened to it; and Gear, what the stages of a call share in one worker.
+
+An exchange is born when the door hands over a request, carries the outcome of every stage, and ends once: by a usage
+row (known key) or by a refusal (unknown key). Nothing of it outlives the answer but that row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
+
+from ruxa.dialects.dialect import Dialect, Envelope, Patched, Place
+from ruxa.egress.http import Deadlines
+from ruxa.egress.timers import Wheel
+from ruxa.gateway.door import Reply, Request
+from ruxa.gateway.journal import Journal
+from ruxa.gateway.metrics import Metrics
+from ruxa.gateway.plan import Target
+from ruxa.kernel.clock import monotonic
+from ruxa.kernel.signals import Sink
+from ruxa.ledger.leases import Leases, Reservation
+
+if TYPE_CHECKING:
+    from ruxa.gateway.flusher import Flusher
+    from ruxa.gateway.snapshot import Entry
+
+_RANDOM_BYTES = 10
+_POOL_BYTES = _RANDOM_BYTES * 400
+
+
+class Spawn(Protocol):
+    """Starts a coroutine that somebody watches."""
+
+    def __call__(self, action: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """See the class."""
+        ...
+
+
+class Gear:
+    """What every stage needs, made once per worker."""
+
+    __slots__ = (
+        "deadlines",
+        "flusher",
+        "journal",
+        "leases",
+        "loop",
+        "metrics",
+        "sink",
+        "spawn",
+        "wheel",
+    )
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        leases: Leases,
+        flusher: Flusher,
+        metrics: Metrics,
+        wheel: Wheel,
+        sink: Sink,
+        spawn: Spawn,
+        deadlines: Deadlines,
+    ) -> None:
+        self.journal = journal
+        self.leases = leases
+        self.flusher = flusher
+        self.metrics = metrics
+        self.wheel = wheel
+        self.sink = sink
+        self.spawn = spawn
+        self.deadlines = deadlines
+        self.loop = asyncio.get_running_loop()
+
+
+class Exchange:
+    """One call. Times are monotonic seconds; ``id`` is the usage row's and the answer's ``x-request-id``."""
+
+    __slots__ = (
+        "amount",
+        "attempts",
+        "dialect",
+        "done",
+        "dropped",
+        "entered",
+        "entry",
+        "envelope",
+        "expected",
+        "first_byte_at",
+        "head",
+        "hold",
+        "id",
+        "opened",
+        "output_cap",
+        "patched",
+        "place",
+        "planned_at",
+        "reply",
+        "request",
+        "request_id",
+        "reservation",
+        "started",
+        "target",
+    )
+
+    def __init__(self, request: Request, reply: Reply, place: Place, dialect: Dialect, now_ms: int) -> None:
+        self.request = request
+        self.reply = reply
+        self.place = place
+        self.dialect = dialect
+        self.started = monotonic()
+        self.id = fresh_id(now_ms)
+        self.request_id = f"req_{self.id:032x}"
+        self.entry: Entry | None = None
+        self.entered = False  # counted in the key's limits
+        self.envelope: Envelope | None = None
+        self.target: Target | None = None
+        self.reservation: Reservation | None = None
+        self.patched: Patched | None = None
+        self.head = b""
+        self.hold = 0
+        self.output_cap: int | None = None
+        self.expected = 0  # tokens counted against the key's limit at admission
+        self.dropped: tuple[str, ...] = ()
+        self.opened = False  # the journal has its OPEN
+        self.done = False  # settled: the row is written
+        self.amount = 0
+        self.attempts = 0
+        self.planned_at = 0.0
+        self.first_byte_at = 0.0
+
+
+class _Randomness:
+    """Random bytes of the system, taken some hundred ids at a time."""
+
+    __slots__ = ("at", "bytes")
+
+    def __init__(self) -> None:
+        self.bytes = b""
+        self.at = _POOL_BYTES
+
+    def draw(self) -> int:
+        """Eighty random bits."""
+        at = self.at
+        if at >= _POOL_BYTES:
+            self.bytes = os.urandom(_POOL_BYTES)
+            at = 0
+        self.at = end = at + _RANDOM_BYTES
+        return int.from_bytes(self.bytes[at:end], "big")
+
+
+_randomness = _Randomness()
+
+
+def fresh_id(unix_ms: int) -> int:
+    """The integer of a fresh UUIDv7 of that millisecond."""
+    random = _randomness.draw()
+    return (
+        (unix_ms & 0xFFFF_FFFF_FFFF) << 80
+        | 0x7 << 76
+        | (random >> 68 & 0xFFF) << 64
+        | 0b10 << 62
+        | (random & 0x3FFF_FFFF_FFFF_FFFF)
+    )
+
+
+def as_uuid(value: int) -> UUID:
+    """The UUID of that integer, made without its constructor's checks (which cost more than a frame of the journal)."""
+    made = object.__new__(UUID)
+    object.__setattr__(made, "int", value)
+    return made

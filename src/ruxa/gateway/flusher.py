@@ -1,0 +1,124 @@
+"""Flusher: usage rows from the journal's writer to the database, in batches, about every 100 ms (decision D19).
+
+A row leaves memory only when the database has committed it; a segment's file is unlinked only when all its rows are
+and its permanent row says so. While the database is away rows wait here and in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from ruxa.gateway.journal import Journal, Segment, discard
+from ruxa.gateway.metrics import Metrics
+from ruxa.kernel.errors import RuxaError, Unavailable
+from ruxa.kernel.signals import Sink
+from ruxa.ledger import usage
+from ruxa.ledger.leases import Leases, Works
+from ruxa.ledger.usage import UsageRow
+
+EVERY_S = 0.1
+AGAIN_S = 0.5
+BATCH_ROWS = 1000
+WAITING_ROWS_MAX = 200_000
+
+
+class Flusher:
+    """The rows of one worker that the database does not have yet."""
+
+    def __init__(
+        self, works: Works, journal: Journal, leases: Leases, worker: str, run: int, *, sink: Sink, metrics: Metrics
+    ) -> None:
+        self._works = works
+        self._journal = journal
+        self._leases = leases
+        self._worker = worker
+        self._run = run
+        self._sink = sink
+        self._metrics = metrics
+        self._waiting: deque[tuple[Segment, UsageRow]] = deque()
+        self._begun: set[int] = set()
+        self._flushing = asyncio.Lock()
+
+    def put(self, segment: Segment, row: UsageRow) -> None:
+        """A row that the journal holds already."""
+        self._waiting.append((segment, row))
+
+    def full(self) -> bool:
+        """So many rows wait that no new call should add to them."""
+        return len(self._waiting) >= WAITING_ROWS_MAX
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    async def run(self) -> None:
+        """Flush until cancelled."""
+        while True:
+            pause_s = EVERY_S if await self.flush() else AGAIN_S
+            await asyncio.sleep(pause_s)
+
+    async def flush(self) -> bool:
+        """Commit what waits and let finished segments go; False when the database is away."""
+        async with self._flushing:
+            try:
+                while self._waiting:
+                    await self._flush_some()
+                for segment in self._journal.acknowledged():
+                    await self._acknowledge(segment)
+            except Unavailable:
+                return False
+            return True
+
+    async def _flush_some(self) -> None:
+        segment = self._waiting[0][0]
+        rows: list[UsageRow] = []
+        for of, row in self._waiting:
+            if of is not segment or len(rows) >= BATCH_ROWS:
+                break
+            rows.append(row)
+        try:
+            await self._book(segment, rows)
+        except Unavailable:
+            raise
+        except RuxaError as fault:
+            # One row the database can't take must not hold up the others.
+            self._sink.emit("ledger.finding", "error", proof="usage_flush", value=fault.detail or fault.code)
+            for row in rows:
+                await self._book_alone(segment, row)
+        for _ in rows:
+            self._waiting.popleft()
+        segment.rows -= len(rows)
+        self._leases.flushed(rows)
+        self._metrics.rows_flushed += len(rows)
+
+    async def _book(self, segment: Segment, rows: Sequence[UsageRow]) -> None:
+        name = usage.Segment(self._worker, self._run, segment.number)
+        async with self._works.work() as work:
+            if segment.number not in self._begun:
+                await usage.segment_begin(work, name)
+            flushed = await usage.flush(work, rows, name)
+        self._begun.add(segment.number)
+        for _, reason in flushed.refused:
+            self._sink.emit("ledger.finding", "error", proof="usage_refused", value=reason)
+
+    async def _book_alone(self, segment: Segment, row: UsageRow) -> None:
+        try:
+            await self._book(segment, [row])
+        except Unavailable:
+            raise
+        except RuxaError as fault:
+            self._sink.emit("ledger.finding", "error", proof="usage_row", value=fault.detail or fault.code)
+
+    async def _acknowledge(self, segment: Segment) -> None:
+        name = usage.Segment(self._worker, self._run, segment.number)
+        try:
+            async with self._works.work() as work:
+                if segment.number not in self._begun:
+                    await usage.segment_begin(work, name)
+                await usage.segment_acknowledge(work, name, sha256=segment.digest.digest(), rows=segment.written)
+        except Unavailable:
+            self._journal.full.append(segment)
+            raise
+        self._begun.discard(segment.number)
+        discard(segment)

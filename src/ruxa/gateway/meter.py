@@ -1,0 +1,198 @@
+"""Meter: usage times price, exactly; the journal's CLOSE before the last byte; the lease settled; the row queued.
+
+``settle`` ends an exchange. Whatever the outcome there is one usage row for a known key, and a charge only for what
+the provider completely answered (D19) or, when the caller left, for what was made until then (D16).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import msgspec
+
+from ruxa.dialects.dialect import Finish, Load
+from ruxa.dialects.usage import Usage
+from ruxa.gateway.exchange import Exchange, Gear, as_uuid
+from ruxa.kernel.clock import monotonic
+from ruxa.kernel.errors import RuxaError, Unavailable
+from ruxa.ledger import prices
+from ruxa.ledger.usage import Source, UsageRow
+
+# What a counted token stands for where the provider told nothing (D16); estimates, said so by ``usage_source``.
+TEXT_BYTES_PER_TOKEN = 4
+IMAGE_TOKENS = 1_000
+MEDIA_BYTES_PER_TOKEN = 128
+TOKENS_MAX = 2**31 - 1
+
+NOTHING = Usage()
+
+
+class JournalRow(UsageRow, array_like=True, kw_only=True, gc=False):
+    """A usage row as the journal holds it: values in the order of the fields, no names."""
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder(JournalRow).decode
+
+
+def expected_tokens(load: Load) -> int:
+    """About how many input tokens a call has."""
+    return (
+        load.text_bytes // TEXT_BYTES_PER_TOKEN
+        + load.images * IMAGE_TOKENS
+        + (load.media_bytes // MEDIA_BYTES_PER_TOKEN if load.documents or load.audios or load.videos else 0)
+    )
+
+
+def cost_of(exchange: Exchange, usage: Usage) -> int:
+    """What ``usage`` costs, in micros."""
+    target = exchange.target
+    return prices.charge(target.price, usage) if target is not None and exchange.reservation is not None else 0
+
+
+def fits(exchange: Exchange, cost: int) -> bool:
+    """Whether the hold covers ``cost``, extended from the lease's rest when need be; else ``Leases.extend``."""
+    reservation = exchange.reservation
+    return reservation is None or cost <= reservation.hold or reservation.extend(cost - reservation.hold)
+
+
+def settle(
+    gear: Gear,
+    exchange: Exchange,
+    status: int,
+    *,
+    usage: Usage = NOTHING,
+    source: Source = "none",
+    finish: Finish | None = None,
+    error_code: str | None = None,
+    charged: bool = True,
+) -> None:
+    """End the exchange: row, charge, journal, lease, limits, counters. A second time does nothing.
+
+    charged: False when the platform bears what was used. Raises Unavailable when a charge can't be journaled; then
+    nothing is charged and the answer must not be completed.
+    """
+    if exchange.done:
+        return
+    entry, target, reservation = exchange.entry, exchange.target, exchange.reservation
+    assert entry is not None
+    ended = monotonic()
+    amount = waived = 0
+    total = usage.total if usage is not NOTHING else 0
+    if total > TOKENS_MAX:
+        usage, total = bounded(usage), TOKENS_MAX
+    if reservation is not None and target is not None and usage is not NOTHING:
+        amount = prices.charge(target.price, usage)
+        if not charged:
+            amount, waived = 0, amount
+        elif amount > reservation.hold and not reservation.extend(amount - reservation.hold):
+            amount, waived = reservation.hold, amount - reservation.hold
+    grant, place, envelope = entry.grant, exchange.place, exchange.envelope
+    latency_ms = int((ended - exchange.started) * 1000)
+    first = exchange.first_byte_at
+    row = JournalRow(
+        id=as_uuid(exchange.id),
+        at_ms=exchange.id >> 80,
+        organisation_ref=grant.organisation_ref,
+        key_id=grant.key_id,
+        livemode=grant.livemode,
+        scope=target.scope if target is not None else "live" if grant.livemode else "sandbox",
+        lease_id=reservation.lease_id if reservation is not None and (amount or waived) else None,
+        model="" if target is None else target.model,
+        provider=None if target is None else target.provider.name,
+        upstream_model=None if target is None else target.upstream_model,
+        dialect=place.dialect,
+        endpoint=place.endpoint,
+        stream=envelope is not None and envelope.stream,
+        status=status,
+        error_code=error_code,
+        finish=finish,
+        input_tokens=usage.input_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_5m_tokens=usage.cache_write_5m_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        audio_input_tokens=usage.audio_input_tokens,
+        audio_output_tokens=usage.audio_output_tokens,
+        images=usage.images,
+        usage_source=source,
+        price_id=None if target is None else target.price.id,
+        amount_micros=amount,
+        waived_micros=waived,
+        hold_micros=exchange.hold,
+        latency_ms=latency_ms,
+        first_token_ms=int((first - exchange.started) * 1000) if first else None,
+        attempts=exchange.attempts,
+        lossy=named(exchange.dropped) if exchange.dropped else (),
+    )
+    journal = gear.journal
+    try:
+        segment = journal.close(encode(row)) if exchange.opened else journal.note(encode(row))
+    except Unavailable:
+        exchange.done = True
+        if exchange.opened:
+            journal.abandon()
+        _let_go(gear, exchange)
+        if amount:
+            raise
+        return
+    exchange.done = True
+    exchange.amount = amount
+    if reservation is not None:
+        if amount or waived:
+            reservation.settle(amount)
+        else:
+            reservation.release()
+    if exchange.entered:
+        entry.limiter.leave(exchange.expected, total)
+        gear.metrics.in_flight -= 1
+    gear.flusher.put(segment, row)
+    metrics = gear.metrics
+    metrics.call(place.dialect, status, latency_ms)
+    metrics.charged += amount
+    metrics.waived += waived
+
+
+def bounded(usage: Usage) -> Usage:
+    """A provider's impossible figures, as far as a row can hold them."""
+    return Usage(**{name: min(value, TOKENS_MAX) for name, value in msgspec.structs.asdict(usage).items()})
+
+
+def named(dropped: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of what was dropped as a row may keep them: they can be the caller's own words, so plain short ones."""
+    return tuple(name[:40] for name in dropped[:12] if name.isascii() and name.replace("_", "a")[:1].isalpha())
+
+
+def _let_go(gear: Gear, exchange: Exchange) -> None:
+    if exchange.reservation is not None:
+        exchange.reservation.release()
+    if exchange.entered:
+        assert exchange.entry is not None
+        exchange.entry.limiter.leave(exchange.expected, 0)
+        gear.metrics.in_flight -= 1
+
+
+def counted(load: Load, output_bytes: int) -> Usage:
+    """What a call used, where the provider does not tell: an estimate from sizes."""
+    return Usage(
+        input_tokens=expected_tokens(load),
+        output_tokens=0 if load.inputs else output_bytes // TEXT_BYTES_PER_TOKEN,
+    )
+
+
+async def extend(gear: Gear, exchange: Exchange, cost: int) -> None:
+    """Widen the hold to ``cost`` with the database's help; what can't be had is the platform's loss."""
+    reservation = exchange.reservation
+    if reservation is None:
+        return
+    try:
+        await gear.leases.extend(reservation, cost - reservation.hold)
+    except RuxaError as error:
+        gear.sink.emit("ledger.finding", "warning", proof="hold_exceeded", value=error.code)
+
+
+def settle_left(gear: Gear, exchange: Exchange, made: Usage) -> None:
+    """The caller left: charge what was made, at most the hold; the rest is the platform's loss (D16)."""
+    with suppress(Unavailable):
+        settle(gear, exchange, 499, usage=made, source="counted", finish="error", error_code="caller_left")

@@ -1,0 +1,140 @@
+"""What a worker counts, as plain integers; each worker writes them to a file, and whoever is asked adds them up.
+
+``DATA/run/metrics/<worker>.json`` is rewritten every second by a rename, so a reader never sees half of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+LATENCY_BOUNDS_MS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000)
+
+HELP = {
+    "calls": "Calls that ended, by dialect and status.",
+    "tokens": "Tokens of calls, by kind.",
+    "charged_micros": "Charged USD micros.",
+    "waived_micros": "USD micros of charges that the platform bears.",
+    "upstream_failures": "Failed attempts at providers, by provider and code.",
+    "retries": "Attempts after the first.",
+    "refused": "Calls refused before an attempt, by code.",
+    "gone": "Callers that left before the end.",
+    "rows_flushed": "Usage rows committed.",
+    "rows_waiting": "Usage rows not yet committed.",
+    "journal_records": "Records written to the journal.",
+    "in_flight": "Calls under way.",
+    "connections": "Open connections of callers.",
+    "database_up": "1 while the database answers.",
+    "breakers_open": "Targets that are not asked now.",
+    "latency_ms": "Milliseconds from request to end of the answer.",
+}
+GAUGES = {"rows_waiting", "in_flight", "connections", "database_up", "breakers_open"}
+
+
+class Metrics:
+    """Counters of one worker: name -> labels -> value. Labels are ready to print (``dialect="x",status="200"``)."""
+
+    __slots__ = ("_statuses", "charged", "in_flight", "latency", "latency_sum_ms", "rows_flushed", "values", "waived")
+
+    def __init__(self) -> None:
+        self.values: dict[str, dict[str, int]] = {}
+        self.latency = [0] * (len(LATENCY_BOUNDS_MS) + 1)
+        self.latency_sum_ms = 0
+        self.charged = 0
+        self.waived = 0
+        self.rows_flushed = 0
+        self.in_flight = 0
+        self._statuses: dict[tuple[str, int], list[int]] = {}
+
+    def add(self, name: str, amount: int = 1, labels: str = "") -> None:
+        """Count."""
+        series = self.values.get(name)
+        if series is None:
+            series = self.values[name] = {}
+        series[labels] = series.get(labels, 0) + amount
+
+    def put(self, name: str, value: int, labels: str = "") -> None:
+        """Set a gauge."""
+        self.values.setdefault(name, {})[labels] = value
+
+    def call(self, dialect: str, status: int, latency_ms: int) -> None:
+        """A call ended."""
+        cell = self._statuses.get((dialect, status))
+        if cell is None:
+            cell = self._statuses[dialect, status] = [0]
+        cell[0] += 1
+        self.latency_sum_ms += latency_ms
+        for index, bound in enumerate(LATENCY_BOUNDS_MS):
+            if latency_ms <= bound:
+                self.latency[index] += 1
+                return
+        self.latency[-1] += 1
+
+    def snapshot(self) -> Counted:
+        """All of it as data."""
+        values = {name: dict(series) for name, series in self.values.items()}
+        values["calls"] = {
+            f'dialect="{dialect}",status="{status}"': cell[0] for (dialect, status), cell in self._statuses.items()
+        }
+        values["charged_micros"] = {"": self.charged}
+        values["waived_micros"] = {"": self.waived}
+        values["rows_flushed"] = {"": self.rows_flushed}
+        values["in_flight"] = {"": self.in_flight}
+        return Counted(values, list(self.latency), self.latency_sum_ms)
+
+
+class Counted(msgspec.Struct):
+    """The counters of a worker at one moment."""
+
+    values: dict[str, dict[str, int]]
+    latency: list[int]
+    latency_sum_ms: int
+
+
+def write(directory: Path, worker: str, counted: Counted) -> None:
+    """Leave the counters where the other workers find them."""
+    place = directory / f"{worker}.json"
+    draft = directory / f".{worker}.json"
+    draft.write_bytes(msgspec.json.encode(counted))
+    draft.replace(place)
+
+
+def read_others(directory: Path, worker: str) -> list[Counted]:
+    """What the other workers wrote last."""
+    found: list[Counted] = []
+    for path in sorted(directory.glob("*.json")):
+        if path.name != f"{worker}.json" and not path.name.startswith("."):
+            try:
+                found.append(msgspec.json.decode(path.read_bytes(), type=Counted))
+            except (OSError, msgspec.DecodeError):
+                continue
+    return found
+
+
+def render(parts: Iterable[Counted]) -> bytes:
+    """Prometheus text (0.0.4) of the sum of ``parts``."""
+    total: dict[str, dict[str, int]] = {}
+    latency = [0] * (len(LATENCY_BOUNDS_MS) + 1)
+    sum_ms = 0
+    for part in parts:
+        for name, series in part.values.items():
+            into = total.setdefault(name, {})
+            for labels, value in series.items():
+                into[labels] = min(into.get(labels, 1), value) if name == "database_up" else into.get(labels, 0) + value
+        for index, value in enumerate(part.latency):
+            latency[index] += value
+        sum_ms += part.latency_sum_ms
+    lines: list[str] = []
+    for name, series in sorted(total.items()):
+        kind, full = ("gauge", f"ruxa_{name}") if name in GAUGES else ("counter", f"ruxa_{name}_total")
+        lines += [f"# HELP {full} {HELP[name]}", f"# TYPE {full} {kind}"]
+        lines += [f"{full}{{{labels}}} {value}" if labels else f"{full} {value}" for labels, value in series.items()]
+    lines += [f"# HELP ruxa_latency_ms {HELP['latency_ms']}", "# TYPE ruxa_latency_ms histogram"]
+    below = 0
+    for bound, value in zip((*LATENCY_BOUNDS_MS, "+Inf"), latency, strict=True):
+        below += value
+        lines.append(f'ruxa_latency_ms_bucket{{le="{bound}"}} {below}')
+    lines += [f"ruxa_latency_ms_sum {sum_ms}", f"ruxa_latency_ms_count {below}", ""]
+    return "\n".join(lines).encode()

@@ -1,0 +1,539 @@
+"""Pipeline: the life of a call from the door to its usage row, and everything a gateway worker keeps alive for it.
+
+Stages in order: admit, limits, envelope, plan, reserve, attempt, relay, meter, journal, flush (ARCHITECTURE.md). A
+call whose key is known and whose money is in hand runs through all of them without a task, a lock or a query; what
+has to wait (first use of a key, a lease to open, a very large body) goes on in a task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from ruxa.access import grants
+from ruxa.access.grants import Grant
+from ruxa.dialects import DIALECTS, paths
+from ruxa.dialects.dialect import Dialect
+from ruxa.egress.http import Deadlines, Pool, Upstream
+from ruxa.egress.provider import Provider
+from ruxa.egress.timers import Wheel
+from ruxa.gateway import admit, books, meter, metrics, models, reserve
+from ruxa.gateway import answer as answers
+from ruxa.gateway.attempt import Attempt
+from ruxa.gateway.door import Reply, Request
+from ruxa.gateway.exchange import Exchange, Gear, as_uuid, fresh_id
+from ruxa.gateway.flusher import Flusher
+from ruxa.gateway.journal import SEGMENT_BYTES, Journal
+from ruxa.gateway.metrics import Metrics
+from ruxa.gateway.plan import Plans
+from ruxa.gateway.pseudonyms import Pseudonyms
+from ruxa.gateway.relayed import Relay
+from ruxa.gateway.snapshot import Entry, Snapshot
+from ruxa.kernel import bounds, codec
+from ruxa.kernel.clock import Clock, monotonic
+from ruxa.kernel.errors import Broken, InvalidCall, NotFound, RuxaError, Unauthenticated, Unavailable
+from ruxa.kernel.settings import Settings
+from ruxa.kernel.signals import Sink
+from ruxa.ledger import prices, usage
+from ruxa.ledger.leases import Intent, Leases, Works
+
+LARGE_BODY_BYTES = 1024 * 1024
+PRICES_EVERY_S = 30
+USED_EVERY_S = 60
+LEARN_EVERY_S = 10
+DRAIN_LEASES_S = 10.0
+
+JSON_LINES = b"content-type: application/json\r\ncache-control: no-store\r\n"
+
+
+class Hub(Protocol):
+    """Notices from other processes; ``store.notify.Notices`` is one."""
+
+    def listen(self, channel: Any, callback: Callable[[str], None], on_gap: Callable[[], None] | None = None) -> None:
+        """Call back for each notice of the channel."""
+        ...
+
+
+class Keys(Protocol):
+    """What the gateway needs of the key store; ``store.vault.Vault`` is one."""
+
+    def keyed_hash(self, label: str, value: bytes) -> bytes:
+        """The keyed hash of a secret."""
+        ...
+
+    async def day_key(self, key_class: str, day: date) -> bytes:
+        """A day's key of a class."""
+        ...
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """Which gateway worker this is: ``name`` of its journal, how many share the balances, where its files lie."""
+
+    name: str
+    workers: int
+    journals: Path
+    metrics: Path
+    live: bool = False
+    metrics_token: str | None = None
+
+
+class Pipeline:
+    """One per gateway worker; belongs to one event loop. ``await start()``, ``serve`` from the door, ``await drain()``.
+
+    console: takes every request that is not the gateway's (None: 404).
+    """
+
+    def __init__(
+        self,
+        *,
+        worker: Worker,
+        settings: Settings,
+        clock: Clock,
+        sink: Sink,
+        works: Works,
+        keys: Keys,
+        hub: Hub,
+        providers: dict[str, Provider],
+        pool: Pool,
+        wheel: Wheel,
+        console: Relay | None = None,
+        deadlines: Deadlines | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        self._worker = worker
+        self._settings = settings
+        self._clock = clock
+        self._sink = sink
+        self._works = works
+        self._keys = keys
+        self._hub = hub
+        self._providers = providers
+        self._pool = pool
+        self._wheel = wheel
+        self._console = console
+        self._deadlines = deadlines or Deadlines()
+        self._segment_bytes = segment_bytes
+        self._metrics = Metrics()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._database_up = True
+        self._away_since = 0.0
+        self._seq = 0
+        self._stopping = False
+        self._polled = asyncio.Event()
+        self._connections: Callable[[], int] = lambda: 0
+        self._snapshot = Snapshot(self._find_grant, lambda secret: keys.keyed_hash("api-key", secret))
+        self._plans = Plans(providers, self._upstreams(), settings.models)
+        self._own: dict[bytes, Callable[[Request, Reply], None]] = {
+            b"/healthz": self._healthz,
+            b"/readyz": self._readyz,
+            b"/metrics": self._show_metrics,
+        }
+
+    def _upstreams(self) -> dict[str, Upstream]:
+        found: dict[str, Upstream] = {}
+        for name, provider in self._providers.items():
+            self._pool.register.allow(provider.recipient, provider.origin.host, provider.origin.port)
+            found[name] = self._pool.upstream(provider.origin)
+        return found
+
+    # --- start and stop
+
+    async def start(self) -> None:
+        """Recover what an earlier run left, then be ready for calls. Raises Unavailable when the database is away."""
+        worker = self._worker
+        async with self._works.work() as work:
+            run = self._run = await usage.run_begin(work, worker.name)
+        leases = self._leases = Leases(
+            self._works,
+            worker=worker.name,
+            run=run,
+            workers=worker.workers,
+            clock=self._clock,
+            signals=self._sink,
+            intent=self._intend,
+        )
+        await leases.learn()
+        journal = self._journal = Journal(
+            worker.journals / worker.name,
+            worker.name,
+            run,
+            day_key=self._usage_key,
+            today=self._today,
+            sink=self._sink,
+            segment_bytes=self._segment_bytes,
+        )
+        journal.lock()
+        ledger = books.LedgerBooks(self._works, worker.name, self._sink)
+        await books.replay(journal.directory, ledger, day_key=self._usage_key, today=self._today(), sink=self._sink)
+        await ledger.end_runs(but=run)
+        await journal.start()
+        self._flusher = Flusher(self._works, journal, leases, worker.name, run, sink=self._sink, metrics=self._metrics)
+        self._pseudonyms = Pseudonyms(lambda label: self._keys.keyed_hash(label, b""))
+        self._pseudonyms.turn(self._today())
+        self._gear = Gear(
+            journal=journal,
+            leases=leases,
+            flusher=self._flusher,
+            metrics=self._metrics,
+            wheel=self._wheel,
+            sink=self._sink,
+            spawn=self._spawn,
+            deadlines=self._deadlines,
+        )
+        await self._read_prices()
+        await self._read_changes()
+        worker.metrics.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._hub.listen(grants.CHANNEL, self._snapshot.notice, self._polled.set)
+        self._hub.listen("price_changed", lambda _: self._spawn(self._read_prices()) and None)
+        self._hub.listen("lease_recall", leases.recall)
+        self._wheel.start()
+        for keep in (leases.run(), self._flusher.run(), self._poll(), self._tick()):
+            self._spawn(keep)
+
+    async def drain(self) -> None:
+        """After the door has drained: write everything down, give the leases back, leave an empty directory."""
+        self._stopping = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not hasattr(self, "_gear"):
+            return
+        await self._flusher.flush()
+        closed = await self._leases.drain(DRAIN_LEASES_S) if self._database_up else False
+        await self._journal.stop()
+        flushed = await self._flusher.flush()
+        if closed and flushed:
+            with suppress(RuxaError):
+                async with self._works.work() as work:
+                    await usage.run_end(work, self._worker.name, self._run)
+        self._journal.unlock()
+        (self._worker.metrics / f"{self._worker.name}.json").unlink(missing_ok=True)
+
+    def count_connections(self, of: Callable[[], int]) -> None:
+        """Where the number of open connections comes from (the door)."""
+        self._connections = of
+
+    def _intend(self, intent: Intent) -> None:
+        self._journal.intent(books.encode_intent(intent))
+
+    def _today(self) -> date:
+        """The database's day, UTC (D19)."""
+        return datetime.fromtimestamp(self._leases.now_ms() / 1000, UTC).date()
+
+    async def _usage_key(self, day: date) -> bytes:
+        return await self._keys.day_key("usage", day)
+
+    async def _find_grant(self, hashed: bytes) -> Grant | None:
+        async with self._works.work() as work:
+            return await grants.find(work, hashed)
+
+    # --- the door's calls
+
+    def serve(self, request: Request, reply: Reply) -> None:
+        """One request. Answers now or later; raises only for a programmer's error."""
+        place = paths.locate(request.method, request.path, request.query, request.headers)
+        if place is None or place.endpoint == "root":
+            self._serve_other(request, reply)
+            return
+        exchange = Exchange(request, reply, place, DIALECTS[place.dialect], self._leases.now_ms())
+        try:
+            if place.endpoint == "none":
+                raise place.refusal or NotFound("There is nothing here.")
+            secret = admit.secret_of(request)
+            entry = self._snapshot.known(secret)
+            if entry is None:
+                self._spawn(self._guarded(exchange, self._admit_slowly(exchange, secret)))
+            else:
+                self._admit(exchange, entry)
+        except RuxaError as error:
+            answers.fail(self._gear, exchange, error)
+        except Exception:
+            answers.fail(self._gear, exchange, Broken("Something broke on our side."))
+            raise
+
+    def screen(self, request: Request) -> int:
+        """Before a large body is read: refuse an unknown path or a key that is certainly wrong; the body's bound."""
+        place = paths.locate(request.method, request.path, request.query, request.headers)
+        if place is not None and place.endpoint != "root":
+            if place.refusal is not None:
+                raise place.refusal
+            self._snapshot.known(admit.secret_of(request))
+        return self._settings.body_bytes_max
+
+    def render(self, error: RuxaError, request: Request | None) -> tuple[int, bytes, bytes]:
+        """An error for the door: in the dialect of the path, else in the shape of ``/api/v1``."""
+        request_id = f"req_{fresh_id(self._clock.unix_ms()):032x}"
+        dialect: Dialect | None = None
+        if request is not None:
+            place = paths.locate(request.method, request.path, request.query, request.headers)
+            if place is not None and place.endpoint != "root":
+                dialect = DIALECTS[place.dialect]
+        if dialect is not None:
+            rendered = dialect.error(error, request_id)
+            return rendered.status, rendered.headers, rendered.body
+        return error.status, _plain_lines(error, request_id), _plain_error(error, request_id)
+
+    # --- stages that don't wait
+
+    def _admit(self, exchange: Exchange, entry: Entry) -> None:
+        exchange.entry = entry
+        place = exchange.place
+        admit.admit(entry, place.endpoint, exchange.id >> 80)
+        exchange.entered = True
+        self._metrics.in_flight += 1
+        if place.endpoint in ("models", "model"):
+            models.answer(exchange, self._plans)
+            entry.limiter.leave(0, 0)
+            self._metrics.in_flight -= 1
+        elif len(exchange.request.body) > LARGE_BODY_BYTES:
+            self._spawn(self._guarded(exchange, self._call_slowly(exchange)))
+        else:
+            self._call(exchange)
+
+    def _call(self, exchange: Exchange) -> None:
+        """Envelope, plan, limits of tokens, reserve; then send, or wait for money first."""
+        place, dialect, entry = exchange.place, exchange.dialect, exchange.entry
+        assert entry is not None
+        envelope = exchange.envelope = dialect.read(place, exchange.request.body)
+        target = exchange.target = self._plans.find(envelope.model, place.dialect, entry.grant)
+        dialect.refuse(envelope, target.provider.terms)
+        if entry.limiter.tokens is not None:
+            exchange.expected = entry.limiter.expect(meter.expected_tokens(envelope.load))
+        if reserve.draw(self._gear, exchange):
+            self._send(exchange)
+        else:
+            self._spawn(self._guarded(exchange, self._borrow_and_send(exchange)))
+
+    def _send(self, exchange: Exchange) -> None:
+        """Patch, OPEN, go."""
+        gear, place, dialect, request = self._gear, exchange.place, exchange.dialect, exchange.request
+        envelope, target, entry = exchange.envelope, exchange.target, exchange.entry
+        assert envelope is not None
+        assert target is not None
+        assert entry is not None
+        provider = target.provider
+        patched = exchange.patched = dialect.patch(
+            envelope,
+            upstream_model=target.upstream_model,
+            pseudonym=self._pseudonyms.of(provider.name, entry.grant.organisation_ref),
+            terms=provider.terms,
+            output_cap=exchange.output_cap,
+        )
+        forwarded = dialect.forward_headers(request.headers, provider.terms)
+        dropped = patched.dropped + forwarded.dropped
+        if dropped:
+            if answers.asks(exchange, answers.STRICT):
+                raise InvalidCall(
+                    f"This can't be carried to {target.model}: {', '.join(dropped)}.",
+                    code="lossy",
+                    param=dropped[0],
+                )
+            exchange.dropped = dropped
+        exchange.head = target.head(dialect, place) + forwarded.lines
+        reservation = exchange.reservation
+        if reservation is not None:
+            gear.journal.open(as_uuid(exchange.id), reservation.lease_id, reservation.hold)
+            exchange.opened = True
+        exchange.planned_at = monotonic()
+        Attempt(gear, exchange).send()
+
+    # --- stages that wait
+
+    async def _admit_slowly(self, exchange: Exchange, secret: bytes) -> None:
+        entry = await self._snapshot.look_up(secret)
+        if not exchange.reply.gone:
+            self._admit(exchange, entry)
+
+    async def _call_slowly(self, exchange: Exchange) -> None:
+        await asyncio.sleep(0)
+        self._call(exchange)
+
+    async def _borrow_and_send(self, exchange: Exchange) -> None:
+        await reserve.borrow(self._gear, exchange)
+        if exchange.reply.gone:
+            meter.settle(self._gear, exchange, 499, error_code="caller_left")
+        else:
+            self._send(exchange)
+
+    async def _guarded(self, exchange: Exchange, stage: Coroutine[Any, Any, None]) -> None:
+        try:
+            await stage
+        except RuxaError as error:
+            answers.fail(self._gear, exchange, error)
+        except asyncio.CancelledError:
+            answers.fail(self._gear, exchange, Unavailable("This process is stopping; try again.", code="stopping"))
+            raise
+        except Exception:
+            answers.fail(self._gear, exchange, Broken("Something broke on our side."))
+            raise
+
+    def _spawn(self, action: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(action)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None and not isinstance(fault, RuxaError):
+            frame = fault.__traceback__
+            where = "pipeline"
+            while frame is not None:
+                where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
+                frame = frame.tb_next
+            self._sink.emit("broken", "error", where=where, error=type(fault).__name__)
+
+    # --- what keeps the worker up to date
+
+    async def _poll(self) -> None:
+        """Every 2 s, and at once after a gap in the notices: which keys changed, is the database there."""
+        prices_at = used_at = learnt_at = monotonic()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(bounds.REVOKED_WITHIN_S * 0.75):
+                    await self._polled.wait()
+            self._polled.clear()
+            now = monotonic()
+            try:
+                await self._read_changes()
+                if now - prices_at >= PRICES_EVERY_S:
+                    prices_at = now
+                    await self._read_prices()
+                if now - learnt_at >= LEARN_EVERY_S:
+                    learnt_at = now
+                    await self._leases.learn()
+                self._pseudonyms.turn(self._today())
+                if now - used_at >= USED_EVERY_S:
+                    used_at = now
+                    await self._note_used()
+            except Unavailable as fault:
+                self._seem_away(fault)
+            else:
+                self._seem_back()
+
+    async def _read_changes(self) -> None:
+        async with self._works.work() as work:
+            self._seq, changed = await grants.revoked_since(work, self._seq)
+        for key_id in changed:
+            self._snapshot.forget(key_id)
+
+    async def _read_prices(self) -> None:
+        async with self._works.work() as work:
+            self._plans.update(await prices.current(work))
+
+    async def _note_used(self) -> None:
+        self._snapshot.tidy()
+        used = self._snapshot.take_used()
+        if used:
+            async with self._works.work() as work:
+                await grants.mark_used(work, used)
+
+    def _seem_away(self, fault: Unavailable) -> None:
+        if self._database_up:
+            self._database_up, self._away_since = False, monotonic()
+            self._sink.emit("database.away", "error", code=fault.code)
+
+    def _seem_back(self) -> None:
+        if not self._database_up:
+            self._database_up = True
+            self._sink.emit("database.back", away_ms=int((monotonic() - self._away_since) * 1000))
+
+    async def _tick(self) -> None:
+        """Every second: the journal's housekeeping and the counters' file."""
+        while True:
+            await asyncio.sleep(1)
+            self._journal.tick()
+            with suppress(OSError):
+                metrics.write(self._worker.metrics, self._worker.name, self._counted())
+
+    def _counted(self) -> metrics.Counted:
+        self._metrics.put("rows_waiting", len(self._flusher))
+        self._metrics.put("connections", self._connections())
+        self._metrics.put("database_up", int(self._database_up))
+        self._metrics.put("breakers_open", self._plans.open_breakers())
+        return self._metrics.snapshot()
+
+    # --- paths that are not calls
+
+    def _serve_other(self, request: Request, reply: Reply) -> None:
+        own = self._own.get(request.path)
+        if own is not None:
+            if request.method not in (b"GET", b"HEAD"):
+                raise InvalidCall("Only GET and HEAD are understood here.", code="method_not_allowed")
+            own(request, reply)
+        elif request.path == b"/api/v1/models" and request.method == b"GET" and paths.find_key(request.headers, b""):
+            self._spawn(self._list_models(request, reply))
+        elif self._console is not None:
+            self._console(request, reply)
+        elif request.path == b"/":
+            reply.send(200, JSON_LINES, b'{"name":"ruxa"}\n')
+        else:
+            raise NotFound("There is nothing at this path.", code="unknown_path")
+
+    async def _list_models(self, request: Request, reply: Reply) -> None:
+        try:
+            secret = admit.secret_of(request)
+            entry = self._snapshot.known(secret) or await self._snapshot.look_up(secret)
+        except RuxaError as error:
+            reply.fail(error)
+            return
+        reply.send(200, JSON_LINES, models.plain(self._plans.usable(entry.grant)))
+
+    def _healthz(self, request: Request, reply: Reply) -> None:
+        reply.send(200, JSON_LINES, b'{"alive":true}\n')
+
+    def _readyz(self, request: Request, reply: Reply) -> None:
+        checks = {
+            "database": self._database_up,
+            "journal": self._journal.ready() and not self._flusher.full(),
+            "models": len(self._plans) > 0,
+            "accepting": not self._stopping,
+        }
+        ready = all(checks.values())
+        reply.send(200 if ready else 503, JSON_LINES, codec.encode({"ready": ready, "checks": checks}) + b"\n")
+
+    def _show_metrics(self, request: Request, reply: Reply) -> None:
+        if not self._may_see_metrics(request):
+            raise Unauthenticated("The metrics need their token (setting metrics_token).", code="metrics_token")
+        others = metrics.read_others(self._worker.metrics, self._worker.name)
+        body = metrics.render([self._counted(), *others])
+        reply.send(200, b"content-type: text/plain; version=0.0.4; charset=utf-8\r\ncache-control: no-store\r\n", body)
+
+    def _may_see_metrics(self, request: Request) -> bool:
+        token = self._worker.metrics_token
+        said = request.headers.get(b"authorization", b"")
+        if token is not None and hmac.compare_digest(said, b"Bearer " + token.encode()):
+            return True
+        if self._worker.live:
+            return False
+        try:
+            return ip_address(request.peer).is_loopback
+        except ValueError:
+            return False
+
+
+def _plain_error(error: RuxaError, request_id: str) -> bytes:
+    return codec.encode(
+        {
+            "code": error.code,
+            "message": error.public,
+            "data": None,
+            "error": {"type": type(error).__name__, "param": error.param, "docUrl": None},
+            "requestId": request_id,
+        }
+    )
+
+
+def _plain_lines(error: RuxaError, request_id: str) -> bytes:
+    lines = JSON_LINES + b"x-request-id: %b\r\n" % request_id.encode()
+    if error.retry_after_s is not None:
+        lines += b"retry-after: %d\r\n" % error.retry_after_s
+    return lines

@@ -1,0 +1,298 @@
+"""Relay: a stream from the provider to the caller, callback to callback, with usage read beside it.
+
+Headers go out with the first frame that means something, or after 10 s (decision D15), so that an early error still
+has its true status. A pause of the caller pauses the provider. The row is in the journal before the terminal event
+goes out. A stream that dies ends in the dialect's own terminal error; a caller who leaves stops the provider at once
+and pays for what was made until then (decision D16).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ruxa.dialects.dialect import Reader
+from ruxa.dialects.usage import Usage
+from ruxa.egress.http import Answer
+from ruxa.egress.timers import NEVER
+from ruxa.gateway import answer as answers
+from ruxa.gateway import meter
+from ruxa.gateway.exchange import Exchange, Gear
+from ruxa.kernel import bounds
+from ruxa.kernel.clock import monotonic
+from ruxa.kernel.errors import Broken, RuxaError, Unavailable, UpstreamBroken, UpstreamBusy, UpstreamError
+from ruxa.ledger.usage import Source
+
+if TYPE_CHECKING:
+    from ruxa.gateway.attempt import Attempt
+
+HEARTBEAT_S = 15.0
+
+
+class Relay:
+    """One stream under way. Watched by the wheel for its commit and its heartbeats."""
+
+    __slots__ = (
+        "_answer",
+        "_attempt",
+        "_exchange",
+        "_gear",
+        "_held",
+        "_over",
+        "_reader",
+        "_reply",
+        "_settling",
+        "_tail",
+        "_upstream_ended",
+        "due",
+        "on_data",
+    )
+
+    def __init__(self, gear: Gear, exchange: Exchange, answer: Answer, attempt: Attempt) -> None:
+        assert exchange.envelope is not None
+        self._gear = gear
+        self._exchange = exchange
+        self._answer = answer
+        self._attempt = attempt
+        self._reply = exchange.reply
+        self._reader: Reader = exchange.dialect.stream(exchange.envelope)
+        self._held: list[bytes] = []
+        self._tail = b""  # the terminal bytes, held while the charge is being covered
+        self._settling = False
+        self._upstream_ended = False
+        self._over = False
+        self.due = NEVER
+        self.on_data = self._peek
+
+    def begin(self) -> None:
+        """The provider said yes: wait for its first frame, but not longer than the caller's proxies do."""
+        wheel, reply = self._gear.wheel, self._reply
+        self.due = wheel.now + bounds.COMMIT_AFTER_S
+        wheel.watch(self)
+        reply.on_gone = self._on_gone
+        reply.on_pause = self._answer.pause
+        reply.on_resume = self._answer.resume
+
+    # --- before the headers
+
+    def _peek(self, data: bytes) -> None:
+        reader = self._reader
+        out = reader.feed(data)
+        if out:
+            self._held.append(out)
+        peek = reader.peek
+        if peek == "waiting":
+            return
+        if peek == "error":
+            self._early(reader.error or UpstreamBroken("The provider failed to answer."))
+            return
+        self._exchange.first_byte_at = monotonic()
+        self._start()
+
+    def _start(self) -> None:
+        """Headers and what was held; from now on every event passes at once."""
+        exchange, held = self._exchange, self._held
+        dialect, envelope = exchange.dialect, exchange.envelope
+        assert envelope is not None
+        content_type = dialect.content_type if envelope.array else dialect.stream_type
+        self._reply.start(200, answers.head(exchange, content_type, streamed=True))
+        self.on_data = self._answer.on_data = self._pass
+        self.due = self._gear.wheel.now + HEARTBEAT_S
+        out = held[0] if len(held) == 1 else b"".join(held)
+        held.clear()
+        self._out(out)
+
+    def _early(self, error: RuxaError) -> None:
+        """The provider failed before anything went out: true status, and another try where it is safe."""
+        self._stop()
+        self._answer.cancel()
+        target = self._exchange.target
+        assert target is not None
+        if isinstance(error, UpstreamError) and error.status >= 500:
+            target.breaker.failed()
+        if isinstance(error, UpstreamBusy):
+            self._attempt.again_or_fail(error)
+        else:
+            self._attempt.fail(error)
+
+    # --- the stream itself
+
+    def _pass(self, data: bytes) -> None:
+        out = self._reader.feed(data)
+        if self._reader.done:
+            self._out(out)
+        elif out:
+            self._reply.write(out)
+            self.due = self._gear.wheel.now + HEARTBEAT_S
+
+    def _out(self, out: bytes) -> None:
+        reader = self._reader
+        if not reader.done or self._exchange.done:
+            self._reply.write(out)
+            return
+        # The provider's answer is complete: the charge is on file before its last byte goes out.
+        if self._settling:
+            self._tail += out
+            return
+        usage, source = self._usage()
+        cost = meter.cost_of(self._exchange, usage)
+        self._tail = out
+        if meter.fits(self._exchange, cost):
+            self._finish(usage, source)
+        else:
+            self._settling = True
+            self._gear.spawn(self._finish_slowly(usage, source, cost))
+
+    async def _finish_slowly(self, usage: Usage, source: Source, cost: int) -> None:
+        await meter.extend(self._gear, self._exchange, cost)
+        self._settling = False
+        self._finish(usage, source)
+        if self._upstream_ended and not self._over:
+            self._end()
+
+    def _finish(self, usage: Usage, source: Source) -> None:
+        exchange, reader = self._exchange, self._reader
+        tail, self._tail = self._tail, b""
+        target = exchange.target
+        assert target is not None
+        target.breaker.succeeded()
+        try:
+            meter.settle(self._gear, exchange, 200, usage=usage, source=source, finish=reader.finish)
+        except Unavailable as error:
+            self._die(error)
+            return
+        if answers.asks(exchange, answers.INLINE) and exchange.envelope is not None and not exchange.envelope.array:
+            tail = inline(tail, exchange)
+        self._reply.write(tail)
+
+    def on_end(self) -> None:
+        """The provider ended the stream."""
+        try:
+            self._upstream_ended = True
+            tail = self._reader.end()
+            error = self._reader.error
+            if self._exchange.done:
+                self._reply.write(tail)
+                self._end()
+            elif error is not None:
+                self._failed(error, tail)
+            else:
+                if not self._reply.started:
+                    if tail:
+                        self._held.append(tail)
+                    self._start()
+                else:
+                    self._out(tail)
+                if not self._settling and not self._over:
+                    self._end()
+        except Exception:
+            self._die(Broken("Something broke on our side."))
+            raise
+
+    def on_error(self, error: UpstreamError) -> None:
+        """The provider broke off."""
+        if self._exchange.done:
+            self._end()
+        else:
+            self._failed(error, b"")
+
+    def _failed(self, error: RuxaError, tail: bytes) -> None:
+        target = self._exchange.target
+        assert target is not None
+        labels = f'provider="{target.provider.name}",code="{error.code}"'
+        self._gear.metrics.add("upstream_failures", 1, labels)
+        if not self._reply.started:
+            self._early(error)
+            return
+        target.breaker.failed()
+        self._reply.write(tail)
+        self._die(error)
+
+    def _die(self, error: RuxaError) -> None:
+        """The dialect's terminal error event instead of the rest; nothing is charged for a torso."""
+        if self._over:
+            return
+        exchange = self._exchange
+        self._stop()
+        self._answer.cancel()
+        answers.told(self._gear, exchange, error)
+        if not exchange.done:
+            usage, source = self._usage()
+            meter.settle(
+                self._gear,
+                exchange,
+                200,
+                usage=usage,
+                source=source,
+                finish="error",
+                error_code=error.code,
+                charged=False,
+            )
+        if self._reply.started:
+            self._reply.write(self._reader.fail(error, exchange.request_id))
+            self._reply.end()
+        else:
+            self._attempt.fail(error)
+
+    def _end(self) -> None:
+        self._stop()
+        if not self._exchange.done:
+            # The provider ended without its terminal event and without an error: complete as far as it can tell.
+            usage, source = self._usage()
+            try:
+                meter.settle(self._gear, self._exchange, 200, usage=usage, source=source, finish=self._reader.finish)
+            except Unavailable as error:
+                self._die(error)
+                return
+        self._reply.end()
+
+    def _stop(self) -> None:
+        self._over = True
+        self.due = NEVER
+        self._gear.wheel.drop(self)
+        reply = self._reply
+        reply.on_gone = reply.on_pause = reply.on_resume = None
+
+    # --- time and the caller
+
+    def expire(self) -> None:
+        """The wheel: commit to a slow stream, or keep proxies awake."""
+        self.due = self._gear.wheel.now + HEARTBEAT_S
+        if not self._reply.started:
+            self._start()
+        if not self._reply.paused:
+            self._reply.write(self._reader.heartbeat())
+
+    def _on_gone(self) -> None:
+        """The caller left: stop the provider now; what was made until now is charged (D16)."""
+        self._gear.metrics.add("gone")
+        self._stop()
+        self._answer.cancel()
+        if not self._exchange.done:
+            meter.settle_left(self._gear, self._exchange, self._made())
+
+    def _usage(self) -> tuple[Usage, Source]:
+        """The provider's figures, or ours where it gave none."""
+        usage = self._reader.usage
+        if usage is not None:
+            return usage, "provider"
+        return self._made(), "counted"
+
+    def _made(self) -> Usage:
+        """What was made until now: the provider's figures so far, at least what passed."""
+        reader, envelope = self._reader, self._exchange.envelope
+        assert envelope is not None
+        made = reader.counted()
+        known = reader.usage
+        if known is None:
+            made.input_tokens = meter.expected_tokens(envelope.load)
+            return made
+        if made.output_tokens > known.output_tokens:
+            known.output_tokens = made.output_tokens
+        return known
+
+
+def inline(tail: bytes, exchange: Exchange) -> bytes:
+    """The cost as an SSE comment before the terminal event (``ruxa-inline: true``, decision D17)."""
+    comment = b": ruxa-cost-micros %d\n: ruxa-receipt %b\n\n" % (exchange.amount, exchange.request_id.encode())
+    at = tail.rfind(b"\n\n", 0, max(len(tail) - 2, 0))
+    return tail[: at + 2] + comment + tail[at + 2 :] if at >= 0 else comment + tail

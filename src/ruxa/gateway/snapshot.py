@@ -1,0 +1,146 @@
+"""Snapshot: the keys this worker knows, each with its grant and how far its limits are used (decision D52).
+
+The first use of a key costs one query; a key that the database does not know is remembered for 2 s; a changed or
+revoked key is forgotten by notice, and by a poll of the list of changes every 2 s. While the database is away only
+known keys pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from ruxa.access.grants import Grant
+from ruxa.access.keys import well_formed
+from ruxa.gateway.limits import Limiter
+from ruxa.kernel import bounds
+from ruxa.kernel.clock import monotonic
+from ruxa.kernel.errors import Unauthenticated
+
+UNKNOWN = "The API key is not known here. Check it, or make a new one in the console."
+
+
+class Entry:
+    """A known key: its grant and its limiter, which outlives a change of the grant."""
+
+    __slots__ = ("grant", "limiter", "used")
+
+    def __init__(self, grant: Grant, limiter: Limiter) -> None:
+        self.grant = grant
+        self.limiter = limiter
+        self.used = False  # since the last note to the database
+
+
+class Snapshot:
+    """``known`` is synchronous and free of I/O; ``look_up`` asks the database."""
+
+    def __init__(
+        self,
+        find: Callable[[bytes], Awaitable[Grant | None]],
+        keyed_hash: Callable[[bytes], bytes],
+        *,
+        keys_max: int = bounds.KEY_CACHE_MAX,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
+        self._find = find
+        self._hash = keyed_hash
+        self._keys_max = keys_max
+        self._now = now
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+        self._hashes: dict[UUID, set[bytes]] = {}
+        self._limiters: dict[UUID, Limiter] = {}
+        self._unknown: dict[bytes, float] = {}
+        self._asking: dict[bytes, asyncio.Task[Entry | None]] = {}
+        self._changes = 0
+
+    def known(self, secret: bytes) -> Entry | None:
+        """The entry of a key, None when the database has to be asked. Raises Unauthenticated."""
+        hashed = self._hash(secret)
+        entry = self._entries.get(hashed)
+        if entry is not None:
+            entry.used = True
+            return entry
+        if secret[:3] == b"rx_" and not well_formed(secret):
+            raise Unauthenticated("The API key is not one of ours: its checksum is wrong. Copy it again in full.")
+        until = self._unknown.get(hashed)
+        if until is not None and until > self._now():
+            raise Unauthenticated(UNKNOWN)
+        return None
+
+    async def look_up(self, secret: bytes) -> Entry:
+        """Ask the database, once however many calls wait. Raises Unauthenticated, Unavailable."""
+        hashed = self._hash(secret)
+        task = self._asking.get(hashed)
+        if task is None:
+            task = self._asking[hashed] = asyncio.create_task(self._ask(hashed))
+            task.add_done_callback(lambda _: self._asking.pop(hashed, None))
+        entry = await asyncio.shield(task)
+        if entry is None:
+            raise Unauthenticated(UNKNOWN)
+        return entry
+
+    async def _ask(self, hashed: bytes) -> Entry | None:
+        while True:
+            changes = self._changes
+            grant = await self._find(hashed)
+            if changes == self._changes:  # else: what was read may be older than the change that was told meanwhile
+                break
+        if grant is None:
+            if len(self._unknown) >= self._keys_max:
+                self._unknown.clear()
+            self._unknown[hashed] = self._now() + bounds.KEY_UNKNOWN_REMEMBERED_S
+            return None
+        limits = (grant.requests_per_minute, grant.tokens_per_minute, grant.concurrency)
+        limiter = self._limiters.get(grant.key_id)
+        if limiter is None:
+            limiter = self._limiters[grant.key_id] = Limiter(*limits, self._now)
+        else:
+            limiter.change(*limits)
+        entry = Entry(grant, limiter)
+        entry.used = True
+        self._unknown.pop(hashed, None)
+        self._entries[hashed] = entry
+        self._hashes.setdefault(grant.key_id, set()).add(hashed)
+        while len(self._entries) > self._keys_max:
+            oldest, gone = self._entries.popitem(last=False)
+            self._drop(oldest, gone)
+        return entry
+
+    def forget(self, key_id: UUID) -> None:
+        """Something about the key changed: ask again at its next use."""
+        self._changes += 1
+        self._unknown.clear()
+        for hashed in self._hashes.pop(key_id, ()):
+            self._entries.pop(hashed, None)
+
+    def notice(self, payload: str) -> None:
+        """NOTIFY ``key_revoked``: 32 hex digits of a key's id."""
+        try:
+            self.forget(UUID(payload))
+        except ValueError:
+            return
+
+    def take_used(self) -> list[UUID]:
+        """The keys used since the last time."""
+        found = [entry for entry in self._entries.values() if entry.used]
+        for entry in found:
+            entry.used = False
+        return [entry.grant.key_id for entry in found]
+
+    def tidy(self) -> None:
+        """Let go of limiters of keys that are not known any more and have nothing running."""
+        for key_id, limiter in list(self._limiters.items()):
+            if key_id not in self._hashes and limiter.inside == 0 and limiter.idle():
+                del self._limiters[key_id]
+
+    def _drop(self, hashed: bytes, entry: Entry) -> None:
+        hashes = self._hashes.get(entry.grant.key_id)
+        if hashes is not None:
+            hashes.discard(hashed)
+            if not hashes:
+                del self._hashes[entry.grant.key_id]
+
+    def __len__(self) -> int:
+        return len(self._entries)
