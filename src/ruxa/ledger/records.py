@@ -143,3 +143,22 @@ LEASE_LINES: Final = """
 PROOFS: Final = "SELECT name, value, examined, sample FROM ledger.proofs() ORDER BY name"
 PARTITIONS_AHEAD: Final = "SELECT ledger.partitions_ahead(%s)"
 SEAL: Final = "SELECT ledger.seal(%s)"
+
+# -- activity
+
+CALLS: Final = """
+    SELECT id, at, organisation_ref, key_id, livemode, scope, lease_id, model, provider, upstream_model, dialect,
+           endpoint, stream, status, error_code, finish, input_tokens, cache_read_tokens, cache_write_5m_tokens,
+           cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, images,
+           usage_source, price_id, amount_micros, waived_micros, latency_ms, first_token_ms, attempts, lossy, line_state
+    FROM ledger.charge
+    WHERE organisation_ref = %s AND id < %s AND id >= ruxa.id_floor(coalesce(%s, 'epoch'::timestamptz))
+    ORDER BY id DESC LIMIT %s
+"""
+CALL: Final = """
+    SELECT id, at, organisation_ref, key_id, livemode, scope, lease_id, model, provider, upstream_model, dialect,
+           endpoint, stream, status, error_code, finish, input_tokens, cache_read_tokens, cache_write_5m_tokens,
+           cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, images,
+           usage_source, price_id, amount_micros, waived_micros, latency_ms, first_token_ms, attempts, lossy, line_state
+    FROM ledger.charge WHERE id = %s
+"""
