@@ -67,7 +67,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 DEADLINES = Deadlines()
 
 
-class Answer:
+class Answer(msgspec.Struct, eq=False):
     """What an upstream says to one request, as it comes.
 
     Await ``head()``, then either ``body()`` (whole) or ``stream(on_data)`` + ``end()``; or set the callbacks
@@ -76,70 +76,47 @@ class Answer:
     UpstreamTimeout, UpstreamBroken, NoUpstream; then ``sent`` and ``answered`` say what is known. To cancel a waiting
     task does not cancel the call: whoever gives up calls ``cancel()``.
 
-    status: 0 until the head is there; headers: lower-case names; reused: the connection had served a call before;
-    answered: a byte of the answer was read; done: complete, failed or cancelled.
+    status: 0 until the head is there; reused: the connection had served a call before; answered: a byte of the
+    answer was read; done: complete, failed or cancelled; sent: how much of the request's body was handed to the
+    system: ``none`` is certain, ``some`` and ``all`` are no promise that it arrived, and a request without a body is
+    ``all`` as soon as its head is out.
     """
 
-    __slots__ = (
-        "_deadlines",
-        "_dial",
-        "_head",
-        "_kept",
-        "_kept_bytes",
-        "_link",
-        "_mode",
-        "_pieces",
-        "_sent",
-        "_upstream",
-        "_waiter",
-        "answered",
-        "bytes_max",
-        "cancelled",
-        "done",
-        "error",
-        "headers",
-        "on_data",
-        "on_end",
-        "on_error",
-        "on_head",
-        "reused",
-        "status",
-        "whole_due",
-    )
-
-    def __init__(
-        self, upstream: Upstream, head: bytes, pieces: Sequence[bytes | memoryview], deadlines: Deadlines
-    ) -> None:
-        self._upstream = upstream
-        self._head = head
-        self._pieces = pieces
-        self._deadlines = deadlines
-        self._link: _Link | None = None
-        self._dial: asyncio.Task[None] | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._mode: Literal["", "whole", "stream"] = ""
-        self._kept: list[bytes] = []
-        self._kept_bytes = 0
-        self._sent: Sent = "none"
-        self.whole_due = NEVER
-        self.bytes_max = bounds.ANSWER_BYTES_MAX
-        self.status = 0
-        self.headers: dict[bytes, bytes] = {}
-        self.reused = False
-        self.answered = False
-        self.done = False
-        self.cancelled = False
-        self.error: UpstreamError | None = None
-        self.on_head: Callable[[], None] | None = None
-        self.on_data: Callable[[bytes], None] | None = None
-        self.on_end: Callable[[], None] | None = None
-        self.on_error: Callable[[UpstreamError], None] | None = None
+    _upstream: Upstream
+    _head: bytes
+    _pieces: Sequence[bytes | memoryview]
+    _deadlines: Deadlines
+    whole_due: float
+    bytes_max: int = bounds.ANSWER_BYTES_MAX
+    status: int = 0
+    sent: Sent = "none"
+    reused: bool = False
+    answered: bool = False
+    done: bool = False
+    cancelled: bool = False
+    error: UpstreamError | None = None
+    on_head: Callable[[], None] | None = None
+    on_data: Callable[[bytes], None] | None = None
+    on_end: Callable[[], None] | None = None
+    on_error: Callable[[UpstreamError], None] | None = None
+    _raw: dict[bytes, bytes] | None = None
+    _headers: dict[bytes, bytes] | None = None
+    _link: _Link | None = None
+    _dial: asyncio.Task[None] | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _mode: Literal["", "whole", "stream"] = ""
+    _kept: bytes | list[bytes] = b""
+    _kept_bytes: int = 0
 
     @property
-    def sent(self) -> Sent:
-        """How much of the request's body was handed to the system: ``none`` is certain, ``some`` and ``all`` are no
-        promise that it arrived. A request without a body is ``all`` as soon as its head is out."""
-        return self._sent
+    def headers(self) -> dict[bytes, bytes]:
+        """Names in lower case; empty until the head is there. Made when first asked for."""
+        if self._headers is None:
+            raw = self._raw
+            if raw is None:
+                return {}
+            self._headers = {name.lower(): value.rstrip() for name, value in raw.items()}
+        return self._headers
 
     # --- waiting
 
@@ -155,22 +132,20 @@ class Answer:
         self._go_on()
         while not self.done or self.error is not None or self.cancelled:
             await self._wait()
-        kept = self._kept
-        if len(kept) == 1:
-            return kept.pop()
-        whole = b"".join(kept)
-        kept.clear()
-        return whole
+        return self._taken()
+
+    def _taken(self) -> bytes:
+        kept, self._kept, self._kept_bytes = self._kept, b"", 0
+        return kept if isinstance(kept, bytes) else b"".join(kept)
 
     def stream(self, on_data: Callable[[bytes], None]) -> None:
         """From now on each piece of the body is handed to ``on_data`` on the loop; what came already goes first."""
         self._mode = "stream"
-        if self._kept:
-            kept = b"".join(self._kept)
-            self._kept.clear()
-            self._kept_bytes = 0
+        kept = self._taken()
+        if kept:
             on_data(kept)
-        self.on_data = on_data
+        if not self.done:
+            self.on_data = on_data
         self._go_on()
 
     async def end(self) -> None:
@@ -230,6 +205,11 @@ class Answer:
 
     # --- what the connection tells it
 
+    def said(self, name: bytes) -> bytes | None:
+        """A header by its name as servers write it, without making all names lower-case; then in lower case."""
+        raw = self._raw
+        return None if raw is None else raw.get(name) or raw.get(name.lower())
+
     def send_on(self, link: _Link, *, reused: bool) -> None:
         """Write the request on a connection."""
         self._link = link
@@ -237,17 +217,15 @@ class Answer:
         head = self._head
         pieces = self._pieces
         transport = link.transport
-        size = 0
-        for piece in pieces:
-            size += len(piece)
+        size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
         if not size and head[:4] in _SAFE_TO_REPEAT:
             transport.write(head + b"\r\n")
         elif size <= _JOIN_BYTES_MAX:
             transport.write(b"".join((head, b"content-length: %d\r\n\r\n" % size, *pieces)))
         else:
             transport.writelines((head, b"content-length: %d\r\n\r\n" % size, *pieces))
-        self._sent = "all"
-        link.begin(self, self._deadlines, bodiless=head.startswith(b"HEAD "))
+        self.sent = "all"
+        link.begin(self, self._deadlines, head)
 
     @property
     def connect_s(self) -> float:
@@ -263,16 +241,16 @@ class Answer:
         noticing: nothing was answered, and no byte of a body was written or the method changes nothing."""
         body_bytes = sum(len(piece) for piece in self._pieces)
         if unsent:
-            self._sent = "none" if unsent >= body_bytes and body_bytes else "some"
+            self.sent = "none" if unsent >= body_bytes and body_bytes else "some"
         self._link = None
         if self.answered or not self.reused:
             return False
-        return self._sent == "none" or (not body_bytes and self._head[:4] in _SAFE_TO_REPEAT)
+        return self.sent == "none" or (not body_bytes and self._head[:4] in _SAFE_TO_REPEAT)
 
-    def headed(self, status: int, headers: dict[bytes, bytes]) -> None:
+    def headed(self, status: int, raw: dict[bytes, bytes]) -> None:
         """Status and headers are there."""
         self.status = status
-        self.headers = headers
+        self._raw = raw
         if self.on_head is not None:
             self.on_head()
         waiter = self._waiter
@@ -286,7 +264,13 @@ class Answer:
             return
         if self.done:
             return
-        self._kept.append(data)
+        kept = self._kept
+        if not kept:
+            self._kept = data
+        elif isinstance(kept, list):
+            kept.append(data)
+        else:
+            self._kept = [kept, data]
         self._kept_bytes += len(data)
         if self._mode == "whole":
             if self._kept_bytes > self.bytes_max:
@@ -446,13 +430,12 @@ class _Link(asyncio.Protocol):
             if status == 101:
                 raise ValueError("101")
             return
-        headers = {name.lower(): value for name, value in raw.items()}
-        raw.clear()
-        coding = headers.get(b"transfer-encoding")
+        coding = raw.get(b"Transfer-Encoding") or raw.get(b"transfer-encoding")
         if coding is not None and coding.lower() != b"chunked":
             raise ValueError("transfer coding")
         self._status = status
-        self._headers = headers
+        self._headers = raw.copy()
+        raw.clear()
         self._keep = self._parser.should_keep_alive()
         if self._bodiless:
             self._complete = True
@@ -464,10 +447,10 @@ class _Link(asyncio.Protocol):
 
     # --- one call
 
-    def begin(self, answer: Answer, deadlines: Deadlines, *, bodiless: bool) -> None:
-        """The request was written; wait for its answer."""
+    def begin(self, answer: Answer, deadlines: Deadlines, head: bytes) -> None:
+        """The request with that ``head`` was written; wait for its answer."""
         self._answer = answer
-        self._bodiless = bodiless
+        self._bodiless = head[:5] == b"HEAD "
         self._status = self._head_bytes = 0
         self._complete = self._paused = False
         self._between_s = deadlines.between_s
@@ -484,7 +467,9 @@ class _Link(asyncio.Protocol):
             self._paused = False
             transport.resume_reading()
         if self._keep and not transport.is_closing() and not transport.get_write_buffer_size():
-            self._upstream.release(self, answer.headers)
+            self._upstream.release(self)
+            if answer.said(b"Keep-Alive") is not None:
+                self.due = min(self.due, self.since + _kept_alive_s(answer.headers))
         else:
             transport.close()
         answer.ended()
@@ -537,8 +522,6 @@ class _Link(asyncio.Protocol):
         """Whether an idle connection may take a call: not closed by the other side as far as the system knows."""
         if self.transport.is_closing():
             return False
-        if self._upstream.wheel.now - self.since < _FRESH_S:
-            return True
         where = self.transport.get_extra_info("socket")
         if where is None:
             return True
@@ -565,6 +548,12 @@ def _size(headers: dict[bytes, bytes]) -> int:
 
 def _headers_too_large() -> UpstreamBroken:
     return UpstreamBroken("The provider's answer has too large headers.", code="answer_malformed")
+
+
+def _kept_alive_s(headers: dict[bytes, bytes]) -> float:
+    """How long the other side said it keeps an idle connection, less a second for the way."""
+    found = _KEEP_ALIVE.search(headers.get(b"keep-alive", b""))
+    return float(int(found[1]) - 1) if found is not None else NEVER
 
 
 def _until_close(answer: Answer) -> bool:
@@ -619,12 +608,11 @@ class Upstream:
 
         ``head`` is made by ``head()``; the pieces are the body, written as they are and not copied when large.
         """
-        answer = Answer(self, head, pieces, deadlines)
-        answer.whole_due = self.wheel.now + deadlines.whole_s
+        answer = Answer(self, head, pieces, deadlines, self.wheel.now + deadlines.whole_s)
         idle = self._idle
         while idle:
             link = idle.pop()
-            if link.alive():
+            if (self.wheel.now - link.since < _FRESH_S and not link.transport.is_closing()) or link.alive():
                 answer.send_on(link, reused=True)
                 return answer
             link.cut()
@@ -660,7 +648,7 @@ class Upstream:
             answer.fail(NoUpstream(error.public, code=error.code, detail=error.detail))
         else:
             if answer.done:
-                self.release(link, {})
+                self.release(link)
             else:
                 answer.send_on(link, reused=False)
 
@@ -712,19 +700,13 @@ class Upstream:
         self._links.add(link)
         self.wheel.watch(link)
 
-    def release(self, link: _Link, headers: dict[bytes, bytes]) -> None:
-        """A connection is free: keep it for the next call, for as long as the other side said it will."""
+    def release(self, link: _Link) -> None:
+        """A connection is free: keep it for the next call."""
         if len(self._idle) >= bounds.IDLE_UPSTREAM_CONNECTIONS or self._pool.closed:
             link.cut()
             return
-        keep_s = bounds.IDLE_UPSTREAM_S
-        said = headers.get(b"keep-alive")
-        if said is not None:
-            found = _KEEP_ALIVE.search(said)
-            if found is not None:
-                keep_s = min(keep_s, int(found[1]) - 1)
         link.since = self.wheel.now
-        link.due = link.since + keep_s
+        link.due = link.since + bounds.IDLE_UPSTREAM_S
         self._idle.append(link)
 
     def closed(self, link: _Link) -> None:

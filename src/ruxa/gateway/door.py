@@ -22,6 +22,7 @@ import msgspec
 
 from ruxa.egress.timers import NEVER, Wheel
 from ruxa.gateway import framing
+from ruxa.gateway.framing import Request
 from ruxa.kernel import bounds, ids
 from ruxa.kernel.errors import Broken, RuxaError, Unavailable
 from ruxa.kernel.signals import Sink
@@ -54,38 +55,7 @@ class DoorBounds(msgspec.Struct, frozen=True, kw_only=True):
     linger_s: float = bounds.LINGER_S
 
 
-class Request:
-    """One request, whole: the body has been read up to its bound before ``Serve`` is called.
-
-    method: upper case; path: raw, percent-encoded as it came, without the query; query: raw, without ``?``;
-    headers: lower-case names, repeated list headers joined by ``, ``, a repeated framing or credential header was
-    refused; peer: the address of the socket's other end (not of X-Forwarded-For); secure: it came over TLS.
-    """
-
-    __slots__ = ("body", "headers", "http10", "method", "path", "peer", "query", "secure")
-
-    def __init__(
-        self,
-        method: bytes,
-        path: bytes,
-        query: bytes,
-        headers: dict[bytes, bytes],
-        body: bytes,
-        peer: str,
-        http10: bool,
-        secure: bool,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.body = body
-        self.peer = peer
-        self.http10 = http10
-        self.secure = secure
-
-
-class Reply:
+class Reply(msgspec.Struct, eq=False):
     """Where the answer to one request goes. Every call after the caller has left is harmless and does nothing.
 
     ``headers`` is a ready block of ``name: value\\r\\n`` lines without framing (content-length, transfer-encoding,
@@ -96,32 +66,17 @@ class Reply:
     when the system tells that the caller left; ``on_pause`` and ``on_resume`` follow ``paused``.
     """
 
-    __slots__ = (
-        "_connection",
-        "_form",
-        "_left",
-        "ended",
-        "gone",
-        "on_gone",
-        "on_pause",
-        "on_resume",
-        "paused",
-        "request",
-        "started",
-    )
-
-    def __init__(self, connection: _Connection, request: Request | None) -> None:
-        self._connection: _Connection | None = connection
-        self._form: Literal["", "chunked", "length", "close", "none"] = ""
-        self._left = 0
-        self.request = request
-        self.started = False
-        self.ended = False
-        self.gone = False
-        self.paused = False
-        self.on_gone: Callable[[], None] | None = None
-        self.on_pause: Callable[[], None] | None = None
-        self.on_resume: Callable[[], None] | None = None
+    _connection: _Connection | None
+    request: Request | None
+    started: bool = False
+    ended: bool = False
+    gone: bool = False
+    paused: bool = False
+    on_gone: Callable[[], None] | None = None
+    on_pause: Callable[[], None] | None = None
+    on_resume: Callable[[], None] | None = None
+    _form: Literal["", "chunked", "length", "close", "none"] = ""
+    _left: int = 0
 
     def send(self, status: int, headers: bytes, body: bytes = b"") -> None:
         """The whole answer at once."""
@@ -131,21 +86,16 @@ class Reply:
         assert not self.started, "an answer is sent once"
         self.started = self.ended = True
         self._connection = None
-        head = b"%b%b%bcontent-length: %d\r\n\r\n" % (
-            _STATUS_LINES[status],
-            headers,
-            connection.connection_header,
-            len(body),
-        )
+        line = _STATUS_LINES[status]
         request = self.request
-        if status in _BODILESS:
-            head = b"%b%b%b\r\n" % (_STATUS_LINES[status], headers, connection.connection_header)
-            connection.transport.write(head)
-        elif request is not None and request.method == b"HEAD":
-            connection.transport.write(head)
+        if (request is not None and request.method == b"HEAD") or status in _BODILESS:
+            connection.transport.write(_bodiless(status, headers, connection.connection_header, len(body)))
         elif len(body) <= _JOIN_BYTES_MAX:
-            connection.transport.write(head + body)
+            connection.transport.write(
+                b"%b%b%bcontent-length: %d\r\n\r\n%b" % (line, headers, connection.connection_header, len(body), body)
+            )
         else:
+            head = b"%b%b%bcontent-length: %d\r\n\r\n" % (line, headers, connection.connection_header, len(body))
             connection.transport.writelines((head, body))
         connection.answered()
 
@@ -241,6 +191,11 @@ class Reply:
             gone()
 
 
+def _bodiless(status: int, headers: bytes, connection_header: bytes, size: int) -> bytes:
+    length = b"" if status in _BODILESS else b"content-length: %d\r\n" % size
+    return b"%b%b%b%b\r\n" % (_STATUS_LINES[status], headers, connection_header, length)
+
+
 Serve = Callable[[Request, Reply], None]
 """Called on the loop once per request; must not block; may keep the reply and answer later (from its own task)."""
 
@@ -277,22 +232,16 @@ class _Connection(asyncio.Protocol):
         "connection_header",
         "door",
         "due",
-        "peer",
-        "secure",
         "transport",
     )
 
     transport: asyncio.Transport
+    _reader: framing.RequestReader
 
     def __init__(self, door: Door) -> None:
         self.door = door
         self.due = NEVER
-        self.peer = ""
-        self.secure = False
         self.connection_header = b""
-        self._reader = framing.RequestReader(
-            url_bytes_max=door.limits.url_bytes_max, headers_max=door.limits.headers_max
-        )
         self._state: State = "ready"
         self._held = b""  # bytes of a head or of a next request, not read yet
         self._stopped = False  # reading is paused
@@ -320,8 +269,12 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        self.peer = str(cast("tuple[object, ...]", peer)[0]) if isinstance(peer, tuple) else "unix"
-        self.secure = transport.get_extra_info("sslcontext") is not None
+        self._reader = framing.RequestReader(
+            url_bytes_max=self.door.limits.url_bytes_max,
+            headers_max=self.door.limits.headers_max,
+            peer=str(cast("tuple[object, ...]", peer)[0]) if isinstance(peer, tuple) else "unix",
+            secure=transport.get_extra_info("sslcontext") is not None,
+        )
         self.due = self.door.wheel.now + self.door.limits.header_timeout_s
         self.door.opened(self)
 
@@ -485,13 +438,13 @@ class _Connection(asyncio.Protocol):
     def _begin(self, data: bytes, end: int) -> bytes:
         """The request whose head is ``data[:end]``; returns what follows it."""
         try:
-            method, path, query, headers, http10 = self._reader.read(data[:end])
+            request = self._reader.read(data[:end])
         except RuxaError as error:
             self._refuse(error)
             return b""
-        request = Request(method, path, query, headers, b"", self.peer, http10, self.secure)
-        if http10 or b"connection" in headers or self._last:
-            self._persist(headers, http10)
+        headers = request.headers
+        if request.http10 or b"connection" in headers or self._last:
+            self._persist(headers, request.http10)
         length_text = headers.get(b"content-length")
         if length_text is None:
             if b"transfer-encoding" in headers:
@@ -508,7 +461,7 @@ class _Connection(asyncio.Protocol):
             return b""
         request.body = data[end:after]
         if length:
-            self._reader.skip(request.body)
+            self._reader.parser.feed_data(request.body)
         self._serve(request)
         return data[after:]
 

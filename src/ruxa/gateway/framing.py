@@ -11,6 +11,7 @@ import re
 from typing import Literal
 
 import httptools
+import msgspec
 
 from ruxa.kernel.errors import CallerError, InvalidCall, RuxaError, TooLarge
 
@@ -35,7 +36,8 @@ TRAILER_BYTES_MAX = 8 * 1024
 _DIGITS = re.compile(rb"[0-9A-Fa-f]{1,8}\Z")
 _PLAIN_TEXT = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\Z")
-_ABSOLUTE = re.compile(rb"https?://([^/?#]+)(/[^#]*|\?[^#]*)?\Z", re.IGNORECASE)
+_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]\r\n")
+_ABSOLUTE = re.compile(rb"https?://([^/?#\s]+)(/[^#\s]*|\?[^#\s]*)?\Z", re.IGNORECASE)
 
 
 def refused(status: int, code: str, public: str) -> CallerError:
@@ -45,6 +47,24 @@ def refused(status: int, code: str, public: str) -> CallerError:
     return error
 
 
+class Request(msgspec.Struct, eq=False):
+    """One request, whole: the body has been read up to its bound before anybody sees it.
+
+    method: upper case; path: raw, percent-encoded as it came, without the query; query: raw, without ``?``;
+    headers: lower-case names, repeated list headers joined by ``, ``, a repeated framing or credential header was
+    refused; peer: the address of the socket's other end (not of X-Forwarded-For); secure: it came over TLS.
+    """
+
+    method: bytes
+    path: bytes
+    query: bytes
+    headers: dict[bytes, bytes]
+    body: bytes
+    peer: str
+    http10: bool
+    secure: bool
+
+
 class RequestReader:
     """Heads of one connection, in order; after ``read`` the body must be passed by ``skip`` or ``renew``.
 
@@ -52,80 +72,72 @@ class RequestReader:
     there, so the names are counted against the lines of the head, which are not ambiguous once llhttp has accepted it.
     """
 
-    __slots__ = ("_headers_max", "_parser", "_raw", "_url_bytes_max", "on_header")
+    __slots__ = ("_headers_max", "_peer", "_raw", "_secure", "_url_bytes_max", "on_header", "parser")
 
-    def __init__(self, *, url_bytes_max: int, headers_max: int) -> None:
+    def __init__(self, *, url_bytes_max: int, headers_max: int, peer: str, secure: bool) -> None:
         self._url_bytes_max = url_bytes_max
         self._headers_max = headers_max
+        self._peer = peer
+        self._secure = secure
         self._raw: dict[bytes, bytes] = {}
         self.on_header = self._raw.__setitem__
-        self._parser = httptools.HttpRequestParser(self)
+        self.parser = httptools.HttpRequestParser(self)
 
-    def read(self, head: bytes) -> tuple[bytes, bytes, bytes, dict[bytes, bytes], bool]:
-        """``head`` up to and with its empty line -> method, path, query, headers, whether it is HTTP/1.0.
+    def read(self, head: bytes) -> Request:
+        """``head`` up to and with its empty line -> the request without its body.
 
         Raises a RuxaError; then the connection must not be read any further.
         """
-        line = head[: head.index(b"\r\n")]
-        parts = line.split(b" ")
+        parts = head.split(b" ", 2)
         if len(parts) != 3:
-            raise refused(400, "malformed_request", "The request line is not HTTP/1.1.")
-        method, target, version = parts
-        if version != b"HTTP/1.1" and version != b"HTTP/1.0":
-            if version.startswith(b"HTTP/") and len(version) == 8:
-                raise refused(505, "version_unsupported", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-            raise refused(400, "malformed_request", "The request line is not HTTP/1.1.")
+            raise _not_http()
+        method, target, rest = parts
+        http10 = False
+        if not rest.startswith(b"HTTP/1.1\r\n"):
+            if not rest.startswith(b"HTTP/1.0\r\n"):
+                raise _other_version(rest)
+            http10 = True
         if len(target) > self._url_bytes_max:
             raise refused(414, "url_too_long", "The URL is too long.")
         raw = self._raw
         raw.clear()
         upgrade = False
         try:
-            self._parser.feed_data(head)
+            self.parser.feed_data(head)
         except httptools.HttpParserUpgrade:
             upgrade = True
         except httptools.HttpParserInvalidMethodError:
             raise refused(501, "method_unknown", "This method is not known.") from None
         except httptools.HttpParserError:
-            code = "transfer_encoding_unsupported" if _coding_unknown(raw) else "malformed_request"
-            if code == "malformed_request":
-                raise refused(400, code, "The request is not well-formed HTTP.") from None
-            raise refused(501, code, "Only the transfer coding chunked is understood.") from None
-        headers = {name.lower(): value for name, value in raw.items()}
-        if len(headers) != head.count(b"\r\n") - 2:
+            raise _malformed(raw) from None
+        headers = {name.lower(): value.rstrip() for name, value in raw.items()}
+        if len(headers) != head.count(b"\n") - 2:
             headers = _repeated(head)
         if len(headers) > self._headers_max:
             raise refused(431, "headers_too_many", "The request has too many headers.")
-        if b" \r\n" in head or b"\t\r\n" in head:
-            headers = {name: value.rstrip(b" \t") for name, value in headers.items()}
-        http10 = version == b"HTTP/1.0"
         if b"host" not in headers and not http10:
             raise refused(400, "host_missing", "The host header is missing.")
         coding = headers.get(b"transfer-encoding")
         if coding is not None:
-            if http10:
-                raise refused(400, "malformed_request", "HTTP/1.0 has no transfer coding.")
-            if coding.lower() != b"chunked":
-                raise refused(501, "transfer_encoding_unsupported", "Only the transfer coding chunked is understood.")
+            _check_coding(coding, http10)
         if upgrade:
             self._upgrade(method, headers)
-        if target[:1] == b"/" and b"#" not in target:
-            path, _, query = target.partition(b"?")
-            return method, path, query, headers, http10
-        path, query = _odd_target(method, target, headers)
-        return method, path, query, headers, http10
+        path, _, query = target.partition(b"?")
+        if path[:1] != b"/" or target.find(b"\n") >= 0:
+            path, query = _odd_target(method, target, headers)
+        return Request(method, path, query, headers, b"", self._peer, http10, self._secure)
 
     def skip(self, body: bytes) -> None:
         """The parser passes over a body of a known length (or a part of it); costs nothing per byte."""
-        self._parser.feed_data(body)
+        self.parser.feed_data(body)
 
     def renew(self) -> None:
         """A fresh parser: the last body was chunked and read by ``Chunks``."""
-        self._parser = httptools.HttpRequestParser(self)
+        self.parser = httptools.HttpRequestParser(self)
 
     def close(self) -> None:
         """Undo the cycle between this and the parser, so that no collector is needed."""
-        del self._parser
+        del self.parser
         del self.on_header
 
     def _upgrade(self, method: bytes, headers: dict[bytes, bytes]) -> None:
@@ -137,14 +149,30 @@ class RequestReader:
         self.renew()
 
 
-def _coding_unknown(raw: dict[bytes, bytes]) -> bool:
-    coding = b""
-    for name, value in raw.items():
-        if name.lower() == b"content-length":
-            return False
-        if name.lower() == b"transfer-encoding":
-            coding = value.strip().lower()
-    return bool(coding) and b"chunked" not in [word.strip() for word in coding.split(b",")]
+def _not_http() -> CallerError:
+    return refused(400, "malformed_request", "The request is not well-formed HTTP.")
+
+
+def _other_version(rest: bytes) -> CallerError:
+    if _VERSION.match(rest):
+        return refused(505, "version_unsupported", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+    return _not_http()
+
+
+def _malformed(raw: dict[bytes, bytes]) -> CallerError:
+    """Why llhttp refused: a transfer coding that nobody here knows has its own status."""
+    headers = {name.lower(): value for name, value in raw.items()}
+    coding = headers.get(b"transfer-encoding")
+    if coding is not None and b"content-length" not in headers and b"chunked" not in coding.lower():
+        return refused(501, "transfer_encoding_unsupported", "Only the transfer coding chunked is understood.")
+    return _not_http()
+
+
+def _check_coding(coding: bytes, http10: bool) -> None:
+    if http10:
+        raise _not_http()
+    if coding.lower() != b"chunked":
+        raise refused(501, "transfer_encoding_unsupported", "Only the transfer coding chunked is understood.")
 
 
 def _repeated(head: bytes) -> dict[bytes, bytes]:
