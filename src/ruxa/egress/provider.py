@@ -19,6 +19,7 @@ from ruxa.kernel.errors import InvalidCall
 
 DIALECTS: tuple[Name, ...] = get_args(Name)
 USER_AGENT = "ruxa"
+ACCEPTED = "application/json, text/event-stream"
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,13 +92,14 @@ class Provider:
             where=row.facts.where,
             safeguard=row.facts.safeguard,
         )
-        self._headers = {"user-agent": USER_AGENT, **(adapter.key_headers(key) if key else {})}
+        fixed = {"user-agent": USER_AGENT, "content-type": "application/json", "accept": ACCEPTED}
+        self._headers = {**fixed, **(adapter.key_headers(key) if key else {})}
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r})"
 
     def headers(self) -> dict[str, str]:
-        """The headers of every call: the key and a fixed user agent."""
+        """The headers of every call: the key, a fixed user agent, the media types."""
         return dict(self._headers)
 
     def serves(self, dialect: Name) -> bool:

@@ -77,6 +77,7 @@ class Flusher:
             if of is not segment or len(rows) >= BATCH_ROWS:
                 break
             rows.append(row)
+        booked = rows
         try:
             await self._book(segment, rows)
         except Unavailable:
@@ -84,13 +85,13 @@ class Flusher:
         except RuxaError as fault:
             # One row the database can't take must not hold up the others.
             self._sink.emit("ledger.finding", "error", proof="usage_flush", value=fault.detail or fault.code)
-            for row in rows:
-                await self._book_alone(segment, row)
+            booked = [row for row in rows if await self._book_alone(segment, row)]
         for _ in rows:
             self._waiting.popleft()
-        segment.rows -= len(rows)
-        self._leases.flushed(rows)
-        self._metrics.rows_flushed += len(rows)
+        # A row that is not booked keeps its segment on disk: the next start tries it again.
+        segment.rows -= len(booked)
+        self._leases.flushed(booked)
+        self._metrics.rows_flushed += len(booked)
 
     async def _book(self, segment: Segment, rows: Sequence[UsageRow]) -> None:
         name = usage.Segment(self._worker, self._run, segment.number)
@@ -102,13 +103,15 @@ class Flusher:
         for _, reason in flushed.refused:
             self._sink.emit("ledger.finding", "error", proof="usage_refused", value=reason)
 
-    async def _book_alone(self, segment: Segment, row: UsageRow) -> None:
+    async def _book_alone(self, segment: Segment, row: UsageRow) -> bool:
         try:
             await self._book(segment, [row])
         except Unavailable:
             raise
         except RuxaError as fault:
             self._sink.emit("ledger.finding", "error", proof="usage_row", value=fault.detail or fault.code)
+            return False
+        return True
 
     async def _acknowledge(self, segment: Segment) -> None:
         name = usage.Segment(self._worker, self._run, segment.number)

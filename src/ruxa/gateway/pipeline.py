@@ -279,7 +279,7 @@ class Pipeline:
         if dialect is not None:
             rendered = dialect.error(error, request_id)
             return rendered.status, rendered.headers, rendered.body
-        return error.status, _plain_lines(error, request_id), _plain_error(error, request_id)
+        return plain_error(error, request_id)
 
     # --- stages that don't wait
 
@@ -303,7 +303,7 @@ class Pipeline:
         place, dialect, entry = exchange.place, exchange.dialect, exchange.entry
         assert entry is not None
         envelope = exchange.envelope = dialect.read(place, exchange.request.body)
-        target = exchange.target = self._plans.find(envelope.model, place.dialect, entry.grant)
+        target = exchange.target = self._plans.find(envelope.model, dialect, entry.grant)
         dialect.refuse(envelope, target.provider.terms)
         if entry.limiter.tokens is not None:
             exchange.expected = entry.limiter.expect(meter.expected_tokens(envelope.load))
@@ -520,8 +520,12 @@ class Pipeline:
             return False
 
 
-def _plain_error(error: RuxaError, request_id: str) -> bytes:
-    return codec.encode(
+def plain_error(error: RuxaError, request_id: str) -> tuple[int, bytes, bytes]:
+    """Status, header block and body of an error in the shape of ``/api/v1``."""
+    lines = JSON_LINES + b"x-request-id: %b\r\n" % request_id.encode()
+    if error.retry_after_s is not None:
+        lines += b"retry-after: %d\r\n" % error.retry_after_s
+    body = codec.encode(
         {
             "code": error.code,
             "message": error.public,
@@ -530,10 +534,4 @@ def _plain_error(error: RuxaError, request_id: str) -> bytes:
             "requestId": request_id,
         }
     )
-
-
-def _plain_lines(error: RuxaError, request_id: str) -> bytes:
-    lines = JSON_LINES + b"x-request-id: %b\r\n" % request_id.encode()
-    if error.retry_after_s is not None:
-        lines += b"retry-after: %d\r\n" % error.retry_after_s
-    return lines
+    return error.status, lines, body

@@ -92,12 +92,12 @@ class Plans:
                 aliases.setdefault(alias, []).append(target)
         self._targets, self._aliases = targets, aliases
 
-    def find(self, name: str, dialect: Name, grant: Grant) -> Target:
+    def find(self, name: str, dialect: Dialect, grant: Grant) -> Target:
         """The target of a model for a key. Raises NotFound, Forbidden, InvalidCall."""
         target = self._targets.get(name)
         if target is None:
             target = self._by_alias(name, dialect)
-        if dialect not in target.provider.bases:
+        if dialect.name not in target.provider.bases:
             speaks = " or ".join(SPOKEN[spoken] for spoken in target.provider.bases)
             raise InvalidCall(
                 f"The model {target.model} is served in {speaks}, not in the dialect of this path.",
@@ -112,10 +112,10 @@ class Plans:
             )
         return target
 
-    def _by_alias(self, name: str, dialect: Name) -> Target:
+    def _by_alias(self, name: str, dialect: Dialect) -> Target:
         found = self._aliases.get(name)
         if found:
-            return next((target for target in found if dialect in target.provider.bases), found[0])
+            return next((target for target in found if dialect.name in target.provider.bases), found[0])
         provider = name.partition("/")[0]
         if "/" in name and provider in self._providers:
             raise NotFound(
@@ -124,11 +124,7 @@ class Plans:
                 code="model_not_priced",
                 param="model",
             )
-        raise NotFound(
-            f"The model {_shown(name)} does not exist here. GET /v1/models lists what this key can use.",
-            code="model_not_found",
-            param="model",
-        )
+        raise dialect.unknown_model(name)
 
     def usable(self, grant: Grant, dialect: Name | None = None) -> list[Target]:
         """What a key can use, in order of name."""

@@ -1276,6 +1276,7 @@ CREATE FUNCTION ledger.usage_flush(
 )
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
 DECLARE
     segment_state text;
     moment timestamptz := ruxa.now();
