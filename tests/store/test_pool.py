@@ -6,8 +6,8 @@ import asyncio
 
 import psycopg
 import pytest
-from fixtures_database import Database
 
+from fixtures_database import Database
 from ruxa.kernel.errors import Unavailable
 
 
@@ -23,10 +23,14 @@ async def test_commits_on_exit_and_rolls_back_on_error(database: Database) -> No
     async with pool.work("tester") as work:
         assert work.principal == "tester"
         assert await work.run("INSERT INTO ruxa.thing VALUES (%s, %s)", 1, "kept") == 1
-    with pytest.raises(RuntimeError):
+
+    async def fail() -> None:
         async with pool.work() as work:
             await work.run("INSERT INTO ruxa.thing VALUES (2, 'lost')")
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
     async with pool.work() as work:
         assert await work.rows("SELECT n, label FROM ruxa.thing") == [(1, "kept")]
 
