@@ -29,6 +29,7 @@ _JOIN_BYTES_MAX = 16 * 1024  # a body up to here is copied behind its head: one 
 _KEPT_BYTES_MAX = 256 * 1024  # read ahead while nobody said what to do with the body
 _FRESH_S = 0.5  # a kept connection younger than this is trusted without asking the system
 _RAW_MAX = 4 * bounds.HEADERS_MAX
+REPEATED = b"\0"  # between the values of a repeated header of a unix socket's upstream; no value can hold it
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _TARGET = re.compile(r"/[\x21-\x7e]*\Z")
 _VALUE = re.compile(r"[\t\x20-\x7e]*\Z")
@@ -205,11 +206,6 @@ class Answer(msgspec.Struct, eq=False):
 
     # --- what the connection tells it
 
-    def said(self, name: bytes) -> bytes | None:
-        """A header by its name as servers write it, without making all names lower-case; then in lower case."""
-        raw = self._raw
-        return None if raw is None else raw.get(name) or raw.get(name.lower())
-
     def send_on(self, link: _Link, *, reused: bool) -> None:
         """Write the request on a connection."""
         self._link = link
@@ -247,23 +243,36 @@ class Answer(msgspec.Struct, eq=False):
             return False
         return self.sent == "none" or (not body_bytes and self._head[:4] in _SAFE_TO_REPEAT)
 
-    def headed(self, status: int, raw: dict[bytes, bytes]) -> None:
-        """Status and headers are there."""
-        self.status = status
-        self._raw = raw
-        if self.on_head is not None:
-            self.on_head()
+    def heard(self, status: int, raw: dict[bytes, bytes] | None, body: bytes, *, complete: bool) -> None:
+        """What one read of the socket brought: perhaps the head (``raw``), some of the body, the end."""
+        if complete:
+            self._link = None
+        if raw is not None:
+            self.status = status
+            self._raw = raw
+            if self.on_head is not None:
+                self.on_head()
+        if body and not self.done:
+            if self.on_data is not None:
+                self.on_data(body)
+            else:
+                self._keep(body)
+        if self.done:
+            return
+        if complete:
+            self.done = True
+            end = self.on_end
+            self.on_head = self.on_data = self.on_end = self.on_error = None
+            self._pieces = ()
+            if end is not None:
+                end()
+        elif raw is None:
+            return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def came(self, data: bytes) -> None:
-        """A piece of the body."""
-        if self.on_data is not None:
-            self.on_data(data)
-            return
-        if self.done:
-            return
+    def _keep(self, data: bytes) -> None:
         kept = self._kept
         if not kept:
             self._kept = data
@@ -277,20 +286,6 @@ class Answer(msgspec.Struct, eq=False):
                 self.fail(UpstreamBroken("The provider's answer is too large.", code="answer_too_large"))
         elif self._kept_bytes > _KEPT_BYTES_MAX:
             self.pause()
-
-    def ended(self) -> None:
-        """The body is complete."""
-        if self.done:
-            return
-        self.done = True
-        self._link = None
-        end = self.on_end
-        self._forget()
-        if end is not None:
-            end()
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
 
     def fail(self, error: UpstreamError) -> None:
         """It will not come."""
@@ -319,6 +314,7 @@ class _Link(asyncio.Protocol):
         "_head_bytes",
         "_headers",
         "_keep",
+        "_kept_alive_s",
         "_parser",
         "_paused",
         "_pieces",
@@ -340,7 +336,10 @@ class _Link(asyncio.Protocol):
         self._answer: Answer | None = None
         self._raw: dict[bytes, bytes] = {}
         self._pieces: list[bytes] = []
-        self.on_header = self._raw.__setitem__
+        # A provider's repeated header is of no use; the console's cookies are passed on, each.
+        self.on_header: Callable[[bytes, bytes], None] = (
+            self._raw.__setitem__ if upstream.origin.path is None else self._header
+        )
         self.on_body = self._pieces.append
         self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[bytes, bytes] | None = None
@@ -351,6 +350,7 @@ class _Link(asyncio.Protocol):
         self._keep = True
         self._paused = False
         self._between_s = 0.0
+        self._kept_alive_s: float = bounds.IDLE_UPSTREAM_S
         self._whole_due = NEVER
         self.since = 0.0
         self.due = NEVER
@@ -375,33 +375,31 @@ class _Link(asyncio.Protocol):
                 return
             self._keep = False  # something follows the answer: it is complete, the connection is not to be trusted
         pieces = self._pieces
-        headers = self._headers
-        if headers is not None:
+        body = b""
+        if pieces:
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
+        raw = self._headers
+        if raw is not None:
             self._headers = None
-            if self._head_bytes + len(data) > bounds.HEADER_BYTES_MAX and _size(headers) > bounds.HEADER_BYTES_MAX:
+            if self._head_bytes + len(data) > bounds.HEADER_BYTES_MAX and _size(raw) > bounds.HEADER_BYTES_MAX:
                 answer.fail(_headers_too_large())
                 return
             self._head_bytes = 0
-            answer.headed(self._status, headers)
-            if self._answer is not answer:
-                return
-        elif not pieces:
+        elif not body:
             # An unfinished head, interim answers, trailers: none of them may go on for ever.
             self._head_bytes += len(data)
             if self._head_bytes > bounds.HEADER_BYTES_MAX or len(self._raw) > _RAW_MAX:
                 answer.fail(_headers_too_large())
                 return
-        if pieces:
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            pieces.clear()
-            answer.came(body)
-            if self._answer is not answer:
-                return
         if self._complete:
-            self._finish(answer)
-        else:
-            due = self._upstream.wheel.now + self._between_s
-            self.due = due if due < self._whole_due and not self._paused else self._whole_due
+            self._answer = None
+            self._free()
+            answer.heard(self._status, raw, body, complete=True)
+            return
+        due = self._upstream.wheel.now + self._between_s
+        self.due = due if due < self._whole_due and not self._paused else self._whole_due
+        answer.heard(self._status, raw, body, complete=False)
 
     def eof_received(self) -> None:
         answer = self._answer
@@ -409,7 +407,9 @@ class _Link(asyncio.Protocol):
             return
         if _until_close(answer):
             self._keep = False
-            self._finish(answer)
+            self._answer = None
+            self._free()
+            answer.heard(self._status, None, b"", complete=True)
         else:
             self._lose(self.transport.get_write_buffer_size())
 
@@ -422,6 +422,11 @@ class _Link(asyncio.Protocol):
 
     # --- the parser's callbacks
 
+    def _header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        held = self._raw.get(name)
+        self._raw[name] = value if held is None else held + REPEATED + value
+
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         raw = self._raw
@@ -433,6 +438,9 @@ class _Link(asyncio.Protocol):
         coding = raw.get(b"Transfer-Encoding") or raw.get(b"transfer-encoding")
         if coding is not None and coding.lower() != b"chunked":
             raise ValueError("transfer coding")
+        said = raw.get(b"Keep-Alive") or raw.get(b"keep-alive")
+        if said is not None:
+            self._kept_alive_s = _kept_alive_s(said)
         self._status = status
         self._headers = raw.copy()
         raw.clear()
@@ -458,21 +466,17 @@ class _Link(asyncio.Protocol):
         due = self._upstream.wheel.now + deadlines.first_byte_s
         self.due = due if due < self._whole_due else self._whole_due
 
-    def _finish(self, answer: Answer) -> None:
-        self._answer = None
+    def _free(self) -> None:
+        """The answer is complete: the connection takes the next call, or ends."""
         self._raw.clear()  # trailers
-        self._pieces.clear()
         transport = self.transport
         if self._paused:
             self._paused = False
             transport.resume_reading()
         if self._keep and not transport.is_closing() and not transport.get_write_buffer_size():
-            self._upstream.release(self)
-            if answer.said(b"Keep-Alive") is not None:
-                self.due = min(self.due, self.since + _kept_alive_s(answer.headers))
+            self._upstream.release(self, self._kept_alive_s)
         else:
             transport.close()
-        answer.ended()
 
     def _lose(self, unsent: int) -> None:
         answer, self._answer = self._answer, None
@@ -550,10 +554,10 @@ def _headers_too_large() -> UpstreamBroken:
     return UpstreamBroken("The provider's answer has too large headers.", code="answer_malformed")
 
 
-def _kept_alive_s(headers: dict[bytes, bytes]) -> float:
-    """How long the other side said it keeps an idle connection, less a second for the way."""
-    found = _KEEP_ALIVE.search(headers.get(b"keep-alive", b""))
-    return float(int(found[1]) - 1) if found is not None else NEVER
+def _kept_alive_s(said: bytes) -> float:
+    """How long the other side says that it keeps an idle connection, less a second for the way."""
+    found = _KEEP_ALIVE.search(said)
+    return min(float(int(found[1]) - 1), bounds.IDLE_UPSTREAM_S) if found is not None else bounds.IDLE_UPSTREAM_S
 
 
 def _until_close(answer: Answer) -> bool:
@@ -700,13 +704,13 @@ class Upstream:
         self._links.add(link)
         self.wheel.watch(link)
 
-    def release(self, link: _Link) -> None:
+    def release(self, link: _Link, keep_s: float = bounds.IDLE_UPSTREAM_S) -> None:
         """A connection is free: keep it for the next call."""
         if len(self._idle) >= bounds.IDLE_UPSTREAM_CONNECTIONS or self._pool.closed:
             link.cut()
             return
         link.since = self.wheel.now
-        link.due = link.since + bounds.IDLE_UPSTREAM_S
+        link.due = link.since + keep_s
         self._idle.append(link)
 
     def closed(self, link: _Link) -> None:
