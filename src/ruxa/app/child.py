@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import resource
 import signal
 import sys
@@ -25,10 +26,16 @@ def forbid_core_dumps() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def silence_loggers() -> None:
+    """Third parties' log lines quote addresses, statements and arguments; what we tell are signals."""
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
 def main(kind: str, number: int, fd: int) -> int:
     """Be the ``number``-th ``kind``: import while the database starts, then serve until told to stop."""
     assert kind in get_args(Kind), kind
     forbid_core_dumps()
+    silence_loggers()
     for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     setproctitle(f"ruxa: gateway {number}" if kind == "gateway" else f"ruxa: {kind}")

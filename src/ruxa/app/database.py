@@ -99,16 +99,19 @@ class External:
         """Nothing to stop."""
 
 
-async def bring_up(address: Address, found: Instance, settings: Settings, sink: Sink) -> list[str]:
-    """Logins, database, schema, and whose it is; the steps applied.
+async def bring_up(
+    address: Address, found: Instance, settings: Settings, sink: Sink, *, serving: bool = False
+) -> list[str]:
+    """Logins, database, schema, and whose it is; the steps applied. A command leaves a moved clock where it is.
 
     Raises Conflict when the data is another's or newer than the code.
     """
-    return await asyncio.to_thread(_bring_up, address, found, settings, sink)
+    return await asyncio.to_thread(_bring_up, address, found, settings, sink, serving)
 
 
-def _bring_up(address: Address, found: Instance, settings: Settings, sink: Sink) -> list[str]:
+def _bring_up(address: Address, found: Instance, settings: Settings, sink: Sink, serving: bool) -> list[str]:
     from ruxa.store import database, migrate
+    from ruxa.store import instance as owner
 
     if settings.database_url is None:
         database.setup(address)
@@ -117,6 +120,10 @@ def _bring_up(address: Address, found: Instance, settings: Settings, sink: Sink)
     applied = migrate.migrate(address.url("ruxa_owner"))
     for step in applied:
         sink.emit("migration.applied", step=step)
+    url = address.url("ruxa_owner")
+    owner.settle(url, id=found.id, mode=found.mode, simulated=found.simulated)
+    if found.simulated and (serving or settings.origins.get("clock_offset_s") != "default"):
+        owner.move_clock(url, settings.clock_offset_s)
     return applied
 
 

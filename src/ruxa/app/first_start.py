@@ -18,7 +18,7 @@ from ruxa.access.keys import KeyWish
 from ruxa.access.passwords import Hasher
 from ruxa.app import database, instance
 from ruxa.app.instance import Instance
-from ruxa.kernel import bounds, ids
+from ruxa.kernel import ids
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import NotFound
 from ruxa.kernel.sealed import Sealed
@@ -102,7 +102,7 @@ async def _store(
 ) -> AsyncGenerator[tuple[Pool, Vault]]:
     pool = await Pool.open(address.url("ruxa_operator"), login="ruxa_operator", max_size=2, clock=clock)
     try:
-        vault = await Vault.open(address, database.keys_of(settings, found), clock=clock)
+        vault = await Vault.unlock(address, database.keys_of(settings, found), clock=clock)
         try:
             yield pool, vault
         finally:
@@ -121,7 +121,7 @@ async def _make(pool: Pool, vault: Vault, base_url: str, waiting: Path) -> Demo:
         owner = await members.create_synthetic(
             work, vault, Sealed(OWNER), Sealed("Demo Owner"), hashed, organisation.id
         )
-        wish = KeyWish(name="demo", store_days=bounds.CONTENT_DAYS)
+        wish = KeyWish(name=Sealed("demo"))
         key = await keys.create(work, vault, organisation.id, wish, created_by=owner)
         await topups.sandbox(work, organisation.organisation_ref, CREDIT_MICROS)
         made = Demo(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator
@@ -10,10 +11,11 @@ from pathlib import Path
 
 from ruxa.app import database, instance, rules
 from ruxa.app.instance import Instance, Lock, Server
-from ruxa.kernel.clock import Clock
+from ruxa.kernel.clock import Clock, monotonic
 from ruxa.kernel.errors import Conflict, NotFound
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import JsonLines, Sink
+from ruxa.store import instance as owner
 from ruxa.store.address import Address
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
@@ -112,11 +114,12 @@ async def reached(
 async def opened(settings: Settings, what: str) -> AsyncGenerator[House]:
     """``reached``, with the operator's pool and the vault."""
     os.umask(0o077)
-    clock = Clock(settings.clock_offset_s)
     async with reached(settings, what) as (found, address, server, sink):
+        moved_s = await asyncio.to_thread(owner.offset_s, address.url("ruxa_owner")) if found.simulated else 0
+        clock = Clock(moved_s)
         pool = await Pool.open(address.url("ruxa_operator"), login="ruxa_operator", min_size=1, max_size=4, clock=clock)
         try:
-            vault = await Vault.open(address, database.keys_of(settings, found), clock=clock)
+            vault = await Vault.unlock(address, database.keys_of(settings, found), clock=clock)
             try:
                 yield House(settings, found, address, clock, sink, pool, vault, server)
             finally:
@@ -141,10 +144,6 @@ def running(data: Path) -> Server | None:
 
 async def _other(settings: Settings, what: str) -> tuple[Server | None, Lock | None]:
     """Somebody else holds the directory: a server that is starting or stopping, or another command. Wait for it."""
-    import asyncio
-
-    from ruxa.kernel.clock import monotonic
-
     until = monotonic() + LOCK_WAIT_S
     while True:
         if (server := running(settings.data)) is not None:

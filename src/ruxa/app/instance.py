@@ -23,9 +23,13 @@ _LEAVING_S = 10.0
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
-    """``instance.json``: written once; ``mode`` changes once, when the demo is removed."""
+    """``instance.json``: written once; ``mode`` changes once, when the demo is removed.
+
+    id: of the instance, the same on each of its machines; machine: of this data directory, in its workers' names.
+    """
 
     id: UUID
+    machine: str
     mode: Mode
     simulated: bool
     created: str
@@ -78,7 +82,13 @@ def read(data: Path) -> Instance | None:
 
 def create(data: Path, id_: UUID, *, mode: Mode, simulated: bool, clock: Clock) -> Instance:
     """Declare an empty data directory to be the instance ``id_``."""
-    made = Instance(id=id_, mode=mode, simulated=simulated, created=clock.now().isoformat(timespec="seconds"))
+    made = Instance(
+        id=id_,
+        machine=os.urandom(4).hex(),
+        mode=mode,
+        simulated=simulated,
+        created=clock.now().isoformat(timespec="seconds"),
+    )
     write_private(data / "instance.json", msgspec.json.format(msgspec.json.encode(made)) + b"\n")
     return made
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from setproctitle import setproctitle
 
 from ruxa import __version__
-from ruxa.app import child, database, first_start, instance, ports, rules
+from ruxa.app import child, database, instance, ports, rules
 from ruxa.app.instance import Instance, Lock
 from ruxa.app.supervisor import Supervisor
 from ruxa.kernel import ids
@@ -27,6 +27,7 @@ def run(settings: Settings, say: Say) -> int:
     """Be the supervisor. Raises RuxaError, with one clear line, for whatever keeps the server from starting."""
     os.umask(0o077)
     child.forbid_core_dumps()
+    child.silence_loggers()
     setproctitle("ruxa: supervisor")
     rules.check(settings, instance.read(settings.data))
     instance.prepare(settings.data, settings.keys)
@@ -84,7 +85,10 @@ async def _serve(settings: Settings, found: Instance, port: int, say: Say) -> in
     first: list[str] = []
 
     async def set_up() -> None:
-        await database.bring_up(place.address, found, settings, sink)
+        # Imported while the children, spawned before, import theirs.
+        from ruxa.app import first_start
+
+        await database.bring_up(place.address, found, settings, sink, serving=True)
         if found.mode == "demo":
             first.extend(await first_start.demo(settings, found, place.address, clock, base_url))
         else:

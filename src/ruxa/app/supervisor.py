@@ -67,7 +67,7 @@ class Child:
     """One process and our end of its pipe."""
 
     def __init__(self, kind: Kind, number: int) -> None:
-        self.kind = kind
+        self.kind: Kind = kind
         self.number = number
         self.name = f"gateway {number}" if kind == "gateway" else kind
         self.process: subprocess.Popen[bytes] | None = None
@@ -139,6 +139,7 @@ class Supervisor:
         self._set_up = set_up
         self._children = [Child(kind, number) for kind, number in self._wanted()]
         self._started = False
+        self._serving = False
         self._stopping = asyncio.Event()
         self._at_once = asyncio.Event()
         self._first_signal_at: float | None = None
@@ -181,7 +182,8 @@ class Supervisor:
         if sandbox and role in {"all", "gateway"}:
             wanted.append(("sandbox", 0))
         if role in {"all", "gateway"}:
-            wanted.extend(("gateway", number) for number in range(self._settings.workers))
+            for number in range(self._settings.workers):
+                wanted.append(("gateway", number))
         if role == "console":
             wanted.append(("gateway", 0))
         if role in {"all", "console"}:
@@ -209,6 +211,7 @@ class Supervisor:
             if child.kind != "sandbox":
                 self._send_start(child)
         await asyncio.gather(*(self._until_ready(child) for child in self._children))
+        self._serving = True
         self._write_server()
 
     async def _until_ready(self, child: Child) -> None:
@@ -388,8 +391,8 @@ class Supervisor:
         instance_.forget_server(self._settings.data)
         gateways = [child for child in self._children if child.kind == "gateway"]
         others = [child for child in self._children if child.kind != "gateway"]
-        await self._end(gateways, GATEWAY_DRAIN_S if self._started else 0)
-        await self._end(others, OTHERS_DRAIN_S if self._started else 0)
+        await self._end(gateways, GATEWAY_DRAIN_S if self._serving else 0)
+        await self._end(others, OTHERS_DRAIN_S if self._serving else 0)
         await self._database.stop(at_once=self._at_once.is_set())
 
     async def _end(self, children: list[Child], within_s: float) -> None:

@@ -1,11 +1,126 @@
-"""The job worker's wiring: scheduled jobs of every room, run once wherever they run."""
+"""The job worker's wiring: every scheduled job of every room. Each may run twice at once and be killed at any point."""
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import UTC
+from pathlib import Path
+
+from ruxa.access import jobs as access_jobs
+from ruxa.app import database, hook
 from ruxa.app.orders import Orders, Start
+from ruxa.egress.mail import Smtp
+from ruxa.egress.recipient import Recipient, Register
+from ruxa.gateway import books
+from ruxa.kernel.clock import Clock
+from ruxa.kernel.settings import Settings
+from ruxa.kernel.signals import JsonLines, Sink
+from ruxa.ledger import jobs as ledger_jobs
+from ruxa.store import instance as owner
+from ruxa.store.address import Address
+from ruxa.store.jobs import Jobs
+from ruxa.store.pool import Pool
+from ruxa.store.vault import DAY_CLASSES, Vault
+
+# Five fields, or six with seconds last.
+EVERY_5_S = "* * * * * */5"
+EVERY_10_S = "* * * * * */10"
+EVERY_MINUTE = "* * * * *"
+HOURLY = "7 * * * *"
 
 
 async def run(start: Start, orders: Orders) -> None:
-    """Work until told to stop."""
-    orders.ready()
-    await orders.drained()
+    """Work until told to stop; what runs is finished, what does not finish is tried again by the next worker."""
+    settings = start.read_settings()
+    clock = Clock(start.clock_offset_s)
+    sink = JsonLines("worker", clock)
+    register = Register(sink)
+    mail = _mail(settings, clock, register)
+    hook.install(register, sink)
+    keys = database.keys_of(settings, start.instance)
+    address = await asyncio.to_thread(database.address_at, start.database, keys)
+    async with AsyncExitStack() as stack:
+        pool = await _pool(address, clock, stack)
+        vault = await Vault.unlock(address, keys, clock=clock)
+        stack.push_async_callback(vault.close)
+        await ledger_jobs.partitions(pool)
+        await _day_keys(vault)
+        jobs = Jobs(sink)
+        _schedule_ledger(jobs, pool, sink)
+        _schedule_access(jobs, pool, vault, mail, sink)
+        _schedule_keys(jobs, vault)
+        await _schedule_journal(jobs, settings.data / "journal", address, clock, vault, sink, stack)
+        stop = asyncio.Event()
+        running = asyncio.ensure_future(jobs.run(address.url("ruxa_worker"), stop, grace_s=2.0))
+        orders.ready()
+        draining = asyncio.ensure_future(orders.drained())
+        await asyncio.wait({running, draining}, return_when=asyncio.FIRST_COMPLETED)
+        draining.cancel()
+        stop.set()
+        await running
+
+
+async def _pool(address: Address, clock: Clock, stack: AsyncExitStack) -> Pool:
+    pool = await Pool.open(address.url("ruxa_worker"), login="ruxa_worker", max_size=4, clock=clock)
+    stack.push_async_callback(pool.close)
+    return pool
+
+
+def _mail(settings: Settings, clock: Clock, register: Register) -> Smtp | None:
+    """The mail server, declared as a recipient; None while mail stays in the outbox."""
+    if settings.mail.url == "outbox:":
+        return None
+    smtp = Smtp(settings.mail.url, settings.mail.sender, clock)
+    recipient = Recipient(
+        name="mail",
+        role="mail",
+        who="the operator's mail server",
+        what=("e-mail address", "name", "text of the mail"),
+        why="to deliver mail",
+        where="unknown",
+        safeguard="the operator's own contract",
+    )
+    register.allow(recipient, smtp.host, smtp.port)
+    return smtp
+
+
+def _schedule_ledger(jobs: Jobs, pool: Pool, sink: Sink) -> None:
+    jobs.add("ledger janitor", lambda: ledger_jobs.janitor(pool), timeout_s=60, cron=EVERY_5_S)
+    jobs.add("ledger lots", lambda: ledger_jobs.lots(pool), timeout_s=120, cron=EVERY_MINUTE)
+    jobs.add("ledger seals", lambda: ledger_jobs.seals(pool), timeout_s=120, cron=EVERY_MINUTE)
+    jobs.add("ledger partitions", lambda: ledger_jobs.partitions(pool), timeout_s=60, cron=HOURLY)
+    jobs.add("ledger proofs", lambda: ledger_jobs.proofs(pool, sink), timeout_s=600, cron=HOURLY)
+
+
+def _schedule_access(jobs: Jobs, pool: Pool, vault: Vault, mail: Smtp | None, sink: Sink) -> None:
+    if mail is not None:
+        send = mail.send
+        jobs.add("access mail", lambda: access_jobs.send_mail(pool, vault, send, sink), timeout_s=300, cron=EVERY_10_S)
+    jobs.add("access sweep", lambda: access_jobs.sweep(pool, vault), timeout_s=300, cron=HOURLY)
+
+
+def _schedule_keys(jobs: Jobs, vault: Vault) -> None:
+    jobs.add("keys epoch", vault.rotate_epoch_if_due, timeout_s=600, cron=HOURLY)
+    jobs.add("keys of the days ahead", lambda: _day_keys(vault), timeout_s=60, cron=HOURLY)
+
+
+async def _day_keys(vault: Vault) -> None:
+    for key_class in sorted(DAY_CLASSES):
+        await vault.create_day_keys(key_class)
+
+
+async def _schedule_journal(
+    jobs: Jobs, root: Path, address: Address, clock: Clock, vault: Vault, sink: Sink, stack: AsyncExitStack
+) -> None:
+    """Journals of workers that do not come back (fewer workers than before) are booked with the gateway's login."""
+    url = address.url("ruxa_gateway")
+    pool = await Pool.open(url, login="ruxa_gateway", min_size=0, max_size=1, clock=clock)
+    stack.push_async_callback(pool.close)
+
+    async def recover() -> None:
+        async with pool.work() as work:
+            today = (await owner.now(work)).astimezone(UTC).date()
+        await books.recover_all(root, pool, day_key=lambda day: vault.day_key("usage", day), today=today, sink=sink)
+
+    jobs.add("journal recovery", recover, timeout_s=300, cron=EVERY_MINUTE)

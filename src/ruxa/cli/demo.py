@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from argparse import Namespace
 
 from ruxa.access import keys, members, organisations
@@ -9,6 +10,7 @@ from ruxa.app import instance
 from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.kernel.errors import Conflict
+from ruxa.store import instance as owner
 
 
 def remove(args: Namespace) -> int:
@@ -37,6 +39,7 @@ async def _remove(house: House) -> bool:
                 await members.remove_staff(work, line.member_id)
                 await members.suspend(work, line.member_id)
             await organisations.suspend(work, organisation.id, "request")
+    await asyncio.to_thread(owner.change_mode, house.address.url("ruxa_owner"), "live")
     instance.make_live(house.settings.data, house.instance)
     for name in ("demo.json", "demo.json.waiting"):
         (house.settings.data / name).unlink(missing_ok=True)

@@ -184,8 +184,10 @@ async def _answers(home: House) -> Finding:
 
 
 async def _clock(home: House) -> Finding:
+    from ruxa.store import instance as owner
+
     async with home.work() as work:
-        there = await home.now(work)
+        there = await owner.now(work)
     apart = abs((there - home.clock.now()).total_seconds())
     return Finding(
         name="clock",
@@ -213,7 +215,7 @@ async def _money(home: House) -> list[Finding]:
 
     async with home.work() as work:
         priced = await prices.current(work)
-    proved = await proofs.check(home.pool)
+        proved = await proofs.check(work)
     bad = [proof for proof in proved if not proof.ok]
     findings = [
         Finding(

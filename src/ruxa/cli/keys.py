@@ -6,13 +6,15 @@ from argparse import Namespace
 from datetime import timedelta
 from typing import Any, cast
 
-from ruxa.access import keys
+from ruxa.access import keys, organisations
 from ruxa.access.keys import Created, KeyLine, KeyWish
 from ruxa.access.roles import CALL_SCOPES, Scope
 from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.kernel import ids
+from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.settings import duration_s
+from ruxa.ledger import budgets
 
 
 def create(args: Namespace) -> int:
@@ -20,7 +22,7 @@ def create(args: Namespace) -> int:
 
     async def act(house: House) -> Created:
         wish = KeyWish(
-            name=args.name,
+            name=Sealed(args.name),
             livemode=not args.test,
             scopes=cast(tuple[Scope, ...], session.names(args.scopes) or CALL_SCOPES),
             models=session.names(args.models),
@@ -33,7 +35,18 @@ def create(args: Namespace) -> int:
             expires_at=session.moment(args.expires, house.clock, "--expires") if args.expires else None,
         )
         async with house.work() as work:
-            return await keys.create(work, house.vault, session.organisation(args), wish)
+            owner = await organisations.find(work, house.vault, session.organisation(args))
+            created = await keys.create(work, house.vault, owner.id, wish)
+            if wish.budget_micros is not None and wish.budget_period is not None:
+                await budgets.put(
+                    work,
+                    "key",
+                    created.id,
+                    owner.organisation_ref,
+                    limit_micros=wish.budget_micros,
+                    period=wish.budget_period,
+                )
+            return created
 
     output.show(args, _secret(session.within(args, act)))
     return 0

@@ -8,11 +8,15 @@ from typing import Any
 
 import msgspec
 
+from ruxa.access import organisations
 from ruxa.app.house import House
 from ruxa.cli import output, session
+from ruxa.kernel import ids
 from ruxa.kernel.errors import InvalidCall
-from ruxa.ledger import prices
+from ruxa.ledger import prices, proofs, statements
 from ruxa.ledger.prices import Price, Rates
+from ruxa.ledger.proofs import Proof
+from ruxa.ledger.statements import Line
 
 _OPTIONAL = ("cache_read", "cache_write_5m", "cache_write_1h", "reasoning", "audio_input", "audio_output", "image")
 
@@ -23,6 +27,40 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     rates: Rates
     aliases: tuple[str, ...] = ()
+
+
+def check(args: Namespace) -> int:
+    """``ruxa ledger check``. 1 when a proof does not hold."""
+
+    async def act(house: House) -> list[Proof]:
+        async with house.work() as work:
+            return await proofs.check(work)
+
+    found = session.within(args, act)
+    ok = all(proof.ok for proof in found)
+    rows = [
+        {"name": p.name, "ok": p.ok, "value": p.value, "examined": p.examined, "sample": list(p.sample)} for p in found
+    ]
+    if args.json:
+        output.as_json({"ok": ok, "proofs": rows})
+    else:
+        output.table(args, rows, ["name", "ok", "value", "examined"], empty="No proofs.")
+    return 0 if ok else 1
+
+
+def lines(args: Namespace) -> int:
+    """``ruxa ledger lines``."""
+
+    async def act(house: House) -> list[Line]:
+        async with house.work() as work:
+            owner = await organisations.find(work, house.vault, session.organisation(args))
+            return await statements.lines(work, owner.organisation_ref, limit=args.limit)
+
+    rows = [_line(line) for line in session.within(args, act)]
+    output.table(
+        args, rows, ["time", "code", "state", "amount_micros", "debit", "credit", "ref"], empty="No transfers."
+    )
+    return 0
 
 
 def price_set(args: Namespace) -> int:
@@ -85,6 +123,21 @@ async def _put(house: House, entries: list[Priced]) -> None:
             old = here.get(entry.model)
             aliases = entry.aliases or (old.aliases if old else ())
             await prices.put(work, entry.model, entry.rates, source="operator", aliases=aliases)
+
+
+def _line(line: Line) -> dict[str, Any]:
+    return {
+        "id": ids.text("xfer", line.id),
+        "time": line.at,
+        "code": line.code,
+        "state": line.state,
+        "amount_micros": line.amount_micros,
+        "debit": line.debit,
+        "credit": line.credit,
+        "scope": line.scope,
+        "ref": None if line.ref is None else line.ref.hex,
+        "lot_id": None if line.lot_id is None else ids.text("lot", line.lot_id),
+    }
 
 
 def _entry(price: Price) -> dict[str, Any]:

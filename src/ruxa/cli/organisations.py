@@ -11,10 +11,11 @@ from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.kernel import ids
 from ruxa.kernel.sealed import Sealed
-from ruxa.ledger import statements, topups
+from ruxa.ledger import accounts, topups
 from ruxa.store.work import Work
 
 PURPOSE = "provide"
+REASON_COLUMN = "ledger.lot.reason_sealed"
 
 
 def create(args: Namespace) -> int:
@@ -69,8 +70,12 @@ def credit(args: Namespace) -> int:
     async def act(house: House) -> dict[str, Any]:
         async with house.work() as work:
             found = await organisations.find(work, house.vault, session.organisation(args))
+            lot_id = ids.fresh()
+            # The reason may name people: it is sealed under a key of the organisation's billing records.
+            await house.vault.create_subject(found.id, ("billing",))
+            reason = await house.vault.seal(REASON_COLUMN, found.id, lot_id, args.reason)
             give = topups.sandbox if args.sandbox else topups.credit
-            await give(work, found.organisation_ref, args.micros, reason=args.reason)
+            await give(work, found.organisation_ref, args.micros, lot_id=lot_id, reason_sealed=reason)
             return await _row(work, found)
 
     output.show(args, session.within(args, act))
@@ -78,12 +83,14 @@ def credit(args: Namespace) -> int:
 
 
 async def _row(work: Work, one: Organisation) -> dict[str, Any]:
-    """A row for people and scripts; both colours of money together, and each alone."""
-    balance = await statements.balance(work, one.organisation_ref)
+    """A row for people and scripts: both colours of money together, then each alone."""
+    balance = await accounts.balance(work, one.organisation_ref)
     return {
         "id": ids.text("org", one.id),
         "name": one.name.open(PURPOSE),
-        **balance,
+        "balance_micros": sum(colour.balance_micros for colour in balance.values()),
+        "held_micros": sum(colour.held_micros for colour in balance.values()),
+        **{f"{scope}_micros": colour.balance_micros for scope, colour in balance.items()},
         "members": one.members,
         "suspended": one.suspended_at is not None,
         "demo": one.synthetic,

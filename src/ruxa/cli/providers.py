@@ -45,7 +45,7 @@ async def _check(settings: Settings, name: str | None, sandbox_url: str | None) 
     hook.install(register, sink)
     wheel = Wheel()
     wheel.start()
-    pool = Pool(register, wheel=wheel, sink=sink)
+    pool = Pool(register, wheel=wheel)
     try:
         rows = [_unready(each, why) for each, why in loaded.unready.items() if name in (None, each)]
         wanted = [provider for each, provider in loaded.ready.items() if name in (None, each)]

@@ -18,3 +18,23 @@ def run(args: Namespace) -> int:
     from ruxa.app import serve
 
     return serve.run(settings, output.line)
+
+
+def sandbox(args: Namespace) -> int:
+    """``ruxa sandbox``."""
+    import asyncio
+    import signal
+
+    from ruxa.egress.sandbox import server
+
+    async def act() -> None:
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        running = await server.serve(args.host, args.port)
+        output.line(f"The sandbox provider listens on http://{args.host}:{running.port}")
+        await stopping.wait()
+        await running.close()
+
+    asyncio.run(act())
+    return 0

@@ -44,10 +44,24 @@ async def credit(
     )
 
 
-async def sandbox(work: Work, organisation_ref: UUID, amount_micros: int, *, lot_id: UUID | None = None) -> UUID:
-    """Sandbox money: buys only ``sandbox/*`` (decision D10)."""
+async def sandbox(
+    work: Work,
+    organisation_ref: UUID,
+    amount_micros: int,
+    *,
+    lot_id: UUID | None = None,
+    reason_sealed: bytes | None = None,
+) -> UUID:
+    """Sandbox money: buys only ``sandbox/*`` (decision D10); the rest as ``credit``."""
     return await _grant(
-        work, lot_id or ids.fresh(), organisation_ref, "sandbox", "paid", amount_micros, priority=PRIORITY_PAID
+        work,
+        lot_id or ids.fresh(),
+        organisation_ref,
+        "sandbox",
+        "paid",
+        amount_micros,
+        priority=PRIORITY_PAID,
+        reason_sealed=reason_sealed,
     )
 
 

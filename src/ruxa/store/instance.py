@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import psycopg
 
 from ruxa.kernel.errors import Conflict, RuxaError
 from ruxa.store import fault
+from ruxa.store.work import Work
 
 Mode = Literal["demo", "live"]
 
@@ -66,6 +68,24 @@ def move_clock(url: str, offset_s: int) -> None:
     moved = _run(url, "UPDATE ruxa.clock_offset SET offset_s = %s, moved_at = pg_catalog.clock_timestamp()", offset_s)
     if moved == 0:
         raise Conflict("Only the clock of a directory made with --simulated can be moved.", code="clock_fixed")
+
+
+async def now(work: Work) -> datetime:
+    """The database's time, as every room in SQL sees it."""
+    moment: datetime = await work.value("SELECT ruxa.now()")
+    return moment
+
+
+def offset_s(url: str) -> int:
+    """How far a simulated instance's SQL clock is moved, in seconds; 0 on any other."""
+    failure: RuxaError
+    try:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            row = connection.execute("SELECT offset_s FROM ruxa.clock_offset").fetchone()
+            return 0 if row is None else int(row[0])
+    except psycopg.Error as error:
+        failure = fault.of(error)
+    raise failure
 
 
 def _run(url: str, statement: str, *args: object) -> int:

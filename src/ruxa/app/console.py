@@ -1,0 +1,134 @@
+"""The console's wiring: pool, vault and site under uvicorn on a unix socket that only our doors reach."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Generator
+from pathlib import Path
+
+import uvicorn
+
+from ruxa import __version__
+from ruxa.access.passwords import Hasher
+from ruxa.app import database, hook
+from ruxa.app.orders import Orders, Start
+from ruxa.console import site
+from ruxa.console.page import Deps
+from ruxa.egress.recipient import Register
+from ruxa.kernel.clock import Clock
+from ruxa.kernel.signals import JsonLines
+from ruxa.store.pool import Pool
+from ruxa.store.vault import Vault
+
+POOL_MAX = 8
+
+
+class _Quiet(uvicorn.Server):
+    """uvicorn without its own signal handlers: the supervisor's pipe decides (D1)."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave signals alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; then tell that it listens."""
+        await super().startup(sockets)
+        self.up.set()
+
+
+async def run(start: Start, orders: Orders) -> None:
+    """Serve until told to stop; requests under way are finished."""
+    settings = start.read_settings()
+    clock = Clock(start.clock_offset_s)
+    sink = JsonLines("console", clock)
+    hook.install(Register(sink), sink)
+    keys = database.keys_of(settings, start.instance)
+    address = await asyncio.to_thread(database.address_at, start.database, keys)
+    pool = await Pool.open(address.url("ruxa_console"), login="ruxa_console", max_size=POOL_MAX, clock=clock)
+    try:
+        vault = await Vault.unlock(address, keys, clock=clock)
+        try:
+            hasher = Hasher(vault)
+            try:
+                deps = _deps(start, pool, vault, hasher, clock, sink)
+                await _serve(orders, Path(start.console_socket), deps)
+            finally:
+                hasher.close()
+        finally:
+            await vault.close()
+    finally:
+        await pool.close()
+
+
+def _deps(start: Start, pool: Pool, vault: Vault, hasher: Hasher, clock: Clock, sink: JsonLines) -> Deps:
+    settings = start.read_settings()
+    return Deps(
+        pool=pool,
+        vault=vault,
+        hasher=hasher,
+        clock=clock,
+        signals=sink,
+        base_url=start.base_url,
+        mode=start.instance.mode,
+        version=__version__,
+        trial_micros=settings.trial_micros,
+        mail_url=settings.mail.url,
+    )
+
+
+async def _serve(orders: Orders, place: Path, deps: Deps) -> None:
+    # uvicorn's own loggers would write request lines: addresses and paths are personal data.
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).disabled = True
+    listener = _listener(place)
+    config = uvicorn.Config(
+        site.create(deps),
+        loop="asyncio",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=60,
+        timeout_graceful_shutdown=3,
+    )
+    server = _Quiet(config)
+    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+    try:
+        up = asyncio.ensure_future(server.up.wait())
+        await asyncio.wait({serving, up}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            up.cancel()
+            serving.result()
+        orders.ready()
+        draining = asyncio.ensure_future(orders.drained())
+        await asyncio.wait({serving, draining}, return_when=asyncio.FIRST_COMPLETED)
+        draining.cancel()
+        server.should_exit = True
+        await serving
+    finally:
+        listener.close()
+        place.unlink(missing_ok=True)
+
+
+def _listener(place: Path) -> socket.socket:
+    """A fresh socket file, ours alone."""
+    place.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(place))
+    finally:
+        os.umask(before)
+    return listener

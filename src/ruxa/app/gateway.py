@@ -1,0 +1,132 @@
+"""A gateway worker's wiring: door, pipeline, upstreams, pool, keys; or, in the role console, a door that relays."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from ruxa.app import database
+from ruxa.app.orders import Orders, Start
+from ruxa.egress import providers
+from ruxa.egress.http import Pool as Upstreams
+from ruxa.egress.recipient import Register
+from ruxa.egress.timers import Wheel
+from ruxa.gateway.door import Door, DoorBounds, Reply, Request
+from ruxa.gateway.pipeline import Pipeline, Worker
+from ruxa.gateway.relayed import ConsoleRelay
+from ruxa.kernel import codec
+from ruxa.kernel.clock import Clock
+from ruxa.kernel.errors import RuxaError
+from ruxa.kernel.settings import Settings, read_secret
+from ruxa.kernel.signals import JsonLines
+from ruxa.store.notify import Notices
+from ruxa.store.pool import Pool
+from ruxa.store.vault import Vault
+
+POOL_MAX = 6
+# Of the time to drain: what stays for writing down and giving the leases back after the last call (seconds).
+SETTLE_S = 4.0
+
+
+async def run(start: Start, orders: Orders) -> None:
+    """Serve until told to stop; calls under way are finished, then everything is written down."""
+    settings = start.read_settings()
+    clock = Clock(start.clock_offset_s)
+    sink = JsonLines(f"gateway {start.number}", clock)
+    wheel = Wheel()
+    register = Register(sink)
+    async with AsyncExitStack() as stack:
+        upstreams = Upstreams(register, wheel=wheel, allow_loopback=settings.egress.allow_loopback)
+        stack.push_async_callback(upstreams.close)
+        wheel.start()
+        stack.callback(wheel.stop)
+        console = None
+        if settings.role in {"all", "console"}:
+            console = ConsoleRelay(upstreams, start.console_socket, frozenset(settings.trusted_proxies))
+        limits = DoorBounds(body_bytes_max=settings.body_bytes_max)
+        if settings.role == "console":
+            assert console is not None
+            door = Door(_relaying(console), _render, wheel=wheel, sink=sink, limits=limits)
+            stack.push_async_callback(door.close)
+            await door.start(start.host, start.port)
+            orders.ready()
+            await door.drain(await orders.drained())
+            return
+        pipeline = await _pipeline(start, settings, clock, sink, wheel, upstreams, console, stack)
+        door = Door(pipeline.serve, pipeline.render, wheel=wheel, sink=sink, limits=limits, screen=pipeline.screen)
+        stack.push_async_callback(door.close)
+        pipeline.count_connections(lambda: door.connections)
+        try:
+            await pipeline.start()
+            await door.start(start.host, start.port)
+            orders.ready()
+            within_s = await orders.drained()
+            await door.drain(max(within_s - SETTLE_S, 0.0))
+        finally:
+            await pipeline.drain()
+
+
+async def _pipeline(
+    start: Start,
+    settings: Settings,
+    clock: Clock,
+    sink: JsonLines,
+    wheel: Wheel,
+    upstreams: Upstreams,
+    console: ConsoleRelay | None,
+    stack: AsyncExitStack,
+) -> Pipeline:
+    keys = database.keys_of(settings, start.instance)
+    address = await asyncio.to_thread(database.address_at, start.database, keys)
+    url = address.url("ruxa_gateway")
+    pool = await Pool.open(url, login="ruxa_gateway", min_size=1, max_size=POOL_MAX, clock=clock)
+    stack.push_async_callback(pool.close)
+    vault = await Vault.unlock(address, keys, clock=clock)
+    stack.push_async_callback(vault.close)
+    notices = Notices(url)
+    await notices.open()
+    stack.push_async_callback(notices.close)
+    loaded = providers.load(settings.providers, read_secret, sandbox_url=start.sandbox_url)
+    for name, why in loaded.unready.items():
+        sink.emit("provider.unready", "warning", provider=name, reason=why)
+    token = None if settings.metrics_token is None else read_secret(settings.metrics_token)
+    return Pipeline(
+        worker=Worker(
+            name=f"{start.instance.machine}-{start.number}",
+            workers=settings.workers,
+            journals=settings.data / "journal",
+            metrics=settings.data / "run" / "metrics",
+            live=start.instance.mode == "live",
+            metrics_token=token,
+        ),
+        settings=settings,
+        clock=clock,
+        sink=sink,
+        works=pool,
+        keys=vault,
+        hub=notices,
+        providers=loaded.ready,
+        pool=upstreams,
+        wheel=wheel,
+        console=console,
+    )
+
+
+def _relaying(console: ConsoleRelay) -> Callable[[Request, Reply], None]:
+    """Everything to the console but the door's own sign of life."""
+
+    def serve(request: Request, reply: Reply) -> None:
+        if request.path == b"/healthz":
+            reply.send(200, b"content-type: application/json\r\n", b'{"alive":true}\n')
+        else:
+            console(request, reply)
+
+    return serve
+
+
+def _render(error: RuxaError, request: Request | None) -> tuple[int, bytes, bytes]:
+    """The relaying door's own errors, in the shape of ``/api/v1``."""
+    shape = {"code": error.code, "message": error.public, "data": None, "requestId": f"req_{secrets.token_hex(16)}"}
+    return error.status, b"content-type: application/json\r\ncache-control: no-store\r\n", codec.encode(shape)
