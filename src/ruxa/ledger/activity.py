@@ -1,4 +1,4 @@
-"""Activity: an organisation's calls as people and scripts read them, newest first; each is its own ledger line (D18)."""
+"""Activity: an organisation's calls as people and scripts read them, newest first; each its own ledger line (D18)."""
 
 from __future__ import annotations
 

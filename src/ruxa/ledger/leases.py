@@ -34,6 +34,7 @@ SERVED_SHARE = 0.8
 RENEW_AFTER_S = 10.0
 TRIM_AFTER_S = 1.0
 TICK_S = 0.25
+REFILL_PAUSE_S = 0.5
 FORGET_AFTER_S = 120.0
 # A first lease is worth this many holds, later ones this many seconds of the measured rate.
 FIRST_HOLDS = 32
@@ -41,6 +42,8 @@ BURN_S = 60
 # Pauses between the tries after a recall; their sum is the longest a 402 waits.
 RECALL_PAUSES_S = (0.02, 0.04, 0.06, 0.12)
 PARALLEL = 4
+
+_NO_LEASE = UUID(int=0)
 
 _REFUSALS = {
     "insufficient_credits": "The prepaid balance does not cover this call. Add credit, or lower max output tokens.",
@@ -121,9 +124,9 @@ class Reservation:
         self.open = True
 
     @property
-    def lease_id(self) -> UUID:
-        """For the usage row."""
-        return self.lease.id
+    def lease_id(self) -> UUID | None:
+        """For the usage row; None when the call holds nothing because it is free of charge."""
+        return None if self.lease.id is _NO_LEASE else self.lease.id
 
     def settle(self, amount: int) -> None:
         """The call cost ``amount`` micros; the rest goes back to the lease. A row with ``lease_id`` must follow."""
@@ -179,6 +182,7 @@ class Purse:
         "hold",
         "opener",
         "organisation_ref",
+        "pause_until",
         "rate",
         "recalled",
         "refill",
@@ -199,12 +203,18 @@ class Purse:
         self.opener: asyncio.Task[None] | None = None
         self.refill = False
         self.recalled = False
+        self.pause_until = 0.0
         self.rate = 0
         self.hold = 1
         self.used_at = monotonic()
 
     def draw(self, hold: int) -> Reservation | None:
-        """``hold`` micros of the current lease, now; None when it has not so much or its time is over."""
+        """``hold`` micros of the current lease, now; None when it has not so much or its time is over.
+
+        A hold of 0 (a price that is explicitly zero) needs no lease and no money.
+        """
+        if hold <= 0:
+            return Reservation(Lease(self, _NO_LEASE, 0, 0.0, 0.0), 0)
         lease = self.current
         if lease is None or lease.available < hold:
             return None
@@ -389,13 +399,8 @@ class Leases:
                 if purse.recalled or self._stopping:
                     if lease.available > 0:
                         self._retire(purse, now)
-                elif now - lease.opened_at >= RENEW_AFTER_S or now >= lease.deadline:
-                    if now - lease.used_at < RENEW_AFTER_S and lease.available + lease.spent > 0 and not purse.waiters:
-                        self._refill(purse)
-                    if purse.current is lease and (now - lease.used_at >= RENEW_AFTER_S or now >= lease.deadline):
-                        self._retire(purse, now)
-                elif lease.available * 4 < lease.amount and lease.amount >= purse.hold * 8:
-                    self._refill(purse)
+                else:
+                    self._renew(purse, lease, now)
             for drained in purse.draining:
                 if drained.closing or drained.trimming:
                     continue
@@ -441,10 +446,6 @@ class Leases:
         if purse.opener is None:
             purse.opener = asyncio.create_task(self._serve(purse))
 
-    def _refill(self, purse: Purse) -> None:
-        purse.refill = True
-        self._kick(purse)
-
     def _retire(self, purse: Purse, now_s: float) -> None:
         lease = purse.current
         assert lease is not None
@@ -454,6 +455,22 @@ class Leases:
         age_ms = max(int((now_s - lease.opened_at) * 1000), 1000)
         purse.rate = (lease.spent + lease.reserved) * 1000 // age_ms
         self._wake.set()
+
+    def _renew(self, purse: Purse, lease: Lease, now_s: float) -> None:
+        """A used lease is renewed in time and before it is empty; an idle or exact one is given back."""
+        exact = lease.amount <= purse.hold
+        aged = now_s - lease.opened_at >= RENEW_AFTER_S
+        if now_s >= lease.deadline or (aged and (exact or now_s - lease.used_at >= RENEW_AFTER_S)):
+            self._retire(purse, now_s)
+        elif (
+            (aged or lease.available * 4 < lease.amount)
+            and lease.amount >= purse.hold * 8
+            and now_s >= purse.pause_until
+        ):
+            # One try a while: with little free the lease that is there serves on.
+            purse.pause_until = now_s + REFILL_PAUSE_S
+            purse.refill = True
+            self._kick(purse)
 
     async def _serve(self, purse: Purse) -> None:
         """Opens leases for a purse until nobody waits; one at a time, so that waiters share what comes."""
@@ -629,7 +646,7 @@ def _give(purse: Purse, waiter: _Waiter) -> None:
     lease = purse.current
     if waiter.future.done() or lease is None:
         return
-    found = purse.draw(min(waiter.hold, max(lease.available, 0)))
+    found = purse.draw(max(min(waiter.hold, lease.available), 1))
     if found is None:
         waiter.future.set_exception(
             Unavailable("The ledger answered too slowly; try again.", code="lease_too_late", retry_after_s=1)
@@ -655,5 +672,7 @@ def _again(error: RuxaError) -> RuxaError:
     )
 
 
-def _refused(code: str) -> InsufficientCredit:
-    return InsufficientCredit(_REFUSALS[code], code=code)
+def _refused(code: str) -> RuxaError:
+    if code in _REFUSALS:
+        return InsufficientCredit(_REFUSALS[code], code=code)
+    return Unavailable("The call took longer than its credit was held.", code=code, retry_after_s=1)

@@ -7,7 +7,7 @@ old row's period and opens its own, so that every charge recomputes from its row
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from importlib.resources import files
 from typing import Protocol
 from uuid import UUID
@@ -91,11 +91,18 @@ class Price(Rates, frozen=True, kw_only=True):
         return "sandbox" if self.model.startswith("sandbox/") else "live"
 
 
+class Dated(msgspec.Struct, frozen=True, kw_only=True):
+    """Rates from a day on (UTC); None: in force when the seed was made."""
+
+    rates: Rates
+    starts: date | None = None
+
+
 class Seeded(msgspec.Struct, frozen=True, kw_only=True):
     """One model of a seed file."""
 
     model: str
-    rates: Rates
+    prices: tuple[Dated, ...]
     aliases: tuple[str, ...] = ()
 
 
@@ -209,11 +216,12 @@ def read_seed(name: str) -> Seed:
 
 
 async def seed(work: Work, names: Iterable[str] = ("providers", "sandbox")) -> int:
-    """Puts the shipped prices where the price in force is absent or older seed; an operator's price is never touched.
+    """Puts the shipped prices where the price in force is absent or an older seed's; announced ones start on their day.
 
-    Any number of times; the number of rows written.
+    An operator's price is never touched. Any number of times; the number of rows written.
     """
     here = await current(work)
+    today = (await work.value(records.NOW)).astimezone(UTC).date()
     written = 0
     for name in names:
         file = read_seed(name)
@@ -221,9 +229,18 @@ async def seed(work: Work, names: Iterable[str] = ("providers", "sandbox")) -> i
             old = here.get(item.model)
             if old is not None and (not old.source.startswith("seed ") or old.source >= file.source):
                 continue
-            await put(work, item.model, item.rates, source=file.source, aliases=item.aliases)
-            written += 1
+            for dated in _to_put(item.prices, today):
+                starts = None if dated.starts is None else datetime.combine(dated.starts, time(), UTC)
+                await put(work, item.model, dated.rates, source=file.source, aliases=item.aliases, starts=starts)
+                written += 1
     return written
+
+
+def _to_put(prices: tuple[Dated, ...], today: date) -> list[Dated]:
+    """The last price that has started, as of now, and those still to come."""
+    started = [dated for dated in prices if dated.starts is None or dated.starts <= today]
+    coming = [dated for dated in prices if dated.starts is not None and dated.starts > today]
+    return [Dated(rates=started[-1].rates), *coming]
 
 
 def _price(row: tuple[object, ...]) -> Price:

@@ -47,6 +47,7 @@ PRICE_PUT: Final = "SELECT ledger.price_put(%s, %s, %s, %s, %s, %s::jsonb)"
 
 # -- leases
 
+NOW: Final = "SELECT ruxa.now()"
 NOW_MS: Final = "SELECT ledger.unix_ms(ruxa.now())"
 LEASE_OPEN: Final = """
     SELECT amount, refusal, free, elsewhere, ttl_ms, now_ms
