@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from ruxa.kernel.errors import RuxaError
 from ruxa.store import fault
@@ -51,6 +53,18 @@ class Work:
     async def copy(self, sql: LiteralString, types: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """``COPY ... FROM STDIN (FORMAT BINARY)`` of rows whose columns have these PostgreSQL types."""
         await _seam(self._copy(sql, types, rows))
+
+    @contextlib.asynccontextmanager
+    async def savepoint(self) -> AsyncGenerator[None, None]:
+        """What fails inside is undone alone, and the transaction goes on."""
+        await _seam(self._run("SAVEPOINT work", ()))
+        try:
+            yield
+        except BaseException:
+            if self.connection.info.transaction_status != TransactionStatus.UNKNOWN:
+                await _seam(self._run("ROLLBACK TO SAVEPOINT work", ()))
+            raise
+        await _seam(self._run("RELEASE SAVEPOINT work", ()))
 
     async def _rows(self, sql: LiteralString, args: Sequence[object]) -> list[Row]:
         cursor = await self.connection.execute(sql, args or None)
