@@ -560,6 +560,7 @@ COMMENT ON COLUMN access.entry.created_at IS
 GRANT USAGE ON SCHEMA access TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
 GRANT EXECUTE ON FUNCTION access.grant_of(bytea), access.key_changes(bigint), access.mark_keys_used(uuid[])
     TO ruxa_gateway;
+GRANT EXECUTE ON FUNCTION access.grant_of(bytea) TO ruxa_console; -- keys call /api/v1 too
 
 GRANT SELECT, INSERT ON access.organisation, access.membership, access.one_time_link, access.terms_version,
     access.terms_acceptance, access.key, access.key_secret, access.entry TO ruxa_console, ruxa_operator;
