@@ -2016,7 +2016,8 @@ COMMENT ON COLUMN ledger.seal.sealed_at IS 'data: none';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
 GRANT USAGE ON SCHEMA ledger TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
-GRANT EXECUTE ON FUNCTION ledger.unix_ms(timestamptz) TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
+GRANT EXECUTE ON FUNCTION ledger.unix_ms(timestamptz), ledger.resolution_id(uuid)
+    TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
 
 GRANT SELECT ON ledger.price TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
 GRANT EXECUTE ON FUNCTION
