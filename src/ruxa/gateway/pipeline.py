@@ -494,7 +494,6 @@ class Pipeline:
         checks = {
             "database": self._database_up,
             "journal": self._journal.ready() and not self._flusher.full(),
-            "models": len(self._plans) > 0,
             "accepting": not self._stopping,
         }
         ready = all(checks.values())
