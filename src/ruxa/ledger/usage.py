@@ -77,8 +77,12 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class Flushed(msgspec.Struct, frozen=True):
-    """What a flush did. booked: rows new to the ledger; late: those of them whose lease was closed already;
-    refused: rows that are not booked, with the reason (unknown_lease, unknown_price, scope, day)."""
+    """What a flush did. booked: rows new to the ledger; late: those of them whose lease was closed already.
+
+    refused: rows that are never booked, each with the wall that refused it: ``usage_lease`` (no such lease of that
+    organisation and scope), ``usage_scope``, ``usage_price``, ``usage_paid``, ``usage_test_key``, ``day`` (older than
+    the usage limit, or in the future), or the check that its value fails.
+    """
 
     booked: int
     late: int

@@ -1282,6 +1282,8 @@ DECLARE
     moment timestamptz := ruxa.now();
     item record;
     locked uuid[] := '{}';
+    oldest uuid;
+    newest uuid;
     row_id uuid;
     wall text;
     leases uuid[] := '{}';
@@ -1311,13 +1313,17 @@ BEGIN
     END IF;
 
     -- Days that can still be booked have their partition; older ones are gone, later ones are a clock's mistake.
+    oldest := ruxa.id_floor(((moment AT TIME ZONE 'UTC')::date - 82)::timestamp AT TIME ZONE 'UTC');
+    newest := ruxa.id_floor(((moment AT TIME ZONE 'UTC')::date + 2)::timestamp AT TIME ZONE 'UTC');
     FOR item IN
         SELECT DISTINCT (ruxa.id_time(b.id) AT TIME ZONE 'UTC')::date AS day FROM pg_temp.usage_batch AS b
+        WHERE b.id >= oldest AND b.id < newest
     LOOP
-        IF item.day BETWEEN (moment AT TIME ZONE 'UTC')::date - 82 AND (moment AT TIME ZONE 'UTC')::date + 1 THEN
-            PERFORM ledger.day_ensure(item.day);
-        END IF;
+        PERFORM ledger.day_ensure(item.day);
     END LOOP;
+    SELECT coalesce(array_agg(DISTINCT b.id), '{}') INTO refused FROM pg_temp.usage_batch AS b
+        WHERE b.id < oldest OR b.id >= newest;
+    reasons := array_fill('day'::text, ARRAY[cardinality(refused)]);
 
     -- Money outside a lease needs the organisation's lock, which comes before lease rows. Who needs it is guessed
     -- here without a lock and checked below with one.
@@ -1341,6 +1347,7 @@ BEGIN
                 INSERT INTO ledger.usage_event
                 SELECT b.*, coalesce(x.state = 'closed', false)
                 FROM pg_temp.usage_batch AS b LEFT JOIN ledger.lease AS x ON x.id = b.lease_id
+                WHERE b.id >= oldest AND b.id < newest
                 ORDER BY b.id
                 ON CONFLICT DO NOTHING
                 RETURNING lease_id, amount_micros, waived_micros, usage_event.late
@@ -1364,7 +1371,9 @@ BEGIN
         leases := '{}';
         amounts := '{}';
         waivers := '{}';
-        FOR row_id IN SELECT DISTINCT b.id FROM pg_temp.usage_batch AS b ORDER BY b.id LOOP
+        FOR row_id IN
+            SELECT DISTINCT b.id FROM pg_temp.usage_batch AS b WHERE b.id >= oldest AND b.id < newest ORDER BY b.id
+        LOOP
             BEGIN
                 FOR item IN
                     WITH fresh AS (
@@ -1388,8 +1397,7 @@ BEGIN
             EXCEPTION WHEN integrity_constraint_violation THEN
                 GET STACKED DIAGNOSTICS wall = CONSTRAINT_NAME;
                 refused := refused || row_id;
-                reasons := reasons || CASE WHEN wall = '' THEN 'day' WHEN wall LIKE '%price_id_fkey%'
-                    THEN 'usage_price' ELSE wall END;
+                reasons := reasons || CASE WHEN wall LIKE '%price_id_fkey%' THEN 'usage_price' ELSE wall END;
             END;
         END LOOP;
     END;
