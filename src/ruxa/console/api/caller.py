@@ -1,0 +1,104 @@
+"""Who calls ``/api/v1``: an API key with scope, or a member's session with its form token from this origin."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from litestar import Request
+
+from ruxa.access import authorize, grants, keys, sessions
+from ruxa.access.authorize import Principal
+from ruxa.access.roles import Permission
+from ruxa.console import headers, visits
+from ruxa.console.headers import Edge
+from ruxa.console.page import Deps
+from ruxa.kernel.errors import Unauthenticated
+from ruxa.kernel.sealed import Sealed
+from ruxa.store.work import Work
+
+AnyRequest = Request[Any, Any, Any]
+SAFE = frozenset({"GET", "HEAD"})
+CSRF_HEADER = "x-csrf-token"
+KEY_BYTES_MAX = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One authorised call: its unit of work, who acts, and the organisation it is about."""
+
+    work: Work
+    principal: Principal
+    session: sessions.Session | None
+    organisation_id: UUID
+    organisation_ref: UUID
+
+    def sees(self, key_id: UUID) -> bool:
+        """Whether a call of ``key_id`` may be shown: a key sees its own, with ``usage:read`` its organisation's."""
+        return self.principal.id == key_id or authorize.may(self.principal, "usage:read", self.organisation_id)
+
+
+@contextlib.asynccontextmanager
+async def entered(deps: Deps, edge: Edge, request: AnyRequest, permission: Permission) -> AsyncGenerator[Caller, None]:
+    """The caller, inside one unit of work, when they may. Raises Unauthenticated, NotFound or Forbidden."""
+    edge.refuse_host(request.headers)
+    given = _key(request)
+    if given is None and request.method not in SAFE:
+        headers.same_origin(request.headers)
+    async with deps.pool.work(visits.PRINCIPAL) as work:
+        if given is not None:
+            caller = await _by_key(work, deps, given)
+        else:
+            caller = await _by_session(work, deps, request)
+        organisation = None if permission.startswith("staff_") else caller.organisation_id
+        authorize.require(caller.principal, permission, organisation)
+        yield caller
+
+
+@contextlib.asynccontextmanager
+async def entered_of_call(deps: Deps, edge: Edge, request: AnyRequest) -> AsyncGenerator[Caller, None]:
+    """Like ``entered`` for receipts: any key may ask, since it may always see what its own calls cost."""
+    edge.refuse_host(request.headers)
+    given = _key(request)
+    async with deps.pool.work(visits.PRINCIPAL) as work:
+        if given is not None:
+            yield await _by_key(work, deps, given)
+            return
+        caller = await _by_session(work, deps, request)
+        authorize.require(caller.principal, "usage:read", caller.organisation_id)
+        yield caller
+
+
+def _key(request: AnyRequest) -> bytes | None:
+    """The API key of the request, as any of the SDKs would send it."""
+    bearer = request.headers.get("authorization", "")
+    if bearer[:7].lower() == "bearer ":
+        return bearer[7:].strip().encode()
+    own = request.headers.get("x-api-key")
+    return own.strip().encode() if own else None
+
+
+async def _by_key(work: Work, deps: Deps, given: bytes) -> Caller:
+    refused = Unauthenticated("The API key is not known here. Check it, or make a new one in the console.")
+    if not 0 < len(given) <= KEY_BYTES_MAX:
+        raise refused
+    if given[:8] in (b"rx_live_", b"rx_test_") and not keys.well_formed(given):
+        raise refused
+    grant = await grants.find(work, keys.hash_of(deps.vault, given))
+    if grant is None:
+        raise refused
+    return Caller(work, authorize.of_key(grant), None, grant.organisation_id, grant.organisation_ref)
+
+
+async def _by_session(work: Work, deps: Deps, request: AnyRequest) -> Caller:
+    secret = request.cookies.get(headers.cookie_name(deps.base_url))
+    session = await sessions.find(work, deps.vault, Sealed(secret)) if secret else None
+    if session is None:
+        raise Unauthenticated("Send an API key as bearer token, or sign in.", code="sign_in_required")
+    if request.method not in SAFE:
+        sessions.check_csrf(session, request.headers.get(CSRF_HEADER))
+    ref = await visits.organisation_ref(work, deps, session.organisation_id)
+    return Caller(work, session.principal, session, session.organisation_id or visits.NOWHERE, ref)

@@ -1,0 +1,34 @@
+"""The routes of the console's side of ``/api/v1``, and the description of the whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from ruxa.console.api import billing, keys, openapi, organisation, staff, usage
+from ruxa.console.headers import Edge
+from ruxa.console.page import Deps
+
+
+def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
+    """Every route, ``openapi.json`` last."""
+
+    @get("/api/v1/openapi.json", include_in_schema=False)
+    async def description(request: Request[Any, Any, Any]) -> Response[bytes]:
+        edge.refuse_host(request.headers)
+        return Response(
+            openapi.document(request.app, deps),
+            media_type="application/json",
+            headers={"cache-control": "public, max-age=300"},
+        )
+
+    return [
+        *keys.handlers(deps, edge),
+        *usage.handlers(deps, edge),
+        *billing.handlers(deps, edge),
+        *organisation.handlers(deps, edge),
+        *staff.handlers(deps, edge),
+        description,
+    ]

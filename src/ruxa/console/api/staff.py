@@ -1,0 +1,187 @@
+"""``/api/v1/staff``: organisations, credit, suspension and the ledger's proofs, for members with a staff role."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import Request, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import Parameter
+
+from ruxa.access import entries, organisations
+from ruxa.console import money
+from ruxa.console.api import caller
+from ruxa.console.api.billing import Booked
+from ruxa.console.headers import Edge
+from ruxa.console.page import Deps
+from ruxa.kernel import ids
+from ruxa.ledger import accounts, proofs, topups
+
+PURPOSE = "provide"
+REASON_COLUMN = "ledger.lot.reason_sealed"
+After = Annotated[str | None, Parameter(description="Id of the last row of the page before.")]
+Limit = Annotated[int, Parameter(ge=1, le=100, description="Rows at most.")]
+
+
+class StaffOrganisation(msgspec.Struct, frozen=True, kw_only=True):
+    """An organisation as staff see it; amounts in micros."""
+
+    id: str
+    name: str
+    suspended_at: datetime | None
+    suspended_why: str | None
+    created_at: datetime
+    members: int
+    balance_micros: int
+    held_micros: int
+
+
+class StaffOrganisations(msgspec.Struct, frozen=True):
+    """Organisations, newest first; ``next`` is the ``after`` of the next page."""
+
+    organisations: list[StaffOrganisation]
+    next: str | None
+
+
+class Credit(msgspec.Struct, frozen=True):
+    """A credit by hand: micros, for what, and why (kept sealed)."""
+
+    micros: int
+    scope: Literal["sandbox", "live"]
+    reason: str
+
+
+class Suspension(msgspec.Struct, frozen=True):
+    """Why the organisation is suspended."""
+
+    why: organisations.Why
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """One proof: ``value`` is how much is wrong, of ``examined``."""
+
+    name: str
+    ok: bool
+    value: int
+    examined: int
+    sample: list[str]
+
+
+class Check(msgspec.Struct, frozen=True):
+    """All proofs; ``ok`` when every value is zero."""
+
+    ok: bool
+    proofs: list[Proof]
+
+
+def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
+    """The routes."""
+
+    @get("/api/v1/staff/organisations", operation_id="staff_organisations", tags=["Staff"], summary="Organisations")
+    async def staff_organisations(
+        request: Request[Any, Any, Any], after: After = None, limit: Limit = 50
+    ) -> StaffOrganisations:
+        async with caller.entered(deps, edge, request, "staff_organisation:list") as who:
+            found = await organisations.page(
+                who.work, deps.vault, after=ids.read("org", after) if after else None, limit=limit
+            )
+            balances = await accounts.balances(who.work, [one.organisation_ref for one in found])
+            rows = [_shown(one, money.purse(balances[one.organisation_ref])) for one in found]
+            return StaffOrganisations(rows, rows[-1].id if len(rows) == limit else None)
+
+    @get(
+        "/api/v1/staff/organisations/{organisation_id:str}",
+        operation_id="staff_organisation",
+        tags=["Staff"],
+        summary="One organisation",
+    )
+    async def staff_organisation(request: Request[Any, Any, Any], organisation_id: str) -> StaffOrganisation:
+        async with caller.entered(deps, edge, request, "staff_organisation:list") as who:
+            one = await organisations.find(who.work, deps.vault, ids.read("org", organisation_id))
+            return _shown(one, await money.purse_of(who.work, one.organisation_ref))
+
+    @post(
+        "/api/v1/staff/organisations/{organisation_id:str}/credit",
+        operation_id="staff_credit",
+        tags=["Staff"],
+        summary="Book a credit by hand",
+    )
+    async def staff_credit(request: Request[Any, Any, Any], organisation_id: str, data: Credit) -> Booked:
+        async with caller.entered(deps, edge, request, "staff_credit:give") as who:
+            one = await organisations.find(who.work, deps.vault, ids.read("org", organisation_id))
+            lot_id = ids.fresh()
+            if data.scope == "live":
+                reason = await deps.vault.seal(REASON_COLUMN, one.id, lot_id, data.reason)
+                await topups.credit(who.work, one.organisation_ref, data.micros, lot_id=lot_id, reason_sealed=reason)
+            else:
+                await topups.sandbox(who.work, one.organisation_ref, data.micros, lot_id=lot_id)
+            await entries.add(
+                who.work, who.principal, "credit:given", organisation_id=one.id, object_id=lot_id, staff=True
+            )
+            return Booked(ids.text("lot", lot_id))
+
+    @post(
+        "/api/v1/staff/organisations/{organisation_id:str}/suspend",
+        operation_id="staff_suspend",
+        tags=["Staff"],
+        summary="Stop its keys within 2 seconds",
+    )
+    async def staff_suspend(request: Request[Any, Any, Any], organisation_id: str, data: Suspension) -> None:
+        async with caller.entered(deps, edge, request, "staff_organisation:suspend") as who:
+            wanted = ids.read("org", organisation_id)
+            await organisations.suspend(who.work, wanted, data.why)
+            await entries.add(who.work, who.principal, "organisation:suspended", organisation_id=wanted, staff=True)
+
+    @post(
+        "/api/v1/staff/organisations/{organisation_id:str}/restore",
+        operation_id="staff_restore",
+        tags=["Staff"],
+        summary="Lift the suspension",
+    )
+    async def staff_restore(request: Request[Any, Any, Any], organisation_id: str) -> None:
+        async with caller.entered(deps, edge, request, "staff_organisation:suspend") as who:
+            wanted = ids.read("org", organisation_id)
+            await organisations.restore(who.work, wanted)
+            await entries.add(who.work, who.principal, "organisation:restored", organisation_id=wanted, staff=True)
+
+    @get("/api/v1/staff/ledger/check", operation_id="staff_ledger_check", tags=["Staff"], summary="Run the proofs")
+    async def staff_ledger_check(request: Request[Any, Any, Any]) -> Check:
+        async with caller.entered(deps, edge, request, "staff_ledger:prove") as who:
+            found = await proofs.check(who.work)
+            return Check(
+                all(proof.ok for proof in found),
+                [
+                    Proof(
+                        name=proof.name,
+                        ok=proof.ok,
+                        value=proof.value,
+                        examined=proof.examined,
+                        sample=list(proof.sample),
+                    )
+                    for proof in found
+                ],
+            )
+
+    return [
+        staff_organisations,
+        staff_organisation,
+        staff_credit,
+        staff_suspend,
+        staff_restore,
+        staff_ledger_check,
+    ]
+
+
+def _shown(one: organisations.Organisation, purse: money.Purse) -> StaffOrganisation:
+    return StaffOrganisation(
+        id=ids.text("org", one.id),
+        name=one.name.open(PURPOSE),
+        suspended_at=one.suspended_at,
+        suspended_why=one.suspended_why,
+        created_at=one.created_at,
+        members=one.members,
+        balance_micros=purse.total,
+        held_micros=purse.held,
+    )

@@ -1,0 +1,149 @@
+"""Balances, charges and ledger lines as pages and the API show them; shared, since pages never import each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from ruxa.access import keys
+from ruxa.console import records
+from ruxa.console.page import Deps
+from ruxa.console.words import Words
+from ruxa.kernel import ids
+from ruxa.ledger import accounts, budgets, prices, topups
+from ruxa.ledger.accounts import Balance
+from ruxa.store.work import Work
+
+TRIAL_DAYS = 30
+PLAYGROUND_MICROS = 1_000_000
+LINE_KEYS: Mapping[str, str] = {
+    "sandbox_credit": "billing.line_topup",
+    "credit": "billing.line_credit",
+    "promo": "billing.line_grant",
+    "compensation": "billing.line_grant",
+    "expired": "billing.line_expiry",
+    "refund": "billing.line_refund",
+    "correction": "billing.line_correction",
+}
+# usage field -> price field, in the order of a receipt
+CLASSES: tuple[tuple[str, str, str], ...] = (
+    ("input", "input_tokens", "input_micros"),
+    ("cache_read", "cache_read_tokens", "cache_read_micros"),
+    ("cache_write_5m", "cache_write_5m_tokens", "cache_write_5m_micros"),
+    ("cache_write_1h", "cache_write_1h_tokens", "cache_write_1h_micros"),
+    ("output", "output_tokens", "output_micros"),
+    ("reasoning", "reasoning_tokens", "reasoning_micros"),
+    ("audio_input", "audio_input_tokens", "audio_input_micros"),
+    ("audio_output", "audio_output_tokens", "audio_output_micros"),
+    ("images", "images", "image_micros"),
+)
+
+
+class Purse(msgspec.Struct, frozen=True, kw_only=True):
+    """An organisation's money, micros: balance altogether and by scope, held for running calls, free."""
+
+    total: int
+    held: int
+    free: int
+    sandbox: int
+    live: int
+
+
+class Term(msgspec.Struct, frozen=True):
+    """One class of a charge: units, micros per million of them, and the exact product in USD with twelve decimals."""
+
+    name: str
+    units: int
+    rate: int
+    exact: str
+
+
+class ShownLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A ledger line in words."""
+
+    id: str
+    at: datetime
+    what: str
+    href: str | None
+    scope: str
+    amount: int
+    settling: bool
+
+
+def purse(balances: Mapping[str, Balance]) -> Purse:
+    """The balances of both scopes as one."""
+    total = sum(one.balance_micros for one in balances.values())
+    held = sum(one.held_micros for one in balances.values())
+    return Purse(
+        total=total,
+        held=held,
+        free=total - held,
+        sandbox=balances["sandbox"].balance_micros if "sandbox" in balances else 0,
+        live=balances["live"].balance_micros if "live" in balances else 0,
+    )
+
+
+async def purse_of(work: Work, organisation_ref: UUID) -> Purse:
+    """An organisation's money now."""
+    return purse(await accounts.balance(work, organisation_ref))
+
+
+def line(found: records.Line, words: Words) -> ShownLine:
+    """``found`` as billing shows it."""
+    charge = found.code == "charge"
+    key = LINE_KEYS.get(found.code, "billing.line_other")
+    return ShownLine(
+        id=ids.text("req" if charge else "xfer", found.id),
+        at=found.at,
+        what=words.plain("billing.line_charge", model=found.model) if charge else words.plain(key),
+        href=f"/activity/{ids.text('req', found.id)}" if charge else None,
+        scope=found.scope,
+        amount=found.amount_micros,
+        settling=found.state == "settling",
+    )
+
+
+def terms(call: records.Call, price: prices.Rates) -> list[Term]:
+    """The arithmetic of a charge, class by class, before its one rounding."""
+    long = price.long_from_tokens is not None and call.input_total > price.long_from_tokens
+    found: list[Term] = []
+    for name, units_field, rate_field in CLASSES:
+        units: int = getattr(call, units_field)
+        if units:
+            stepped = f"long_{rate_field}"
+            rate: int = getattr(price, stepped if long and hasattr(price, stepped) else rate_field)
+            product = f"{units * rate:013d}"
+            found.append(Term(name, units, rate, f"{product[:-12]}.{product[-12:]}"))
+    return found
+
+
+async def give_trial(work: Work, deps: Deps, organisation_ref: UUID) -> None:
+    """The trial credit of a newcomer's organisation, once (decision D10)."""
+    expires_at = deps.clock.now() + timedelta(days=TRIAL_DAYS)
+    await topups.trial(work, organisation_ref, deps.trial_micros, expires_at=expires_at)
+
+
+async def make_key(
+    work: Work, deps: Deps, organisation_id: UUID, organisation_ref: UUID, wish: keys.KeyWish, created_by: UUID | None
+) -> keys.Created:
+    """A key and, where it has one, its budget: a budgeted key cannot spend before its budget is put."""
+    made = await keys.create(work, deps.vault, organisation_id, wish, created_by=created_by)
+    if wish.budget_micros is not None and wish.budget_period is not None:
+        await budgets.put(
+            work, "key", made.id, organisation_ref, limit_micros=wish.budget_micros, period=wish.budget_period
+        )
+    return made
+
+
+async def make_playground_key(
+    work: Work, deps: Deps, organisation_id: UUID, organisation_ref: UUID, session_id: UUID
+) -> keys.Created:
+    """The 15-minute key of a session (decision D3), with a budget of its own."""
+    made = await keys.create_for_playground(
+        work, deps.vault, organisation_id, session_id, budget_micros=PLAYGROUND_MICROS
+    )
+    await budgets.put(work, "key", made.id, organisation_ref, limit_micros=PLAYGROUND_MICROS, period="total")
+    return made

@@ -1,0 +1,179 @@
+"""The contract of a page: who may see it, where it stands in the menu, what it shows, what its forms do.
+
+A page loads inside one unit of work and returns a ``View``; a form's action does its work in one and returns where to
+go next, or a ``View`` when something has to be shown that is shown once. Faults of a form bring the page again with
+the messages beside the fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from ruxa.access.entrance import Entrance
+from ruxa.access.passwords import Hasher
+from ruxa.access.roles import Permission
+from ruxa.access.sessions import Session
+from ruxa.console.charts import Period
+from ruxa.console.words import Words
+from ruxa.kernel.clock import Clock
+from ruxa.kernel.signals import Sink
+from ruxa.store.pool import Pool
+from ruxa.store.vault import Vault
+from ruxa.store.work import Work
+
+Area = Literal["public", "customer", "staff"]
+Mode = Literal["demo", "live"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What the console needs from whoever starts it.
+
+    base_url: public address without a path, as links in mail use it; mode: demo or live (decision D9); gateway_openapi:
+    the paths and schemas of the part of ``/api/v1`` that the gateway serves, for the published union (decision D2);
+    trial_micros: credit granted once per verified address (decision D10).
+    """
+
+    pool: Pool
+    vault: Vault
+    hasher: Hasher
+    clock: Clock
+    signals: Sink
+    base_url: str
+    mode: Mode = "live"
+    version: str = "0"
+    trial_micros: int = 0
+    mail_url: str = "outbox:"
+    gateway_openapi: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def entrance(self) -> Entrance:
+        """What signing up and in needs."""
+        return Entrance(pool=self.pool, vault=self.vault, hasher=self.hasher, sink=self.signals, base_url=self.base_url)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The signed-in member with the organisation that this session looks at.
+
+    Staff may be in none: then ``role`` is None, the ids are zero, and no customer permission is held.
+    """
+
+    member_id: UUID
+    session_id: UUID
+    session: Session
+    email: str
+    name: str
+    organisation_id: UUID
+    organisation_ref: UUID
+    organisation_name: str
+    role: str | None
+    staff_role: str | None
+    csrf: str
+    permissions: frozenset[Permission]
+    others: tuple[tuple[str, str], ...] = ()
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the member's roles hold ``permission`` here."""
+        return permission in self.permissions
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request to a page. ``secret``: of the session, from its cookie; ``ticket``: of a sign-up in this browser.
+
+    ``description`` gives the published OpenAPI document.
+    """
+
+    deps: Deps
+    words: Words
+    request_id: str
+    path: str
+    places: Mapping[str, str]
+    query: Mapping[str, str]
+    form: Mapping[str, str]
+    choices: Mapping[str, tuple[str, ...]]
+    theme: str | None
+    secret: str | None
+    ticket: str | None
+    language_chosen: bool
+    under_age: bool
+    someone: Person | None
+    description: Callable[[], dict[str, Any]]
+    address: str = ""
+    agent: str = ""
+
+    @property
+    def person(self) -> Person:
+        """The signed-in member; only pages that need one ask."""
+        assert self.someone is not None
+        return self.someone
+
+    def period(self) -> Period:
+        """The period that the page's switch asks for."""
+        value = self.query.get("period")
+        return value if value in ("week", "month") else "day"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What to render: the template's values, or a file instead of a page."""
+
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    status: int = 200
+    template: str | None = None
+    body: bytes | None = None
+    media_type: str = "text/html; charset=utf-8"
+    filename: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """See another page next; ``done`` is the key (under ``done.``) of the message it greets with.
+
+    session: the secret of a session to begin (empty ends the present one), None to leave it; ticket: proves to this
+    browser's own sign-up that it is the same browser, for as long as the link in the mail lives.
+    cookies: readable preferences to set, name -> value.
+    """
+
+    to: str
+    done: str | None = None
+    session: str | None = None
+    session_s: int = 0
+    ticket: str | None = None
+    cookies: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class Load(Protocol):
+    """Shows the page."""
+
+    async def __call__(self, visit: Visit, work: Work) -> View | Go: ...
+
+
+Act = Callable[[Visit, Work], Awaitable[View | Go]]
+Enter = Callable[[Visit], Awaitable[View | Go]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page. ``name`` is its folder; ``permission`` of None asks for no more than the area does.
+
+    actions: what its forms do, by the name in ``_do``; needs: the permission of an action where it is not the page's;
+    doors: actions of visitors (signing up and in) that bring their own units of work, since counting an attempt has to
+    outlive its refusal; group, icon: its place in the menu; parent: the page it is a detail of.
+    """
+
+    name: str
+    path: str | tuple[str, ...]
+    area: Area
+    load: Load
+    permission: Permission | None = None
+    actions: Mapping[str, Act] = field(default_factory=dict[str, Act])
+    doors: Mapping[str, Enter] = field(default_factory=dict[str, Enter])
+    needs: Mapping[str, Permission] = field(default_factory=dict[str, Permission])
+    icon: str | None = None
+    group: str = ""
+    parent: str | None = None

@@ -1,0 +1,54 @@
+"""Every page, in the order of the menu. Adding a page is a folder and a line here."""
+
+from __future__ import annotations
+
+from ruxa.console.page import Page
+from ruxa.console.pages.accept.page import PAGE as accept
+from ruxa.console.pages.activity.page import PAGE as activity
+from ruxa.console.pages.api_docs.page import PAGE as api_docs
+from ruxa.console.pages.billing.page import PAGE as billing
+from ruxa.console.pages.call.page import PAGE as call
+from ruxa.console.pages.home.page import PAGE as home
+from ruxa.console.pages.key.page import PAGE as key
+from ruxa.console.pages.keys.page import PAGE as keys
+from ruxa.console.pages.landing.page import PAGE as landing
+from ruxa.console.pages.organisation.page import PAGE as organisation
+from ruxa.console.pages.organisations.page import PAGE as organisations
+from ruxa.console.pages.outbox.page import PAGE as outbox
+from ruxa.console.pages.playground.page import PAGE as playground
+from ruxa.console.pages.privacy.page import PAGE as privacy
+from ruxa.console.pages.proofs.page import PAGE as proofs
+from ruxa.console.pages.reset.page import PAGE as reset
+from ruxa.console.pages.settings.page import PAGE as settings
+from ruxa.console.pages.sign_in.page import PAGE as sign_in
+from ruxa.console.pages.sign_up.page import PAGE as sign_up
+from ruxa.console.pages.system.page import PAGE as system
+from ruxa.console.pages.team.page import PAGE as team
+from ruxa.console.pages.terms.page import PAGE as terms
+from ruxa.console.pages.verify.page import PAGE as verify
+
+PAGES: tuple[Page, ...] = (
+    landing,
+    sign_up,
+    verify,
+    sign_in,
+    reset,
+    accept,
+    terms,
+    privacy,
+    api_docs,
+    home,
+    playground,
+    activity,
+    call,
+    keys,
+    key,
+    billing,
+    team,
+    settings,
+    organisations,
+    organisation,
+    proofs,
+    outbox,
+    system,
+)

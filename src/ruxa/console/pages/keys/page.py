@@ -1,0 +1,114 @@
+"""Keys: what exists and what each may do; a new one is shown once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import get_args
+
+import msgspec
+
+from ruxa.access import entries, keys, roles
+from ruxa.console import forms, money, shown
+from ruxa.console.page import Page, View, Visit
+from ruxa.kernel import bounds
+from ruxa.kernel.sealed import Sealed
+from ruxa.store.work import Work
+
+# The scopes a person chooses from, and whether a new key has it.
+OFFERED: tuple[tuple[roles.Scope, bool], ...] = (
+    ("chat", True),
+    ("embeddings", True),
+    ("images", True),
+    ("audio", True),
+    ("tasks", True),
+    ("files", True),
+    ("usage:read", False),
+    ("billing:read", False),
+    ("admin:*", False),
+)
+
+
+class Form(msgspec.Struct, frozen=True):
+    """The form of a new key; amounts in USD."""
+
+    name: str
+    kind: str = "live"
+    budget: str | None = None
+    period: keys.Period = "month"
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    expires: int | None = None
+    models: str | None = None
+
+
+async def load(visit: Visit, work: Work) -> View:
+    """Every key and the form."""
+    return await _view(visit, work, None)
+
+
+async def _view(visit: Visit, work: Work, created: dict[str, str] | None) -> View:
+    person = visit.person
+    lines = await keys.of_organisation(work, visit.deps.vault, person.organisation_id, limit=bounds.PAGE_ROWS_MAX)
+    now = visit.deps.clock.now()
+    chosen = visit.choices.get("scopes")
+    return View(
+        {
+            "keys": [shown.key(line, visit.words, now) for line in lines],
+            "created": created,
+            "scopes": [
+                {
+                    "value": scope,
+                    "key": scope.replace(":*", "").replace(":", "_"),
+                    "on": scope in chosen if chosen is not None else standard,
+                }
+                for scope, standard in OFFERED
+            ],
+            "env": shown.environment(visit.deps.base_url),
+        }
+    )
+
+
+async def create(visit: Visit, work: Work) -> View:
+    """Makes the key and shows it, this one time."""
+    form = forms.read(Form, visit.form)
+    scopes = tuple(scope for scope in visit.choices.get("scopes", ()) if scope in get_args(roles.Scope))
+    if not scopes:
+        raise forms.Faults({"scopes": "form.needed"})
+    person = visit.person
+    made = await money.make_key(
+        work,
+        visit.deps,
+        person.organisation_id,
+        person.organisation_ref,
+        keys.KeyWish(
+            name=Sealed(form.name),
+            livemode=form.kind != "test",
+            scopes=msgspec.convert(scopes, tuple[roles.Scope, ...]),
+            models=tuple(name.strip() for name in form.models.split(",") if name.strip()) if form.models else None,
+            requests_per_minute=form.rpm,
+            tokens_per_minute=form.tpm,
+            concurrency=form.concurrency,
+            budget_micros=forms.micros(form.budget, "budget") if form.budget else None,
+            budget_period=form.period if form.budget else None,
+            expires_at=visit.deps.clock.now() + timedelta(days=form.expires) if form.expires else None,
+        ),
+        person.member_id,
+    )
+    await entries.add(
+        work, person.session.principal, "key:created", organisation_id=person.organisation_id, object_id=made.id
+    )
+    return await _view(visit, work, {"name": form.name, "secret": made.secret.open(shown.PURPOSE)})
+
+
+PAGE = Page(
+    name="keys",
+    path="/keys",
+    area="customer",
+    load=load,
+    permission="key:read",
+    actions={"create": create},
+    needs={"create": "key:create"},
+    icon="key",
+    group="access",
+)

@@ -1,0 +1,114 @@
+"""Staff: one organisation; credit with a reason, suspend and resume, each in the entries of who did it."""
+
+from __future__ import annotations
+
+from typing import get_args
+from uuid import UUID
+
+import msgspec
+
+from ruxa.access import entries, organisations
+from ruxa.console import forms, money, records, visits
+from ruxa.console.page import Go, Page, View, Visit
+from ruxa.kernel import ids
+from ruxa.ledger import topups
+from ruxa.store.work import Work
+
+PURPOSE = "provide"
+LINES = 20
+REASON_COLUMN = "ledger.lot.reason_sealed"
+
+
+class Credit(msgspec.Struct, frozen=True):
+    """How much, for what, why."""
+
+    usd: str
+    reason: str
+    scope: str = "sandbox"
+
+
+class Suspend(msgspec.Struct, frozen=True):
+    """Why."""
+
+    why: organisations.Why
+
+
+async def load(visit: Visit, work: Work) -> View:
+    """The page."""
+    one = await organisations.find(work, visit.deps.vault, visits.organisation_of(visit.places["organisation_id"]))
+    lines = await records.lines(work, one.organisation_ref, before=None, after=None, limit=LINES)
+    return View(
+        {
+            "one": {
+                "shown_id": ids.text("org", one.id),
+                "name": one.name.open(PURPOSE),
+                "suspended": one.suspended_at is not None,
+                "members": one.members,
+                "keys": await records.key_count(work, one.id),
+            },
+            "balance": await money.purse_of(work, one.organisation_ref),
+            "lines": [money.line(line, visit.words) for line in lines],
+            "whys": [(why, visit.words.plain(f"organisation.why_{why}")) for why in get_args(organisations.Why)],
+        }
+    )
+
+
+async def credit(visit: Visit, work: Work) -> Go:
+    """Books a credit under the member's name; its reason is sealed under the organisation's key."""
+    form = forms.read(Credit, visit.form)
+    amount = forms.micros(form.usd, "usd")
+    one = await organisations.find(work, visit.deps.vault, visits.organisation_of(visit.places["organisation_id"]))
+    lot_id = ids.fresh()
+    if form.scope == "live":
+        reason = await visit.deps.vault.seal(REASON_COLUMN, one.id, lot_id, form.reason)
+        await topups.credit(work, one.organisation_ref, amount, lot_id=lot_id, reason_sealed=reason)
+    else:
+        await topups.sandbox(work, one.organisation_ref, amount, lot_id=lot_id)
+    await _note(visit, work, "credit:given", one, lot_id)
+    return Go(to=visit.path, done="credited")
+
+
+async def suspend(visit: Visit, work: Work) -> Go:
+    """Stops the organisation's keys."""
+    form = forms.read(Suspend, visit.form)
+    one = await organisations.find(work, visit.deps.vault, visits.organisation_of(visit.places["organisation_id"]))
+    await organisations.suspend(work, one.id, form.why)
+    await _note(visit, work, "organisation:suspended", one)
+    return Go(to=visit.path, done="suspended")
+
+
+async def resume(visit: Visit, work: Work) -> Go:
+    """Lets them work again."""
+    one = await organisations.find(work, visit.deps.vault, visits.organisation_of(visit.places["organisation_id"]))
+    await organisations.restore(work, one.id)
+    await _note(visit, work, "organisation:restored", one)
+    return Go(to=visit.path, done="resumed")
+
+
+async def _note(
+    visit: Visit, work: Work, act: entries.Act, one: organisations.Organisation, thing: UUID | None = None
+) -> None:
+    await entries.add(
+        work,
+        visit.person.session.principal,
+        act,
+        organisation_id=one.id,
+        object_id=thing,
+        staff=True,
+    )
+
+
+PAGE = Page(
+    name="organisation",
+    path="/staff/organisations/{organisation_id:str}",
+    area="staff",
+    load=load,
+    permission="staff_organisation:list",
+    actions={"credit": credit, "suspend": suspend, "resume": resume},
+    needs={
+        "credit": "staff_credit:give",
+        "suspend": "staff_organisation:suspend",
+        "resume": "staff_organisation:suspend",
+    },
+    parent="organisations",
+)

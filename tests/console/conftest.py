@@ -1,0 +1,126 @@
+"""A console on a real database: the application, and browsers that keep cookies, without a socket."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import httpx
+import pytest
+from fixtures_access import BASE_URL, House, Person, house, hurry
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
+
+from ruxa.access import members, organisations
+from ruxa.console import assets, site
+from ruxa.console.page import Deps, Mode
+from ruxa.kernel.sealed import Sealed
+
+SAME = {"origin": BASE_URL, "host": BASE_URL.removeprefix("http://"), "sec-fetch-site": "same-origin"}
+
+
+class Browser:
+    """One browser: its cookies, pages it looks at, forms it sends as a page of ours would."""
+
+    def __init__(self, client: AsyncTestClient[Litestar]) -> None:
+        self.client = client
+        self.csrf = ""
+
+    async def get(self, path: str, status: int = 200, **headers: str) -> httpx.Response:
+        """A page; follows no redirect."""
+        answer = await self.client.get(path, headers={"host": SAME["host"], **headers}, follow_redirects=False)
+        assert answer.status_code == status, f"{path}: {answer.status_code}\n{answer.text[:2000]}"
+        found = re.search(r'name="_csrf" value="([^"]+)"', answer.text)
+        if found:
+            self.csrf = found[1]
+        return answer
+
+    async def post(self, path: str, do: str, status: int = 303, **fields: object) -> httpx.Response:
+        """Sends a form of the page at ``path``."""
+        data = {name: value for name, value in {"_do": do, "_csrf": self.csrf, **fields}.items() if value is not None}
+        answer = await self.client.post(path, data=data, headers=SAME, follow_redirects=False)
+        assert answer.status_code == status, f"{path}: {answer.status_code}\n{answer.text[:3000]}"
+        return answer
+
+    async def api(
+        self, method: str, path: str, json: object = None, *, key: str | None = None, status: int = 200
+    ) -> httpx.Response:
+        """A call of the API, by key or by this browser's session."""
+        headers = dict(SAME) if key is None else {"host": SAME["host"], "authorization": f"Bearer {key}"}
+        if key is None and self.csrf:
+            headers["x-csrf-token"] = self.csrf
+        answer = await self.client.request(method, path, json=json, headers=headers)
+        assert answer.status_code == status, f"{method} {path}: {answer.status_code}\n{answer.text[:2000]}"
+        return answer
+
+
+@dataclass
+class Console:
+    """The application on one test's database, with the house behind it."""
+
+    house: House
+    app: Litestar
+
+    def browser(self) -> Browser:
+        """A fresh browser."""
+        return Browser(AsyncTestClient(self.app, base_url=BASE_URL))
+
+    async def signed_in(self, person: Person) -> Browser:
+        """A browser in which ``person`` signs in."""
+        browser = self.browser()
+        await browser.post(
+            "/sign-in", "sign_in", email=person.email.open("provide"), password=person.password.open("provide")
+        )
+        await browser.get("/settings")
+        return browser
+
+    async def owner(self) -> tuple[Browser, Person, UUID]:
+        """A signed-in owner of an organisation: browser, person, organisation."""
+        person, _, organisation_id = await self.house.owner()
+        return await self.signed_in(person), person, organisation_id
+
+    async def operator(self) -> tuple[Browser, Person]:
+        """A signed-in operator who also has an organisation."""
+        person, _, _ = await self.house.owner()
+        async with self.house.operator.work("operator") as work:
+            await members.add_staff(work, self.house.vault, Sealed(person.email.open("provide")), "operator")
+        return await self.signed_in(person), person
+
+    async def ref(self, organisation_id: UUID) -> UUID:
+        """What money knows the organisation by."""
+        async with self.house.console.work() as work:
+            return (await organisations.find(work, self.house.vault, organisation_id)).organisation_ref
+
+
+def made(house: House, mode: Mode = "demo", base_url: str = BASE_URL, trial_micros: int = 0) -> Console:
+    """The application over ``house``."""
+    deps = Deps(
+        pool=house.console,
+        vault=house.vault,
+        hasher=house.hasher,
+        clock=house.database.clock,
+        signals=house.signals,
+        base_url=base_url,
+        mode=mode,
+        version="test",
+        trial_micros=trial_micros,
+    )
+    return Console(house, site.create(deps))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def vendor() -> None:
+    """The served npm files; ``dev.py test`` has installed them before."""
+    if not assets.VENDOR.joinpath("htmx.min.js").is_file():
+        assets.copy(assets.HERE.parents[2] / "node_modules")
+
+
+@pytest.fixture
+async def console(house: House) -> AsyncIterator[Console]:
+    """A demo's console."""
+    yield made(house)
+
+
+__all__ = ["house", "hurry"]
