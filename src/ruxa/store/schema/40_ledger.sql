@@ -875,7 +875,10 @@ BEGIN
         PERFORM ledger.lease_draw(known, lane, tightest, amount, moment);
     END LOOP;
     -- A lease ends before the lots it draws on, and soon after its budgets' period.
-    ends := least(known.expires_at, earliest, greatest(ends, moment + least(p_ttl, interval '5 seconds')));
+    IF ends IS NOT NULL THEN
+        ends := greatest(ends, moment + least(p_ttl, interval '5 seconds'));
+    END IF;
+    ends := least(known.expires_at, earliest, ends);
     IF ends < known.expires_at AND p_kind = 'lease' THEN
         UPDATE ledger.lease SET expires_at = ends WHERE id = p_id;
         known.expires_at := ends;
