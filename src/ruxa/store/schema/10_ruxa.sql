@@ -86,8 +86,8 @@ BEGIN
     IF to_regclass(format('%I.%I', place, part)) IS NOT NULL THEN
         RETURN false;
     END IF;
-    -- Two processes may create the same day at once: one lock a table, then look again.
-    PERFORM pg_advisory_xact_lock(hashtextextended('ruxa.partition ' || place || '.' || named, 0));
+    -- Two processes may create the same day at once: the second waits for the table, then looks again.
+    EXECUTE format('LOCK TABLE ONLY %I.%I IN SHARE UPDATE EXCLUSIVE MODE', place, named);
     IF to_regclass(format('%I.%I', place, part)) IS NOT NULL THEN
         RETURN false;
     END IF;
