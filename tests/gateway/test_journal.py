@@ -18,7 +18,7 @@ import pytest
 from ruxa.gateway import journal as journals
 from ruxa.gateway.journal import HEADER, Journal, segment_key
 from ruxa.gateway.recovery import Contents, read, read_header, replay
-from ruxa.kernel.errors import Unavailable
+from ruxa.kernel.errors import Conflict, Unavailable
 from ruxa.kernel.signals import Field, Level, Sink
 
 DAY = date(2026, 11, 24)
@@ -51,61 +51,53 @@ def contents(path: Path) -> Contents:
     return read(data, header, segment_key(KEY, "gateway-0", header.run, header.number, header.salt))
 
 
-class Permanent:
-    def __init__(self) -> None:
-        self.known: set[tuple[str, int, int]] = set()
-
-    async def is_acknowledged(self, worker: str, run: int, number: int) -> bool:
-        return (worker, run, number) in self.known
-
-    async def acknowledge(self, worker: str, run: int, number: int, day: date, digest: bytes, frames: int) -> None:
-        self.known.add((worker, run, number))
-
-
 class Books:
     """The usage rows as the database keeps them: by id, once."""
 
     def __init__(self) -> None:
         self.rows: dict[bytes, int] = {}
-        self.closed: list[UUID] = []
-        self.permanent = Permanent()
+        self.closed: list[bytes] = []
+        self.states: dict[tuple[int, int], str] = {}
+        self.digests: dict[tuple[int, int], bytes] = {}
         self.told = Told()
 
-    async def book(self, rows: Sequence[bytes]) -> int:
+    async def begin(self, run: int, number: int) -> str:
+        return self.states.setdefault((run, number), "open")
+
+    async def book(self, run: int, number: int, rows: Sequence[bytes]) -> int:
         fresh = [row for row in rows if row not in self.rows]
         self.rows.update(dict.fromkeys(fresh, 1))
         return len(fresh)
 
-    async def close(self, leases: Sequence[UUID]) -> None:
-        self.closed.extend(leases)
+    async def close_leases(self, run: int, intents: Sequence[bytes]) -> None:
+        self.closed.extend(intents)
+
+    async def acknowledge(self, run: int, number: int, digest: bytes, rows: int) -> None:
+        if self.digests.setdefault((run, number), digest) != digest:
+            raise Conflict("other content", code="RX022")
+        self.states[run, number] = "acknowledged"
+
+    async def refuse(self, run: int, number: int, digest: bytes, reason: str) -> None:
+        self.states[run, number] = "refused"
 
     async def replay(self, place: Path, today: date = DAY) -> int:
-        return await replay(
-            place,
-            "gateway-0",
-            day_key=day_key,
-            today=today,
-            permanent=self.permanent,
-            book=self.book,
-            close_leases=self.close,
-            sink=self.told,
-        )
+        return await replay(place, "gateway-0", day_key=day_key, today=today, books=self, sink=self.told)
 
 
 async def test_records_come_back_and_an_open_call_is_never_charged(tmp_path: Path) -> None:
     journal = make(tmp_path)
     await journal.start()
     lease, call, lost = uuid4(), uuid4(), uuid4()
-    journal.intent(lease)
-    journal.open(call, lease, 100)
-    journal.open(lost, lease, 100)
+    journal.intent(lease.bytes)
+    journal.open(call.int, lease.int, 100)
+    journal.open(lost.int, lease.int, 100)
     journal.close(b"row " + call.bytes)
     await journal.stop()
     journal.unlock()
     books = Books()
     assert await books.replay(tmp_path) == 1
     assert list(books.rows) == [b"row " + call.bytes]
-    assert books.closed == [lease]
+    assert books.closed == [lease.bytes]
     assert not list(tmp_path.glob("*.rxj"))
     assert await books.replay(tmp_path) == 0
 
@@ -114,7 +106,7 @@ async def test_nothing_in_the_file_can_be_read_without_the_key(tmp_path: Path) -
     journal = make(tmp_path)
     await journal.start()
     call = uuid4()
-    journal.open(call, None, 0)
+    journal.open(call.int, 0, 0)
     journal.close(b"canary-row-" + call.bytes + call.hex.encode())
     await journal.stop()
     raw = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
@@ -129,7 +121,7 @@ async def test_segments_rotate_and_only_acknowledged_ones_go(tmp_path: Path) -> 
     await journal.start()
     segments: set[journals.Segment] = set()
     for number in range(200):
-        journal.open(uuid4(), None, 0)
+        journal.open(uuid4().int, 0, 0)
         segments.add(journal.close(b"%0300d" % number))
         await asyncio.sleep(0.001)
     assert len(segments) > 3
@@ -174,21 +166,21 @@ async def test_full_disk_refuses_new_calls_and_closes_the_open_ones(tmp_path: Pa
     journal.segment_bytes = 1 << 20  # from now on no further segment can be made
     opened = 0
     while journal.ready():
-        journal.open(uuid4(), None, 0)
+        journal.open(uuid4().int, 0, 0)
         opened += 1
         await asyncio.sleep(0)
     assert opened > 20
     with pytest.raises(Unavailable) as refused:
-        journal.open(uuid4(), None, 0)
+        journal.open(uuid4().int, 0, 0)
     assert refused.value.code == "journal_unavailable"
     for number in range(opened):
         journal.close(b"%01000d" % number)
     assert journal.open_calls == 0
     while journal.ready():
-        journal.open(uuid4(), None, 0)
+        journal.open(uuid4().int, 0, 0)
         journal.close(b"")
     with pytest.raises(Unavailable):
-        journal.open(uuid4(), None, 0)
+        journal.open(uuid4().int, 0, 0)
     assert "journal.refused" in told.names()
     journal.segment_bytes = 1 << 16  # room again
     for _ in range(100):
@@ -196,7 +188,7 @@ async def test_full_disk_refuses_new_calls_and_closes_the_open_ones(tmp_path: Pa
         await asyncio.sleep(0.01)
         if journal.ready():
             break
-    journal.open(uuid4(), None, 0)
+    journal.open(uuid4().int, 0, 0)
     journal.close(b"after")
     await journal.stop()
     journal.unlock()
@@ -209,7 +201,7 @@ async def written(place: Path, rows: int) -> Path:
     journal = make(place)
     await journal.start()
     for number in range(rows):
-        journal.open(uuid4(), None, 0)
+        journal.open(uuid4().int, 0, 0)
         journal.close(b"row-%06d" % number)
     await journal.stop()
     journal.unlock()
@@ -260,16 +252,24 @@ async def test_damage_is_booked_as_far_as_it_can_be_read_and_kept_aside(tmp_path
     assert len(list((tmp_path / "quarantine").iterdir())) == 1
 
 
-async def test_a_copy_of_an_acknowledged_segment_is_refused(tmp_path: Path) -> None:
+async def test_an_acknowledged_segment_is_never_booked_again(tmp_path: Path) -> None:
     path = await written(tmp_path, 3)
     copy = path.read_bytes()
     books = Books()
     assert await books.replay(tmp_path) == 3
+    books.rows.clear()
     for name in (path.name, "0000000009-000009.rxj"):
         (tmp_path / name).write_bytes(copy)
         assert await books.replay(tmp_path) == 0
-    assert len(list((tmp_path / "quarantine").iterdir())) == 2
-    assert books.told.names().count("journal.quarantined") == 2
+    assert not books.rows
+    assert books.told.names().count("journal.refused") == 2
+    assert not list(tmp_path.glob("*.rxj"))
+    changed = bytearray(copy)
+    changed[HEADER.size + 40] ^= 1
+    path.write_bytes(changed)
+    assert await books.replay(tmp_path) == 0
+    assert not books.rows
+    assert len(list((tmp_path / "quarantine").iterdir())) == 1
 
 
 async def test_a_segment_beyond_the_usage_limit_is_refused(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ async def main():
     await journal.start()
     number = 0
     while True:
-        journal.open(uuid4(), None, 0)
+        journal.open(uuid4().int, 0, 0)
         journal.close(b"row-%06d" % number)
         os.write(1, b"%d\\n" % number)
         number += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ruxa.gateway import meter
+from ruxa.gateway import meter, standing
 from ruxa.gateway.exchange import Exchange, Gear
 from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import RuxaError, UpstreamError
@@ -34,21 +34,21 @@ def head(exchange: Exchange, content_type: bytes, *, streamed: bool) -> bytes:
         lines += b"ruxa-privacy: %b\r\n" % ", ".join(patched.replaced).encode("ascii", "replace")
     if exchange.output_cap is not None:
         lines += b"ruxa-output-cap: %d\r\n" % exchange.output_cap
-    return lines + limits(exchange) + timing(exchange)
+    entry = exchange.entry
+    if entry is not None and entry.limiter.limited:
+        lines += standing.lines(exchange.dialect, entry.limiter, exchange.id >> 80)
+    return lines + timing(exchange) if TIMING in exchange.request.headers else lines
 
 
 def limits(exchange: Exchange) -> bytes:
     """The rate-limit headers of the caller's own key."""
     entry = exchange.entry
-    if entry is None or not entry.limiter.limited:
-        return b""
-    allowance = entry.limiter.allowance()
-    return b"" if allowance is None else exchange.dialect.limit_headers(allowance)
+    return standing.lines(exchange.dialect, entry.limiter, exchange.id >> 80) if entry is not None else b""
 
 
 def timing(exchange: Exchange) -> bytes:
     """``server-timing``, when asked for: how long Ruxa worked before the provider, and the provider's first byte."""
-    if TIMING not in exchange.request.headers or not exchange.planned_at:
+    if not exchange.planned_at:
         return b""
     ready = (exchange.planned_at - exchange.started) * 1000
     line = b"server-timing: plan;dur=%.3f" % ready

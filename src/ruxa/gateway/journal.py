@@ -22,7 +22,6 @@ import struct
 from collections.abc import Awaitable, Callable
 from datetime import date
 from pathlib import Path
-from uuid import UUID
 from zlib import crc32
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -147,9 +146,9 @@ class Journal:
         """Say that a lease is about to be asked for, so that a crash before the answer leaves a trace."""
         self._append(INTENT, intent, self.open_calls)
 
-    def open(self, call: UUID, lease: UUID | None, hold_micros: int) -> None:
-        """A call is about to go upstream. Raises Unavailable when its CLOSE could not be written later."""
-        body = call.bytes + (lease.bytes if lease is not None else b"\0" * 16) + hold_micros.to_bytes(8, "big")
+    def open(self, call: int, lease: int, hold_micros: int) -> None:
+        """A call is about to go upstream (ids as integers). Raises Unavailable when its CLOSE could not be written."""
+        body = (call << 192 | lease << 64 | hold_micros).to_bytes(OPEN_BYTES, "big")
         self._append(OPEN, body, self.open_calls + 1)
         self.open_calls += 1
 

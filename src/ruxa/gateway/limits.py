@@ -9,7 +9,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 
-from ruxa.dialects.dialect import Allowance
 from ruxa.kernel.errors import Limited
 
 WINDOW_S = 60
@@ -18,12 +17,13 @@ WINDOW_S = 60
 class Minute:
     """How much happened in the last sixty seconds."""
 
-    __slots__ = ("_buckets", "_second", "limit", "used")
+    __slots__ = ("_buckets", "_last", "_second", "limit", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
         self._second = 0
+        self._last = 0
         self._buckets = array("q", bytes(8 * WINDOW_S))
 
     def advance(self, second: int) -> None:
@@ -44,8 +44,13 @@ class Minute:
 
     def add(self, amount: int) -> None:
         """Count ``amount`` now (negative corrects); ``advance`` came first."""
-        self._buckets[self._second % WINDOW_S] += amount
+        second = self._last = self._second
+        self._buckets[second % WINDOW_S] += amount
         self.used += amount
+
+    def full_in_s(self) -> int:
+        """Seconds until all of the limit is free again."""
+        return WINDOW_S - (self._second - self._last) if self.used > 0 else 0
 
     def wait_s(self, needed: int) -> int:
         """Seconds until ``needed`` more fit; ``WINDOW_S`` when they never do."""
@@ -150,20 +155,6 @@ class Limiter:
                 if minute.used:
                     return False
         return True
-
-    def allowance(self) -> Allowance | None:
-        """Where the key stands, for the rate-limit headers; None without limits per minute."""
-        requests, tokens = self.requests, self.tokens
-        if requests is None and tokens is None:
-            return None
-        return Allowance(
-            requests=None if requests is None else requests.limit,
-            requests_left=None if requests is None else max(0, requests.limit - requests.used),
-            requests_reset_s=0 if requests is None else requests.wait_s(requests.limit),
-            tokens=None if tokens is None else tokens.limit,
-            tokens_left=None if tokens is None else max(0, tokens.limit - tokens.used),
-            tokens_reset_s=0 if tokens is None else tokens.wait_s(tokens.limit),
-        )
 
 
 def _changed(minute: Minute | None, limit: int | None) -> Minute | None:

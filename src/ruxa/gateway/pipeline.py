@@ -29,7 +29,7 @@ from ruxa.gateway import admit, books, meter, metrics, models, reserve
 from ruxa.gateway import answer as answers
 from ruxa.gateway.attempt import Attempt
 from ruxa.gateway.door import Reply, Request
-from ruxa.gateway.exchange import Exchange, Gear, as_uuid, fresh_id
+from ruxa.gateway.exchange import Exchange, Gear, fresh_id
 from ruxa.gateway.flusher import Flusher
 from ruxa.gateway.journal import SEGMENT_BYTES, Journal
 from ruxa.gateway.metrics import Metrics
@@ -340,7 +340,7 @@ class Pipeline:
         exchange.head = target.head(dialect, place) + forwarded.lines
         reservation = exchange.reservation
         if reservation is not None:
-            gear.journal.open(as_uuid(exchange.id), reservation.lease_id, reservation.hold)
+            gear.journal.open(exchange.id, reservation.lease.id.int, reservation.hold)
             exchange.opened = True
         exchange.planned_at = monotonic()
         Attempt(gear, exchange).send()

@@ -8,8 +8,10 @@ known keys pass.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from hashlib import blake2b
 from uuid import UUID
 
 from ruxa.access.grants import Grant
@@ -25,11 +27,12 @@ UNKNOWN = "The API key is not known here. Check it, or make a new one in the con
 class Entry:
     """A known key: its grant and its limiter, which outlives a change of the grant."""
 
-    __slots__ = ("grant", "limiter", "used")
+    __slots__ = ("grant", "limiter", "near", "used")
 
     def __init__(self, grant: Grant, limiter: Limiter) -> None:
         self.grant = grant
         self.limiter = limiter
+        self.near = b""
         self.used = False  # since the last note to the database
 
 
@@ -46,6 +49,8 @@ class Snapshot:
     ) -> None:
         self._find = find
         self._hash = keyed_hash
+        self._pepper = os.urandom(32)
+        self._near: dict[bytes, Entry] = {}  # by a hash of this process alone, three times cheaper than the stored one
         self._keys_max = keys_max
         self._now = now
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
@@ -57,10 +62,17 @@ class Snapshot:
 
     def known(self, secret: bytes) -> Entry | None:
         """The entry of a key, None when the database has to be asked. Raises Unauthenticated."""
+        near = blake2b(secret, key=self._pepper, digest_size=32).digest()
+        entry = self._near.get(near)
+        if entry is not None:
+            entry.used = True
+            return entry
         hashed = self._hash(secret)
         entry = self._entries.get(hashed)
         if entry is not None:
             entry.used = True
+            entry.near = near
+            self._near[near] = entry
             return entry
         if secret[:3] == b"rx_" and not well_formed(secret):
             raise Unauthenticated("The API key is not one of ours: its checksum is wrong. Copy it again in full.")
@@ -113,7 +125,9 @@ class Snapshot:
         self._changes += 1
         self._unknown.clear()
         for hashed in self._hashes.pop(key_id, ()):
-            self._entries.pop(hashed, None)
+            entry = self._entries.pop(hashed, None)
+            if entry is not None:
+                self._near.pop(entry.near, None)
 
     def notice(self, payload: str) -> None:
         """NOTIFY ``key_revoked``: 32 hex digits of a key's id."""
@@ -136,6 +150,7 @@ class Snapshot:
                 del self._limiters[key_id]
 
     def _drop(self, hashed: bytes, entry: Entry) -> None:
+        self._near.pop(entry.near, None)
         hashes = self._hashes.get(entry.grant.key_id)
         if hashes is not None:
             hashes.discard(hashed)

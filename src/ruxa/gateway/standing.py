@@ -1,0 +1,75 @@
+"""Standing: the rate-limit headers of a key, in every dialect's own names.
+
+The dialect writes them once per pair of limits, with marks where the changing figures go; from then on only the
+figures are filled in, since this is done for every answer of a key that has limits.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from ruxa.dialects.dialect import Allowance, Dialect, Name
+from ruxa.gateway.limits import Limiter
+
+# Marks: figures that no limit has, and a time that no clock shows.
+_LEFT, _RESET, _TOKENS_LEFT, _TOKENS_RESET = (
+    9_170_000_000_000_001,
+    9_170_000_000_000_002,
+    9_170_000_000_000_003,
+    (9_170_000_000_000_004),
+)
+_RESET_AT = "9999-12-31T23:59:59Z"
+_MARK = re.compile(rb"917000000000000([1-4])|9999-12-31T23:59:59Z")
+_TEMPLATES_MAX = 4096
+
+
+class _Template:
+    __slots__ = ("text", "times")
+
+    def __init__(self, dialect: Dialect, requests: int | None, tokens: int | None) -> None:
+        lines = dialect.limit_headers(
+            Allowance(
+                requests=requests,
+                requests_left=_LEFT,
+                requests_reset_s=_RESET,
+                tokens=tokens,
+                tokens_left=_TOKENS_LEFT,
+                tokens_reset_s=_TOKENS_RESET,
+                reset_at=_RESET_AT,
+            )
+        )
+        self.times = _RESET_AT.encode() in lines
+        self.text = _MARK.sub(lambda mark: b"%%(%b)d" % mark[1] if mark[1] else b"%(t)b", lines.replace(b"%", b"%%"))
+
+
+_templates: dict[tuple[Name, int | None, int | None], _Template] = {}
+
+
+def lines(dialect: Dialect, limiter: Limiter, now_ms: int) -> bytes:
+    """Header lines of where the key stands now; b'' without limits per minute."""
+    requests, tokens = limiter.requests, limiter.tokens
+    if requests is None and tokens is None:
+        return b""
+    key = (dialect.name, None if requests is None else requests.limit, None if tokens is None else tokens.limit)
+    template = _templates.get(key)
+    if template is None:
+        if len(_templates) >= _TEMPLATES_MAX:
+            _templates.clear()
+        template = _templates[key] = _Template(dialect, key[1], key[2])
+    left = reset = tokens_left = tokens_reset = 0
+    if requests is not None:
+        left = max(requests.limit - requests.used, 0)
+        reset = requests.full_in_s()
+    if tokens is not None:
+        tokens_left = max(tokens.limit - tokens.used, 0)
+        tokens_reset = tokens.full_in_s()
+    values: dict[bytes, int | bytes] = {b"1": left, b"2": reset, b"3": tokens_left, b"4": tokens_reset}
+    if template.times:
+        values[b"t"] = _rfc3339(now_ms, max(reset, tokens_reset))
+    return template.text % values
+
+
+def _rfc3339(now_ms: int, in_s: int) -> bytes:
+    moment = datetime.fromtimestamp(now_ms // 1000, UTC) + timedelta(seconds=in_s)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
