@@ -25,6 +25,9 @@ from ruxa.kernel.sealed import Sealed
 from ruxa.store.vault import Vault
 
 LABEL: Final = "password"
+PASSES = 3
+MEMORY_KIB = 64 * 1024
+LANES = 4
 PURPOSE: Final = "security"
 
 _T = TypeVar("_T")
@@ -108,7 +111,7 @@ class Hasher:
         waiting_max: int = bounds.HASHES_WAITING_MAX,
     ) -> None:
         self._vault = vault
-        self._argon2 = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=4, hash_len=32, salt_len=16)
+        self._argon2 = PasswordHasher(PASSES, MEMORY_KIB, LANES, hash_len=32, salt_len=16)
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="argon2")
         self._places = at_once + waiting_max
         self._taken = 0

@@ -274,7 +274,7 @@ CREATE FUNCTION access.grant_of(secret_hash bytea)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.id, o.id, o.organisation_ref, k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute,
            k.concurrency, k.store_days, k.budget_micros IS NOT NULL,
-           (extract(epoch FROM least(k.expires_at, s.expires_at)) * 1000)::bigint,
+           floor(extract(epoch FROM least(k.expires_at, s.expires_at)) * 1000)::bigint,
            o.output_tokens_default
     FROM access.key_secret s
     JOIN access.key k ON k.id = s.key_id
