@@ -24,14 +24,20 @@ SAME = {"origin": BASE_URL, "host": BASE_URL.removeprefix("http://"), "sec-fetch
 class Browser:
     """One browser: its cookies, pages it looks at, forms it sends as a page of ours would."""
 
-    def __init__(self, client: AsyncTestClient[Litestar]) -> None:
+    def __init__(self, client: AsyncTestClient[Litestar], house: House) -> None:
         self.client = client
+        self.house = house
         self.csrf = ""
+
+    def told(self, answer: httpx.Response) -> str:
+        """What a failing test says: the answer without its markup, and the signals."""
+        words = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.text))
+        return f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {words[:800]}\n{self.house.signals.told}"
 
     async def get(self, path: str, status: int = 200, **headers: str) -> httpx.Response:
         """A page; follows no redirect."""
         answer = await self.client.get(path, headers={"host": SAME["host"], **headers}, follow_redirects=False)
-        assert answer.status_code == status, f"{path}: {answer.status_code}\n{answer.text[:2000]}"
+        assert answer.status_code == status, self.told(answer)
         found = re.search(r'name="_csrf" value="([^"]+)"', answer.text)
         if found:
             self.csrf = found[1]
@@ -41,7 +47,7 @@ class Browser:
         """Sends a form of the page at ``path``."""
         data = {name: value for name, value in {"_do": do, "_csrf": self.csrf, **fields}.items() if value is not None}
         answer = await self.client.post(path, data=data, headers=SAME, follow_redirects=False)
-        assert answer.status_code == status, f"{path}: {answer.status_code}\n{answer.text[:3000]}"
+        assert answer.status_code == status, self.told(answer)
         return answer
 
     async def api(
@@ -52,7 +58,7 @@ class Browser:
         if key is None and self.csrf:
             headers["x-csrf-token"] = self.csrf
         answer = await self.client.request(method, path, json=json, headers=headers)
-        assert answer.status_code == status, f"{method} {path}: {answer.status_code}\n{answer.text[:2000]}"
+        assert answer.status_code == status, self.told(answer)
         return answer
 
 
@@ -65,7 +71,7 @@ class Console:
 
     def browser(self) -> Browser:
         """A fresh browser."""
-        return Browser(AsyncTestClient(self.app, base_url=BASE_URL))
+        return Browser(AsyncTestClient(self.app, base_url=BASE_URL), self.house)
 
     async def signed_in(self, person: Person) -> Browser:
         """A browser in which ``person`` signs in."""

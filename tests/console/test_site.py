@@ -14,7 +14,17 @@ async def test_public_pages_render(console: Any) -> None:
 
 async def test_member_pages_render(console: Any) -> None:
     browser, _, _ = await console.owner()
-    for path in ("/home", "/home?period=week", "/home?period=month", "/playground", "/activity", "/keys", "/billing", "/team", "/settings"):
+    for path in (
+        "/home",
+        "/home?period=week",
+        "/home?period=month",
+        "/playground",
+        "/activity",
+        "/keys",
+        "/billing",
+        "/team",
+        "/settings",
+    ):
         page = await browser.get(path)
         assert "<h1" in page.text, path
 

@@ -6,6 +6,7 @@ work, and renders every error: a page for people, the ``/api/v1`` shape for prog
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -13,6 +14,7 @@ from litestar import Litestar, Request, Response, get, post, route
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
+from litestar.params import FromPath
 from litestar.types import Method
 
 from ruxa.access import authorize, sessions
@@ -170,7 +172,7 @@ class Site:
         known = _known(error)
         shown = headers.request_id(request.scope)
         if isinstance(known, Broken):
-            self.deps.signals.emit("broken", "error", request_id=shown, where="console", error=type(error).__name__)
+            self.deps.signals.emit("broken", "error", request_id=shown, where=_where(error), error=type(error).__name__)
         elif isinstance(known, HouseError):
             self.deps.signals.emit(
                 "call.refused", "warning", request_id=shown, code=known.code, status=known.status, detail=known.detail
@@ -197,6 +199,16 @@ class Site:
         if known.retry_after_s is not None:
             response.set_header("retry-after", str(known.retry_after_s))
         return response
+
+
+def _where(error: Exception) -> str:
+    """The innermost of our own lines: file and number, never a value."""
+    place = "console"
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        path = frame.f_code.co_filename.replace("\\", "/").rpartition("/ruxa/")
+        if path[1]:
+            place = f"{path[2]}:{line}"
+    return place
 
 
 def _known(error: Exception) -> RuxaError:
@@ -258,7 +270,7 @@ def create(deps: Deps) -> Litestar:
     site = Site(deps)
 
     @get("/static/{digest:str}/{name:path}", include_in_schema=False)
-    async def static(request: AnyRequest, digest: str, name: str) -> Response[bytes]:
+    async def static(request: AnyRequest, digest: FromPath[str], name: FromPath[str]) -> Response[bytes]:
         asset = site.shelf.find(digest, name.lstrip("/"))
         if asset is None:
             raise NotFound("There is no such file here.")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import JSONBody, QueryParameter
 
 from ruxa.console import money, records
 from ruxa.console.api import caller
@@ -19,8 +19,8 @@ from ruxa.kernel.errors import Forbidden, InvalidCall, NotFound
 from ruxa.ledger import topups
 
 TOP_UP_MICROS_MAX = 50_000_000
-Limit = Annotated[int, Parameter(ge=1, le=1000, description="Rows at most.")]
-Before = Annotated[str | None, Parameter(description="Id of the last line of the page before.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="Rows at most.")]
+Before = Annotated[str | None, QueryParameter(description="Id of the last line of the page before.")]
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +104,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             return LinePage(lines, lines[-1].id if len(lines) == limit else None)
 
     @post("/api/v1/topups", operation_id="topups_create", tags=["Billing"], summary="Sandbox credit, in a demo")
-    async def topups_create(request: Request[Any, Any, Any], data: TopUp) -> Booked:
+    async def topups_create(request: Request[Any, Any, Any], data: JSONBody[TopUp]) -> Booked:
         async with caller.entered(deps, edge, request, "topup:create") as who:
             if deps.mode != "demo":
                 raise Forbidden("Sandbox credit is given in the demo only.", code="not_a_demo")

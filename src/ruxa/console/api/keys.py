@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, delete, get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from ruxa.access import entries, keys
 from ruxa.access.roles import CALL_SCOPES, Scope
@@ -21,8 +21,8 @@ from ruxa.kernel.errors import Forbidden
 from ruxa.kernel.sealed import Sealed
 
 PURPOSE = "provide"
-After = Annotated[str | None, Parameter(description="Id of the last row of the page before.")]
-Limit = Annotated[int, Parameter(ge=1, le=100, description="Rows at most.")]
+After = Annotated[str | None, QueryParameter(description="Id of the last row of the page before.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Rows at most.")]
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +126,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             return KeyPage(rows, rows[-1].id if len(rows) == limit else None)
 
     @post("/api/v1/keys", operation_id="keys_create", tags=["Keys"], summary="Make a key; its secret is shown once")
-    async def keys_create(request: Request[Any, Any, Any], data: NewKey) -> CreatedKey:
+    async def keys_create(request: Request[Any, Any, Any], data: JSONBody[NewKey]) -> CreatedKey:
         async with caller.entered(deps, edge, request, "key:create") as who:
             wish = keys.KeyWish(
                 name=Sealed(data.name),
@@ -151,7 +151,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             return _created(made)
 
     @get("/api/v1/keys/{key_id:str}", operation_id="keys_show", tags=["Keys"], summary="One key")
-    async def keys_show(request: Request[Any, Any, Any], key_id: str) -> Key:
+    async def keys_show(request: Request[Any, Any, Any], key_id: FromPath[str]) -> Key:
         async with caller.entered(deps, edge, request, "key:read") as who:
             return shown(await keys.find(who.work, deps.vault, who.organisation_id, ids.read("key", key_id)))
 
@@ -161,7 +161,9 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         tags=["Keys"],
         summary="A new secret for the key; the old one goes on for the overlap",
     )
-    async def keys_rotate(request: Request[Any, Any, Any], key_id: str, data: Rotation) -> CreatedKey:
+    async def keys_rotate(
+        request: Request[Any, Any, Any], key_id: FromPath[str], data: JSONBody[Rotation]
+    ) -> CreatedKey:
         async with caller.entered(deps, edge, request, "key:change") as who:
             wanted = ids.read("key", key_id)
             made = await keys.rotate(
@@ -178,7 +180,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         tags=["Keys"],
         summary="Revoke the key, everywhere within 2 seconds",
     )
-    async def keys_revoke(request: Request[Any, Any, Any], key_id: str) -> None:
+    async def keys_revoke(request: Request[Any, Any, Any], key_id: FromPath[str]) -> None:
         async with caller.entered(deps, edge, request, "key:change") as who:
             wanted = ids.read("key", key_id)
             await keys.revoke(who.work, who.organisation_id, wanted)

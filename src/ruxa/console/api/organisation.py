@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from litestar import Request, delete, get, patch, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, JSONBody
 
 from ruxa.access import entries, members, organisations
 from ruxa.access.roles import Role
@@ -87,7 +88,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         tags=["Organisation"],
         summary="Rename it, or set the output tokens that are held for a call without a cap",
     )
-    async def organisation_change(request: Request[Any, Any, Any], data: OrganisationChange) -> Organisation:
+    async def organisation_change(request: Request[Any, Any, Any], data: JSONBody[OrganisationChange]) -> Organisation:
         async with caller.entered(deps, edge, request, "organisation:change") as who:
             if data.name is not None:
                 await organisations.rename(who.work, deps.vault, who.organisation_id, Sealed(data.name))
@@ -114,7 +115,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             )
 
     @post("/api/v1/members", operation_id="members_invite", tags=["Organisation"], summary="Invite somebody by mail")
-    async def members_invite(request: Request[Any, Any, Any], data: Invitation) -> Invited:
+    async def members_invite(request: Request[Any, Any, Any], data: JSONBody[Invitation]) -> Invited:
         async with caller.entered(deps, edge, request, "member:invite") as who:
             member_id = await members.invite_by_mail(
                 who.work, deps.vault, who.organisation_id, Sealed(data.email), data.role, base_url=deps.base_url
@@ -125,7 +126,9 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
     @patch(
         "/api/v1/members/{member_id:str}", operation_id="members_role", tags=["Organisation"], summary="Another role"
     )
-    async def members_role(request: Request[Any, Any, Any], member_id: str, data: RoleChange) -> None:
+    async def members_role(
+        request: Request[Any, Any, Any], member_id: FromPath[str], data: JSONBody[RoleChange]
+    ) -> None:
         async with caller.entered(deps, edge, request, "member:change") as who:
             wanted = ids.read("mem", member_id)
             await members.set_role(who.work, who.organisation_id, wanted, data.role)
@@ -137,7 +140,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         tags=["Organisation"],
         summary="End a membership or an invitation",
     )
-    async def members_remove(request: Request[Any, Any, Any], member_id: str) -> None:
+    async def members_remove(request: Request[Any, Any, Any], member_id: FromPath[str]) -> None:
         async with caller.entered(deps, edge, request, "member:change") as who:
             wanted = ids.read("mem", member_id)
             await members.remove(who.work, who.organisation_id, wanted)

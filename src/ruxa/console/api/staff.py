@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from litestar import Request, get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from ruxa.access import entries, organisations
 from ruxa.console import money
@@ -21,8 +21,8 @@ from ruxa.ledger import accounts, proofs, topups
 
 PURPOSE = "provide"
 REASON_COLUMN = "ledger.lot.reason_sealed"
-After = Annotated[str | None, Parameter(description="Id of the last row of the page before.")]
-Limit = Annotated[int, Parameter(ge=1, le=100, description="Rows at most.")]
+After = Annotated[str | None, QueryParameter(description="Id of the last row of the page before.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Rows at most.")]
 
 
 class StaffOrganisation(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +97,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         tags=["Staff"],
         summary="One organisation",
     )
-    async def staff_organisation(request: Request[Any, Any, Any], organisation_id: str) -> StaffOrganisation:
+    async def staff_organisation(request: Request[Any, Any, Any], organisation_id: FromPath[str]) -> StaffOrganisation:
         async with caller.entered(deps, edge, request, "staff_organisation:list") as who:
             one = await organisations.find(who.work, deps.vault, ids.read("org", organisation_id))
             return _shown(one, await money.purse_of(who.work, one.organisation_ref))
@@ -108,7 +108,9 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         tags=["Staff"],
         summary="Book a credit by hand",
     )
-    async def staff_credit(request: Request[Any, Any, Any], organisation_id: str, data: Credit) -> Booked:
+    async def staff_credit(
+        request: Request[Any, Any, Any], organisation_id: FromPath[str], data: JSONBody[Credit]
+    ) -> Booked:
         async with caller.entered(deps, edge, request, "staff_credit:give") as who:
             one = await organisations.find(who.work, deps.vault, ids.read("org", organisation_id))
             lot_id = ids.fresh()
@@ -128,7 +130,9 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         tags=["Staff"],
         summary="Stop its keys within 2 seconds",
     )
-    async def staff_suspend(request: Request[Any, Any, Any], organisation_id: str, data: Suspension) -> None:
+    async def staff_suspend(
+        request: Request[Any, Any, Any], organisation_id: FromPath[str], data: JSONBody[Suspension]
+    ) -> None:
         async with caller.entered(deps, edge, request, "staff_organisation:suspend") as who:
             wanted = ids.read("org", organisation_id)
             await organisations.suspend(who.work, wanted, data.why)
@@ -140,7 +144,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         tags=["Staff"],
         summary="Lift the suspension",
     )
-    async def staff_restore(request: Request[Any, Any, Any], organisation_id: str) -> None:
+    async def staff_restore(request: Request[Any, Any, Any], organisation_id: FromPath[str]) -> None:
         async with caller.entered(deps, edge, request, "staff_organisation:suspend") as who:
             wanted = ids.read("org", organisation_id)
             await organisations.restore(who.work, wanted)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from ruxa.console import records
 from ruxa.console.api import caller
@@ -17,8 +17,8 @@ from ruxa.console.page import Deps
 from ruxa.kernel import ids
 from ruxa.kernel.errors import NotFound
 
-Limit = Annotated[int, Parameter(ge=1, le=1000, description="Rows at most.")]
-Before = Annotated[str | None, Parameter(description="Id of the last row of the page before.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="Rows at most.")]
+Before = Annotated[str | None, QueryParameter(description="Id of the last row of the page before.")]
 Status = Literal["pending", "settling", "posted", "free"]
 
 
@@ -133,10 +133,10 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
     @get("/api/v1/usage", operation_id="usage_list", tags=["Usage"], summary="Calls of the organisation, newest first")
     async def usage_list(
         request: Request[Any, Any, Any],
-        since: datetime | None = None,
-        model: str | None = None,
-        key_id: str | None = None,
-        outcome: Literal["ok", "failed"] | None = None,
+        since: FromQuery[datetime | None] = None,
+        model: FromQuery[str | None] = None,
+        key_id: FromQuery[str | None] = None,
+        outcome: FromQuery[Literal["ok", "failed"] | None] = None,
         before: Before = None,
         limit: Limit = 100,
     ) -> UsagePage:
@@ -156,7 +156,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             return UsagePage(rows, rows[-1].id if len(rows) == limit else None)
 
     @get("/api/v1/usage/{request_id:str}", operation_id="usage_show", tags=["Usage"], summary="One call")
-    async def usage_show(request: Request[Any, Any, Any], request_id: str) -> UsageRow:
+    async def usage_show(request: Request[Any, Any, Any], request_id: FromPath[str]) -> UsageRow:
         async with caller.entered(deps, edge, request, "usage:read") as who:
             call = await records.call(who.work, who.organisation_ref, ids.read("req", request_id))
             if call is None:
@@ -169,7 +169,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         tags=["Usage"],
         summary="What a call cost, within a second of its end",
     )
-    async def receipts_show(request: Request[Any, Any, Any], request_id: str) -> Receipt:
+    async def receipts_show(request: Request[Any, Any, Any], request_id: FromPath[str]) -> Receipt:
         async with caller.entered_of_call(deps, edge, request) as who:
             call = await records.call(who.work, who.organisation_ref, ids.read("req", request_id))
             if call is None or (who.session is None and not who.sees(call.key_id)):

@@ -42,7 +42,7 @@ async def load(visit: Visit, work: Work) -> View:
             "with_password": profile.verified
             and found.kind != "sign_in"
             and (visit.someone is None or visit.someone.member_id != found.member_id),
-            "version": terms.CURRENT.isoformat(),
+            "terms_version": terms.CURRENT.isoformat(),
             "terms_link": newcomers.text_link(visit, "terms"),
             "privacy_link": newcomers.text_link(visit, "privacy"),
         }

@@ -34,7 +34,7 @@ async def load(visit: Visit, work: Work) -> View:
             "sent": "sent" in visit.query,
             "refused": visit.under_age,
             "hours": bounds.SIGN_UP_TTL_H,
-            "version": terms.CURRENT.isoformat(),
+            "terms_version": terms.CURRENT.isoformat(),
             "terms_link": newcomers.text_link(visit, "terms"),
             "privacy_link": newcomers.text_link(visit, "privacy"),
         }
