@@ -17,6 +17,10 @@ import msgspec
 
 from ruxa.kernel.errors import InvalidCall
 
+ABSENT = msgspec.Raw(b"")
+"""The default of a raw field (msgspec reads no raw value into a union, so None can't be it)."""
+NULL_RAW = msgspec.Raw(b"null")
+
 T = TypeVar("T")
 Style = Callable[[str, str, str], str]
 """A vendor's sentence for a wrong value: (path, expected, got) -> text."""
@@ -128,6 +132,11 @@ def _count(body: bytes, name: str) -> int:
             count += 1
         at = depth == 1 and mark[:1] == b'"' and _decode_name(mark) == name
     return count
+
+
+def given(raw: msgspec.Raw) -> bool:
+    """Whether a raw field is there and not null."""
+    return len(raw) > 0 and raw != NULL_RAW
 
 
 def kind_word(raw: msgspec.Raw | bytes) -> str:

@@ -19,16 +19,16 @@ _DATE = re.compile(r"[_-]20\d{6}$|-20\d\d-\d\d-\d\d$")
 
 class _Source(msgspec.Struct, gc=False):
     type: str = ""
-    data: msgspec.Raw | None = None
-    file_id: msgspec.Raw | None = None
-    content: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw()
+    file_id: msgspec.Raw = msgspec.Raw()
+    content: msgspec.Raw = msgspec.Raw()
 
 
 class _Block(msgspec.Struct, gc=False):
     type: str = ""
-    source: msgspec.Raw | None = None
-    content: msgspec.Raw | None = None
-    file_id: msgspec.Raw | None = None
+    source: msgspec.Raw = msgspec.Raw()
+    content: msgspec.Raw = msgspec.Raw()
+    file_id: msgspec.Raw = msgspec.Raw()
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -139,13 +139,13 @@ def _weigh_blocks(blocks: list[_Block], path: str, load: Load, claims: list[Clai
                 load.images += 1
             else:
                 load.documents += 1
-            if block.source is not None:
+            if block.source:
                 _weigh_source(block.source, kind, f"{path}.{at}.source", load, claims, depth)
         elif kind == "container_upload":
             load.file_ids += 1
             claims.append(_claim("file_id", f"{path}.{at}"))
         inner = block.content
-        if inner is not None and kind_word(inner) == "array":
+        if inner and kind_word(inner) == "array":
             _weigh_inner(inner, f"{path}.{at}.content", load, claims, depth)
 
 
@@ -158,14 +158,14 @@ def _weigh_inner(inner: msgspec.Raw, path: str, load: Load, claims: list[Claim],
 def _weigh_source(raw: msgspec.Raw, kind: str, path: str, load: Load, claims: list[Claim], depth: int) -> None:
     source = take(path, _decode_source, raw, style)
     if source.type == "base64":
-        if source.data is not None:
+        if source.data:
             load.media_bytes += len(source.data)
             load.text_bytes -= len(source.data)
-    elif source.type == "file" or source.file_id is not None:
+    elif source.type == "file" or (source.file_id and source.file_id != _NULL):
         load.file_ids += 1
         claims.append(_claim("file_id", path))
     elif source.type == "content":
-        if source.content is not None and kind_word(source.content) == "array":
+        if source.content and kind_word(source.content) == "array":
             _weigh_inner(source.content, f"{path}.content", load, claims, depth)
     elif source.type != "text":
         claims.append(_claim(f"url:{kind}", path))

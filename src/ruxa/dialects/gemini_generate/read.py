@@ -32,12 +32,12 @@ _NULL = msgspec.Raw(b"null")
 class _Blob(msgspec.Struct, gc=False):
     mimeType: str | None = None
     mime_type: str | None = None
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw()
 
 
 class _File(msgspec.Struct, gc=False):
-    fileUri: msgspec.Raw | None = None
-    file_uri: msgspec.Raw | None = None
+    fileUri: msgspec.Raw = msgspec.Raw()
+    file_uri: msgspec.Raw = msgspec.Raw()
     mimeType: str | None = None
     mime_type: str | None = None
 
@@ -263,7 +263,7 @@ def _weigh_parts(parts: list[_Part], path: str, load: Load, claims: list[Claim])
     for at, part in enumerate(parts):
         for blob in (part.inlineData, part.inline_data):
             if blob is not None:
-                if blob.data is not None:
+                if blob.data:
                     load.media_bytes += len(blob.data)
                     load.text_bytes -= len(blob.data)
                 _count_kind(blob.mimeType or blob.mime_type or "", load)

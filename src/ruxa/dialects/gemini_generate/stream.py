@@ -119,7 +119,7 @@ class GenerateReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._break(UpstreamBroken("The provider's stream is not an event stream of JSON."))
             return
-        if told.error is not None:
+        if told.error:
             self._break(error_of(None, {}, text))
             return
         if told.usage_metadata is not None:

@@ -52,7 +52,7 @@ class Told(msgspec.Struct, gc=False, rename="camel"):
     candidates: list[_Candidate] | None = None
     prompt_feedback: _Feedback | None = None
     usage_metadata: Figures | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw()
 
     @property
     def finish(self) -> Finish | None:
@@ -86,7 +86,7 @@ def read_answer(body: bytes) -> Answer:
         told = decode_told(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Answer(error=UpstreamBroken("The provider's answer is not a JSON object of the expected shape."))
-    if told.error is not None:
+    if told.error:
         return Answer(error=error_of(None, {}, body))
     return Answer(
         usage=None if told.usage_metadata is None else usage_of(told.usage_metadata),

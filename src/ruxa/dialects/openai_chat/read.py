@@ -21,8 +21,8 @@ class _Url(msgspec.Struct, gc=False):
 
 
 class _File(msgspec.Struct, gc=False):
-    file_id: msgspec.Raw | None = None
-    file_data: msgspec.Raw | None = None
+    file_id: msgspec.Raw = msgspec.Raw()
+    file_data: msgspec.Raw = msgspec.Raw()
 
 
 class _Audio(msgspec.Struct, gc=False):
@@ -176,9 +176,9 @@ def _weigh_messages(messages: msgspec.Raw, load: Load) -> tuple[Claim, ...]:
                 _take_media(load, part.input_audio.data)
             if part.file is not None:
                 load.documents += 1
-                if part.file.file_data is not None:
+                if part.file.file_data:
                     _take_media(load, part.file.file_data)
-                if part.file.file_id is not None and part.file.file_id != _NULL:
+                if part.file.file_id and part.file.file_id != _NULL:
                     load.file_ids += 1
                     claims.append(_claim("file_id", f"messages[{index}].content[{at}].file"))
     return tuple(claims)

@@ -13,17 +13,17 @@ from ruxa.dialects.sse import HEARTBEAT, Cutter, data_of, events
 from ruxa.dialects.usage import Usage, estimate
 from ruxa.kernel.errors import RuxaError, UpstreamBroken
 
-_NOTHING = (None, msgspec.Raw(b"null"), msgspec.Raw(b'""'), msgspec.Raw(b"[]"))
+_NOTHING = (msgspec.Raw(), msgspec.Raw(b"null"), msgspec.Raw(b'""'), msgspec.Raw(b"[]"))
 
 
 class _Delta(msgspec.Struct, gc=False):
-    content: msgspec.Raw | None = None
-    tool_calls: msgspec.Raw | None = None
-    refusal: msgspec.Raw | None = None
-    reasoning_content: msgspec.Raw | None = None
-    reasoning: msgspec.Raw | None = None
-    function_call: msgspec.Raw | None = None
-    audio: msgspec.Raw | None = None
+    content: msgspec.Raw = msgspec.Raw()
+    tool_calls: msgspec.Raw = msgspec.Raw()
+    refusal: msgspec.Raw = msgspec.Raw()
+    reasoning_content: msgspec.Raw = msgspec.Raw()
+    reasoning: msgspec.Raw = msgspec.Raw()
+    function_call: msgspec.Raw = msgspec.Raw()
+    audio: msgspec.Raw = msgspec.Raw()
 
     def says(self) -> bool:
         return not (
@@ -45,7 +45,7 @@ class _Choice(msgspec.Struct, gc=False):
 class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: Figures | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw()
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
@@ -141,7 +141,6 @@ class ChatReader:
             self._break(UpstreamBroken("The provider's stream is not an event stream of JSON."))
             return False
         if chunk.error not in _NOTHING:
-            assert chunk.error is not None
             self._break(error_of(None, {}, b'{"error":' + bytes(chunk.error) + b"}"))
             return False
         if chunk.choices:

@@ -24,7 +24,7 @@ class _Choice(msgspec.Struct, gc=False):
 class _Answer(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: Figures | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw()
 
 
 class _ErrorBody(msgspec.Struct, gc=False):
@@ -50,7 +50,7 @@ def read_answer(body: bytes) -> Answer:
         answer = _decode_answer(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Answer(error=UpstreamBroken("The provider's answer is not a JSON object of the expected shape."))
-    if answer.error is not None and answer.error != msgspec.Raw(b"null"):
+    if answer.error and answer.error != msgspec.Raw(b"null"):
         return Answer(error=error_of(None, {}, body))
     finish = None
     for choice in answer.choices or ():
