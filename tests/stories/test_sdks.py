@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -45,16 +46,16 @@ def booked(server: RunningServer, request_id: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def oai(server: RunningServer) -> openai.OpenAI:
-    return openai.OpenAI(api_key=server.key, base_url=server.base_url + "/v1", max_retries=0)
+def oai(server: RunningServer) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(api_key=server.key, base_url=server.base_url + "/v1", max_retries=0) as client:
+        yield client
 
 
 def test_openai_chat(server: RunningServer, oai: openai.OpenAI) -> None:
-    with oai:
-        raw = oai.chat.completions.with_raw_response.create(
-            model=MODEL, messages=[{"role": "system", "content": "Be short."}, {"role": "user", "content": "Say hi."}]
-        )
-        answer = raw.parse()
+    raw = oai.chat.completions.with_raw_response.create(
+        model=MODEL, messages=[{"role": "system", "content": "Be short."}, {"role": "user", "content": "Say hi."}]
+    )
+    answer = raw.parse()
     assert "You wrote 2 words: Say hi." in (answer.choices[0].message.content or "")
     assert answer.choices[0].finish_reason == "stop"
     assert answer.usage is not None
@@ -69,11 +70,10 @@ def test_openai_chat(server: RunningServer, oai: openai.OpenAI) -> None:
 
 
 def test_openai_stream_counts_what_it_did_not_ask_for(server: RunningServer, oai: openai.OpenAI) -> None:
-    with oai:
-        raw = oai.chat.completions.with_raw_response.create(
-            model=MODEL, messages=[{"role": "user", "content": "Tell me a tale."}], stream=True
-        )
-        chunks = list(raw.parse())
+    raw = oai.chat.completions.with_raw_response.create(
+        model=MODEL, messages=[{"role": "user", "content": "Tell me a tale."}], stream=True
+    )
+    chunks = list(raw.parse())
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert "Tell me a tale." in text
     assert all(chunk.choices for chunk in chunks), "nobody asked for the usage chunk"
@@ -104,24 +104,23 @@ def test_openai_stream_with_usage(oai: openai.OpenAI) -> None:
 def test_openai_tool_loop(oai: openai.OpenAI, stream: bool) -> None:
     tools: Any = [{"type": "function", "function": {"name": "get_weather", "parameters": WEATHER}}]
     messages: list[Any] = [{"role": "user", "content": ASK}]
-    with oai:
-        if stream:
-            with oai.chat.completions.stream(model=MODEL, messages=messages, tools=tools) as events:
-                for _ in events:
-                    pass
-                first = events.get_final_completion().choices[0]
-        else:
-            first = oai.chat.completions.create(model=MODEL, messages=messages, tools=tools).choices[0]
-        assert first.finish_reason == "tool_calls"
-        calls = first.message.tool_calls
-        assert calls
-        arguments = json.loads(calls[0].function.arguments)  # type: ignore[union-attr]
-        assert arguments["days"] == 3
-        messages += [
-            first.message.model_dump(exclude_none=True, include={"role", "content", "tool_calls"}),
-            {"role": "tool", "tool_call_id": calls[0].id, "content": "Sunny, 21 degrees"},
-        ]
-        last = oai.chat.completions.create(model=MODEL, messages=messages, tools=tools).choices[0]
+    if stream:
+        with oai.chat.completions.stream(model=MODEL, messages=messages, tools=tools) as events:
+            for _ in events:
+                pass
+            first = events.get_final_completion().choices[0]
+    else:
+        first = oai.chat.completions.create(model=MODEL, messages=messages, tools=tools).choices[0]
+    assert first.finish_reason == "tool_calls"
+    calls = first.message.tool_calls
+    assert calls
+    arguments = json.loads(calls[0].function.arguments)  # type: ignore[union-attr]
+    assert arguments["days"] == 3
+    messages += [
+        first.message.model_dump(exclude_none=True, include={"role", "content", "tool_calls"}),
+        {"role": "tool", "tool_call_id": calls[0].id, "content": "Sunny, 21 degrees"},
+    ]
+    last = oai.chat.completions.create(model=MODEL, messages=messages, tools=tools).choices[0]
     assert last.finish_reason == "stop"
     assert "Sunny, 21 degrees" in (last.message.content or "")
 
@@ -129,17 +128,15 @@ def test_openai_tool_loop(oai: openai.OpenAI, stream: bool) -> None:
 def test_openai_image(oai: openai.OpenAI) -> None:
     url = "data:image/png;base64," + base64.b64encode(PNG).decode()
     content: Any = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": url}}]
-    with oai:
-        answer = oai.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": content}])
+    answer = oai.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": content}])
     assert SEEN in (answer.choices[0].message.content or "")
 
 
 def test_openai_embeddings(server: RunningServer, oai: openai.OpenAI) -> None:
-    with oai:
-        raw = oai.embeddings.with_raw_response.create(model="sandbox/embedding", input=["one", "two words"])
-        answer = raw.parse()
-        floats = oai.embeddings.create(model="sandbox/embedding", input="one", encoding_format="float")
-        short = oai.embeddings.create(model="sandbox/embedding", input="one", dimensions=64)
+    raw = oai.embeddings.with_raw_response.create(model="sandbox/embedding", input=["one", "two words"])
+    answer = raw.parse()
+    floats = oai.embeddings.create(model="sandbox/embedding", input="one", encoding_format="float")
+    short = oai.embeddings.create(model="sandbox/embedding", input="one", dimensions=64)
     assert len(answer.data) == 2
     assert answer.data[0].embedding == pytest.approx(floats.data[0].embedding)
     assert len(short.data[0].embedding) == 64
@@ -149,15 +146,14 @@ def test_openai_embeddings(server: RunningServer, oai: openai.OpenAI) -> None:
 
 
 def test_openai_models(oai: openai.OpenAI) -> None:
-    with oai:
-        names = {model.id for model in oai.models.list()}
-        one = oai.models.retrieve(MODEL)
+    names = {model.id for model in oai.models.list()}
+    one = oai.models.retrieve(MODEL)
     assert {MODEL, "sandbox/embedding"} <= names
     assert one.id == MODEL
 
 
 def test_openai_errors_are_its_own(server: RunningServer, oai: openai.OpenAI) -> None:
-    with oai, pytest.raises(openai.NotFoundError) as caught:
+    with pytest.raises(openai.NotFoundError) as caught:
         oai.chat.completions.create(model="sandbox/nothing", messages=[{"role": "user", "content": "x"}])
     assert caught.value.code in {"model_not_found", "model_not_priced"}
     assert caught.value.request_id
@@ -172,16 +168,16 @@ def test_openai_errors_are_its_own(server: RunningServer, oai: openai.OpenAI) ->
 
 
 @pytest.fixture
-def claude(server: RunningServer) -> anthropic.Anthropic:
-    return anthropic.Anthropic(api_key=server.key, base_url=server.base_url, max_retries=0)
+def claude(server: RunningServer) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(api_key=server.key, base_url=server.base_url, max_retries=0) as client:
+        yield client
 
 
 def test_anthropic_message(server: RunningServer, claude: anthropic.Anthropic) -> None:
-    with claude:
-        raw = claude.messages.with_raw_response.create(
-            model=MODEL, max_tokens=200, system="Be short.", messages=[{"role": "user", "content": "Say hi."}]
-        )
-        answer = raw.parse()
+    raw = claude.messages.with_raw_response.create(
+        model=MODEL, max_tokens=200, system="Be short.", messages=[{"role": "user", "content": "Say hi."}]
+    )
+    answer = raw.parse()
     assert answer.content[0].type == "text"
     assert "Say hi." in answer.content[0].text
     assert answer.stop_reason == "end_turn"
@@ -194,7 +190,6 @@ def test_anthropic_message(server: RunningServer, claude: anthropic.Anthropic) -
 
 def test_anthropic_stream(server: RunningServer, claude: anthropic.Anthropic) -> None:
     with (
-        claude,
         claude.messages.stream(
             model=MODEL, max_tokens=500, messages=[{"role": "user", "content": "Tell me a tale."}]
         ) as stream,
@@ -211,23 +206,22 @@ def test_anthropic_stream(server: RunningServer, claude: anthropic.Anthropic) ->
 def test_anthropic_tool_loop(claude: anthropic.Anthropic, stream: bool) -> None:
     tools: Any = [{"name": "get_weather", "input_schema": WEATHER}]
     messages: list[Any] = [{"role": "user", "content": ASK}]
-    with claude:
-        if stream:
-            with claude.messages.stream(model=MODEL, max_tokens=300, messages=messages, tools=tools) as events:
-                first = events.get_final_message()
-        else:
-            first = claude.messages.create(model=MODEL, max_tokens=300, messages=messages, tools=tools)
-        assert first.stop_reason == "tool_use"
-        call = next(block for block in first.content if block.type == "tool_use")
-        assert call.input["days"] == 3  # type: ignore[index]
-        messages += [
-            {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in first.content]},
-            {
-                "role": "user",
-                "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "Sunny, 21 degrees"}],
-            },
-        ]
-        last = claude.messages.create(model=MODEL, max_tokens=300, messages=messages, tools=tools)
+    if stream:
+        with claude.messages.stream(model=MODEL, max_tokens=300, messages=messages, tools=tools) as events:
+            first = events.get_final_message()
+    else:
+        first = claude.messages.create(model=MODEL, max_tokens=300, messages=messages, tools=tools)
+    assert first.stop_reason == "tool_use"
+    call = next(block for block in first.content if block.type == "tool_use")
+    assert call.input["days"] == 3  # type: ignore[index]
+    messages += [
+        {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in first.content]},
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "Sunny, 21 degrees"}],
+        },
+    ]
+    last = claude.messages.create(model=MODEL, max_tokens=300, messages=messages, tools=tools)
     assert last.stop_reason == "end_turn"
     assert "Sunny, 21 degrees" in last.content[0].text  # type: ignore[union-attr]
 
@@ -241,13 +235,12 @@ def test_anthropic_image_document_and_thinking(claude: anthropic.Anthropic) -> N
         {"type": "document", "source": source("application/pdf", PDF)},
         {"type": "text", "text": "What is it?"},
     ]
-    with claude:
-        answer = claude.messages.create(
-            model=MODEL,
-            max_tokens=2000,
-            thinking={"type": "enabled", "budget_tokens": 1024},
-            messages=[{"role": "user", "content": content}],
-        )
+    answer = claude.messages.create(
+        model=MODEL,
+        max_tokens=2000,
+        thinking={"type": "enabled", "budget_tokens": 1024},
+        messages=[{"role": "user", "content": content}],
+    )
     thinking = next(block for block in answer.content if block.type == "thinking")
     text = next(block for block in answer.content if block.type == "text")
     assert thinking.signature
@@ -256,17 +249,16 @@ def test_anthropic_image_document_and_thinking(claude: anthropic.Anthropic) -> N
 
 
 def test_anthropic_count_tokens_and_models(claude: anthropic.Anthropic) -> None:
-    with claude:
-        counted = claude.messages.count_tokens(model=MODEL, messages=[{"role": "user", "content": "one two three"}])
-        names = {model.id for model in claude.models.list(limit=100)}
-        one = claude.models.retrieve(MODEL)
+    counted = claude.messages.count_tokens(model=MODEL, messages=[{"role": "user", "content": "one two three"}])
+    names = {model.id for model in claude.models.list(limit=100)}
+    one = claude.models.retrieve(MODEL)
     assert counted.input_tokens > 0
     assert MODEL in names
     assert one.id == MODEL
 
 
 def test_anthropic_errors_are_its_own(server: RunningServer, claude: anthropic.Anthropic) -> None:
-    with claude, pytest.raises(anthropic.NotFoundError):
+    with pytest.raises(anthropic.NotFoundError):
         claude.messages.create(model="sandbox/nothing", max_tokens=9, messages=[{"role": "user", "content": "x"}])
     with (
         anthropic.Anthropic(api_key="rx_live_wrong", base_url=server.base_url, max_retries=0) as wrong,
@@ -279,9 +271,11 @@ def test_anthropic_errors_are_its_own(server: RunningServer, claude: anthropic.A
 
 
 @pytest.fixture
-def google(server: RunningServer) -> genai.Client:
+def google(server: RunningServer) -> Iterator[genai.Client]:
     options = types.HttpOptions(base_url=server.base_url, retry_options=types.HttpRetryOptions(attempts=1))
-    return genai.Client(api_key=server.key, http_options=options)
+    client = genai.Client(api_key=server.key, http_options=options)
+    yield client
+    client.close()
 
 
 def test_google_generate(server: RunningServer, google: genai.Client) -> None:
@@ -299,14 +293,12 @@ def test_google_generate(server: RunningServer, google: genai.Client) -> None:
     assert row["usage"]["input_tokens"] == answer.usage_metadata.prompt_token_count
     assert row["usage"]["output_tokens"] == answer.usage_metadata.candidates_token_count
     assert row["cost_micros"] > 0
-    google.close()
 
 
 def test_google_stream(google: genai.Client) -> None:
     chunks = list(google.models.generate_content_stream(model=MODEL, contents="Tell me a tale."))
     assert "Tell me a tale." in "".join(chunk.text or "" for chunk in chunks)
     assert len(chunks) > 1
-    google.close()
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -340,13 +332,11 @@ def test_google_tool_loop(google: genai.Client, stream: bool) -> None:
     ]
     last = google.models.generate_content(model=MODEL, contents=contents, config=config)
     assert "Sunny, 21 degrees" in (last.text or "")
-    google.close()
 
 
 def test_google_image(google: genai.Client) -> None:
     parts: Any = [types.Part.from_bytes(data=PNG, mime_type="image/png"), "What is it?"]
     assert SEEN in (google.models.generate_content(model=MODEL, contents=parts).text or "")
-    google.close()
 
 
 def test_google_count_embed_and_models(google: genai.Client) -> None:
@@ -359,14 +349,12 @@ def test_google_count_embed_and_models(google: genai.Client) -> None:
     assert two.embeddings
     names = {model.name for model in google.models.list()}
     assert any(name and name.endswith(MODEL) for name in names)
-    google.close()
 
 
 def test_google_errors_are_its_own(google: genai.Client) -> None:
     with pytest.raises(genai.errors.ClientError) as caught:
         google.models.generate_content(model="sandbox/nothing", contents="x")
     assert caught.value.code == 404
-    google.close()
 
 
 # One key, every header form
