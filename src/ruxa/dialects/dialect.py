@@ -201,7 +201,8 @@ class Reader(Protocol):
 
     finish: how it ended; error: what the provider said went wrong; peek: ``waiting`` until the
     first frame that means something, then ``meaningful`` or ``error`` (decision D15); done: the terminal event came,
-    so the stream is complete; events, passed_bytes: what went by, for counting when nobody tells (decision D16).
+    so the stream is complete; events: output-carrying events that went by;
+    passed_bytes: all that went by.
     """
 
     peek: Literal["waiting", "meaningful", "error"]

@@ -8,7 +8,7 @@ from typing import NoReturn
 import msgspec
 
 from ruxa.dialects.anthropic_messages.table import CLIENT_TOOLS, MESSAGES, PRICED_TOOLS
-from ruxa.dialects.body import cut, kind_word, kind_words, spans, take
+from ruxa.dialects.body import ABSENT, cut, given, kind_word, kind_words, spans, take
 from ruxa.dialects.dialect import Claim, Envelope, Load, Place
 from ruxa.dialects.table import scan
 from ruxa.kernel.errors import InvalidCall
@@ -19,16 +19,16 @@ _DATE = re.compile(r"[_-]20\d{6}$|-20\d\d-\d\d-\d\d$")
 
 class _Source(msgspec.Struct, gc=False):
     type: str = ""
-    data: msgspec.Raw = msgspec.Raw()
-    file_id: msgspec.Raw = msgspec.Raw()
-    content: msgspec.Raw = msgspec.Raw()
+    data: msgspec.Raw = ABSENT
+    file_id: msgspec.Raw = ABSENT
+    content: msgspec.Raw = ABSENT
 
 
 class _Block(msgspec.Struct, gc=False):
     type: str = ""
-    source: msgspec.Raw = msgspec.Raw()
-    content: msgspec.Raw = msgspec.Raw()
-    file_id: msgspec.Raw = msgspec.Raw()
+    source: msgspec.Raw = ABSENT
+    content: msgspec.Raw = ABSENT
+    file_id: msgspec.Raw = ABSENT
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -139,13 +139,13 @@ def _weigh_blocks(blocks: list[_Block], path: str, load: Load, claims: list[Clai
                 load.images += 1
             else:
                 load.documents += 1
-            if block.source:
+            if given(block.source):
                 _weigh_source(block.source, kind, f"{path}.{at}.source", load, claims, depth)
         elif kind == "container_upload":
             load.file_ids += 1
             claims.append(_claim("file_id", f"{path}.{at}"))
         inner = block.content
-        if inner and kind_word(inner) == "array":
+        if given(inner) and kind_word(inner) == "array":
             _weigh_inner(inner, f"{path}.{at}.content", load, claims, depth)
 
 
@@ -158,14 +158,14 @@ def _weigh_inner(inner: msgspec.Raw, path: str, load: Load, claims: list[Claim],
 def _weigh_source(raw: msgspec.Raw, kind: str, path: str, load: Load, claims: list[Claim], depth: int) -> None:
     source = take(path, _decode_source, raw, style)
     if source.type == "base64":
-        if source.data:
+        if given(source.data):
             load.media_bytes += len(source.data)
             load.text_bytes -= len(source.data)
-    elif source.type == "file" or (source.file_id and source.file_id != _NULL):
+    elif source.type == "file" or given(source.file_id):
         load.file_ids += 1
         claims.append(_claim("file_id", path))
     elif source.type == "content":
-        if source.content and kind_word(source.content) == "array":
+        if given(source.content) and kind_word(source.content) == "array":
             _weigh_inner(source.content, f"{path}.content", load, claims, depth)
     elif source.type != "text":
         claims.append(_claim(f"url:{kind}", path))

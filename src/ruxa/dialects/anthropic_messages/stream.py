@@ -14,7 +14,7 @@ from ruxa.dialects.usage import Usage, estimate
 from ruxa.kernel.errors import RuxaError, UpstreamBroken
 
 _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
-_BEGIN = b"event: content_block_"
+_DELTA = b"event: content_block_delta"
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -40,6 +40,7 @@ class MessageReader:
 
     __slots__ = (
         "_cutter",
+        "_delta_bytes",
         "_figures",
         "_frame",
         "_plain",
@@ -56,6 +57,7 @@ class MessageReader:
         self._plain = False
         self._figures: Figures | None = None
         self._frame = 1 << 30
+        self._delta_bytes = 0
         self.peek: Literal["waiting", "meaningful", "error"] = "waiting"
         self.finish: Finish | None = None
         self.error: RuxaError | None = None
@@ -73,9 +75,10 @@ class MessageReader:
         data = self._cutter.cut(data)
         if not data:
             return b""
-        if self._plain and data.startswith(_BEGIN) and b"event: message_" not in data and b"event: error" not in data:
+        if self._plain and data.startswith(_DELTA) and b"event: message_" not in data and b"event: error" not in data:
             size = len(data)
             self.passed_bytes += size
+            self._delta_bytes += size
             self.events += data.count(b"\n\n")
             if size < self._frame:
                 self._frame = size
@@ -92,8 +95,9 @@ class MessageReader:
                 self._note(text)
                 if self.error is not None:
                     break
-                if event.startswith(b"event: content_block_delta"):
+                if event.startswith(_DELTA):
                     self.events += 1
+                    self._delta_bytes += len(event)
                     self._frame = min(self._frame, len(event))
                     self._plain = True
             kept.append(event)
@@ -154,4 +158,4 @@ class MessageReader:
 
     def counted(self) -> Usage:
         """See ``dialect.Reader``."""
-        return Usage(output_tokens=estimate(self.events, self.passed_bytes, self._frame))
+        return Usage(output_tokens=estimate(self.events, self._delta_bytes, self._frame))

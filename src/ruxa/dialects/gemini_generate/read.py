@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import msgspec
 
-from ruxa.dialects.body import Span, cut, kind_word, kind_words, spans, take
+from ruxa.dialects.body import ABSENT, Span, cut, given, kind_word, kind_words, spans, take
 from ruxa.dialects.dialect import Claim, Envelope, Load, Place
 from ruxa.dialects.gemini_generate.table import (
     BATCH,
@@ -32,12 +32,12 @@ _NULL = msgspec.Raw(b"null")
 class _Blob(msgspec.Struct, gc=False):
     mimeType: str | None = None
     mime_type: str | None = None
-    data: msgspec.Raw = msgspec.Raw()
+    data: msgspec.Raw = ABSENT
 
 
 class _File(msgspec.Struct, gc=False):
-    fileUri: msgspec.Raw = msgspec.Raw()
-    file_uri: msgspec.Raw = msgspec.Raw()
+    fileUri: msgspec.Raw = ABSENT
+    file_uri: msgspec.Raw = ABSENT
     mimeType: str | None = None
     mime_type: str | None = None
 
@@ -263,14 +263,15 @@ def _weigh_parts(parts: list[_Part], path: str, load: Load, claims: list[Claim])
     for at, part in enumerate(parts):
         for blob in (part.inlineData, part.inline_data):
             if blob is not None:
-                if blob.data:
+                if given(blob.data):
                     load.media_bytes += len(blob.data)
                     load.text_bytes -= len(blob.data)
                 _count_kind(blob.mimeType or blob.mime_type or "", load)
         for file in (part.fileData, part.file_data):
             if file is not None:
                 _count_kind(file.mimeType or file.mime_type or "", load)
-                kept = bytes(file.fileUri or file.file_uri or msgspec.Raw(b'""')).startswith(FILES_PREFIXES)
+                uri = file.fileUri if given(file.fileUri) else file.file_uri
+                kept = bytes(uri).startswith(FILES_PREFIXES)
                 load.file_ids += kept
                 name = "file_id" if kept else "url:file"
                 claims.append(Claim(kind="recipient", name=name, param=f"{path}[{at}].file_data"))

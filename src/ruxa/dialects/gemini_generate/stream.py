@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from ruxa.dialects.body import given
 from ruxa.dialects.dialect import Finish
 from ruxa.dialects.gemini_generate.figures import Figures, usage_of
 from ruxa.dialects.gemini_generate.write import decode_told, error_object, error_of
@@ -23,6 +24,7 @@ class GenerateReader:
     __slots__ = (
         "_array",
         "_cutter",
+        "_delta_bytes",
         "_figures",
         "_frame",
         "_last",
@@ -44,6 +46,7 @@ class GenerateReader:
         self._figures: Figures | None = None
         self._last = b""
         self._frame = 1 << 30
+        self._delta_bytes = 0
         self.peek: Literal["waiting", "meaningful", "error"] = "waiting"
         self.finish: Finish | None = None
         self.error: RuxaError | None = None
@@ -76,6 +79,7 @@ class GenerateReader:
                 self._last = data
             size = len(data)
             self.passed_bytes += size
+            self._delta_bytes += size
             self.events += data.count(b"\n\n") or data.count(b"\n\r\n")
             if size < self._frame:
                 self._frame = size
@@ -92,8 +96,10 @@ class GenerateReader:
                 self._note(text)
                 if self.error is not None:
                     break
-                self.events += 1
-                self._frame = min(self._frame, len(event))
+                if b'"finishReason"' not in text:
+                    self.events += 1
+                    self._delta_bytes += len(event)
+                    self._frame = min(self._frame, len(event))
             kept.append(event)
         out = data if self.error is None else b"".join(kept)
         self.passed_bytes += len(out)
@@ -119,7 +125,7 @@ class GenerateReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._break(UpstreamBroken("The provider's stream is not an event stream of JSON."))
             return
-        if told.error:
+        if given(told.error):
             self._break(error_of(None, {}, text))
             return
         if told.usage_metadata is not None:
@@ -163,7 +169,7 @@ class GenerateReader:
 
     def counted(self) -> Usage:
         """See ``dialect.Reader``."""
-        return Usage(output_tokens=estimate(self.events, self.passed_bytes, self._frame))
+        return Usage(output_tokens=estimate(self.events, self._delta_bytes, self._frame))
 
 
 def _whole(text: bytes) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from ruxa.dialects.body import ABSENT, given
 from ruxa.dialects.dialect import Allowance, Answer, Finish, ModelCard, Place, Rendered
 from ruxa.dialects.gemini_generate.figures import Figures, finish_of, usage_of
 from ruxa.dialects.headers import error_headers, ratelimit
@@ -52,7 +53,7 @@ class Told(msgspec.Struct, gc=False, rename="camel"):
     candidates: list[_Candidate] | None = None
     prompt_feedback: _Feedback | None = None
     usage_metadata: Figures | None = None
-    error: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = ABSENT
 
     @property
     def finish(self) -> Finish | None:
@@ -86,7 +87,7 @@ def read_answer(body: bytes) -> Answer:
         told = decode_told(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Answer(error=UpstreamBroken("The provider's answer is not a JSON object of the expected shape."))
-    if told.error:
+    if given(told.error):
         return Answer(error=error_of(None, {}, body))
     return Answer(
         usage=None if told.usage_metadata is None else usage_of(told.usage_metadata),

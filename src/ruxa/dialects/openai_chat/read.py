@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import msgspec
 
-from ruxa.dialects.body import cut, kind_word, kind_words, spans, take
+from ruxa.dialects.body import ABSENT, cut, given, kind_word, kind_words, spans, take
 from ruxa.dialects.dialect import Claim, Envelope, Load, Place
 from ruxa.dialects.openai_chat.table import CHAT, CLIENT_TOOLS, EMBEDDINGS
 from ruxa.dialects.table import Table, scan
@@ -21,8 +21,8 @@ class _Url(msgspec.Struct, gc=False):
 
 
 class _File(msgspec.Struct, gc=False):
-    file_id: msgspec.Raw = msgspec.Raw()
-    file_data: msgspec.Raw = msgspec.Raw()
+    file_id: msgspec.Raw = ABSENT
+    file_data: msgspec.Raw = ABSENT
 
 
 class _Audio(msgspec.Struct, gc=False):
@@ -176,9 +176,9 @@ def _weigh_messages(messages: msgspec.Raw, load: Load) -> tuple[Claim, ...]:
                 _take_media(load, part.input_audio.data)
             if part.file is not None:
                 load.documents += 1
-                if part.file.file_data:
+                if given(part.file.file_data):
                     _take_media(load, part.file.file_data)
-                if part.file.file_id and part.file.file_id != _NULL:
+                if given(part.file.file_id):
                     load.file_ids += 1
                     claims.append(_claim("file_id", f"messages[{index}].content[{at}].file"))
     return tuple(claims)

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from ruxa.dialects.body import ABSENT
 from ruxa.dialects.dialect import Finish
 from ruxa.dialects.openai_chat.figures import Figures, finish_of, usage_of
 from ruxa.dialects.openai_chat.write import error_body, error_of
@@ -17,13 +18,13 @@ _NOTHING = (msgspec.Raw(), msgspec.Raw(b"null"), msgspec.Raw(b'""'), msgspec.Raw
 
 
 class _Delta(msgspec.Struct, gc=False):
-    content: msgspec.Raw = msgspec.Raw()
-    tool_calls: msgspec.Raw = msgspec.Raw()
-    refusal: msgspec.Raw = msgspec.Raw()
-    reasoning_content: msgspec.Raw = msgspec.Raw()
-    reasoning: msgspec.Raw = msgspec.Raw()
-    function_call: msgspec.Raw = msgspec.Raw()
-    audio: msgspec.Raw = msgspec.Raw()
+    content: msgspec.Raw = ABSENT
+    tool_calls: msgspec.Raw = ABSENT
+    refusal: msgspec.Raw = ABSENT
+    reasoning_content: msgspec.Raw = ABSENT
+    reasoning: msgspec.Raw = ABSENT
+    function_call: msgspec.Raw = ABSENT
+    audio: msgspec.Raw = ABSENT
 
     def says(self) -> bool:
         return not (
@@ -45,7 +46,7 @@ class _Choice(msgspec.Struct, gc=False):
 class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: Figures | None = None
-    error: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = ABSENT
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
@@ -57,6 +58,7 @@ class ChatReader:
     __slots__ = (
         "_compact",
         "_cutter",
+        "_delta_bytes",
         "_figures",
         "_frame",
         "_strip",
@@ -74,6 +76,7 @@ class ChatReader:
         self._compact = False
         self._figures: Figures | None = None
         self._frame = 1 << 30
+        self._delta_bytes = 0
         self.peek: Literal["waiting", "meaningful", "error"] = "waiting"
         self.finish: Finish | None = None
         self.error: RuxaError | None = None
@@ -100,6 +103,7 @@ class ChatReader:
         ):
             size = len(data)
             self.passed_bytes += size
+            self._delta_bytes += size
             self.events += data.count(b"\n\n")
             if size < self._frame:
                 self._frame = size
@@ -120,9 +124,6 @@ class ChatReader:
                     break
                 continue
             kept.append(event)
-            if text:
-                self.events += 1
-                self._frame = min(self._frame, len(event))
         out = data if whole else b"".join(kept)
         self.passed_bytes += len(out)
         return out
@@ -148,9 +149,13 @@ class ChatReader:
                 if choice.finish_reason is not None:
                     self.finish = finish_of(choice.finish_reason)
                     self.peek = "meaningful"
-                elif self.peek == "waiting" and choice.delta is not None and choice.delta.says():
-                    self.peek = "meaningful"
-                    self._compact = text.find(b'"choices":[{"') > 0
+                elif choice.delta is not None and choice.delta.says():
+                    self.events += 1
+                    self._delta_bytes += len(text) + 8
+                    self._frame = min(self._frame, len(text) + 8)
+                    if self.peek == "waiting":
+                        self.peek = "meaningful"
+                        self._compact = text.find(b'"choices":[{"') > 0
         if chunk.usage is not None:
             self._figures = chunk.usage
             self.peek = "meaningful"
@@ -185,7 +190,7 @@ class ChatReader:
 
     def counted(self) -> Usage:
         """See ``dialect.Reader``."""
-        return Usage(output_tokens=estimate(self.events, self.passed_bytes, self._frame))
+        return Usage(output_tokens=estimate(self.events, self._delta_bytes, self._frame))
 
 
 def _whole(text: bytes) -> bool:

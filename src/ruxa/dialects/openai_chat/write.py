@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from ruxa.dialects.body import ABSENT, given
 from ruxa.dialects.dialect import Allowance, Answer, ModelCard, Place, Rendered
 from ruxa.dialects.headers import error_headers, field, ratelimit
 from ruxa.dialects.openai_chat.figures import Figures, finish_of, usage_of
@@ -24,7 +25,7 @@ class _Choice(msgspec.Struct, gc=False):
 class _Answer(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: Figures | None = None
-    error: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = ABSENT
 
 
 class _ErrorBody(msgspec.Struct, gc=False):
@@ -50,7 +51,7 @@ def read_answer(body: bytes) -> Answer:
         answer = _decode_answer(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Answer(error=UpstreamBroken("The provider's answer is not a JSON object of the expected shape."))
-    if answer.error and answer.error != msgspec.Raw(b"null"):
+    if given(answer.error):
         return Answer(error=error_of(None, {}, body))
     finish = None
     for choice in answer.choices or ():

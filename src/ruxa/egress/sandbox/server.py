@@ -241,7 +241,8 @@ class Connection(asyncio.Protocol):
                 self._whole(status, encode(told), {})
             else:
                 self.server.requests += 1
-                self.server.last, self.server.raw_headers = asked, headers
+                if asked.path != "/":
+                    self.server.last, self.server.raw_headers = asked, headers
                 self.server.open += 1
                 try:
                     await self._answer(asked)
