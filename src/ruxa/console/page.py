@@ -34,7 +34,8 @@ class Deps:
 
     base_url: public address without a path, as links in mail use it; mode: demo or live (decision D9); gateway_openapi:
     the paths and schemas of the part of ``/api/v1`` that the gateway serves, for the published union (decision D2);
-    trial_micros: credit granted once per verified address (decision D10).
+    trial_micros: credit granted once per verified address (decision D10); providers: those that can be called, None for
+    all that are priced.
     """
 
     pool: Pool
@@ -47,6 +48,7 @@ class Deps:
     version: str = "0"
     trial_micros: int = 0
     mail_url: str = "outbox:"
+    providers: frozenset[str] | None = None
     gateway_openapi: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
