@@ -120,6 +120,15 @@ def terms(call: records.Call, price: prices.Rates) -> list[Term]:
     return found
 
 
+async def offered(work: Work, deps: Deps) -> list[prices.Price]:
+    """The models that are priced and whose provider can be called, without the sandbox's faults."""
+    return [
+        price
+        for price in (await prices.current(work)).values()
+        if (deps.providers is None or price.provider in deps.providers) and not price.model.startswith("sandbox/fail-")
+    ]
+
+
 async def give_trial(work: Work, deps: Deps, organisation_ref: UUID) -> None:
     """The trial credit of a newcomer's organisation, once (decision D10)."""
     expires_at = deps.clock.now() + timedelta(days=TRIAL_DAYS)

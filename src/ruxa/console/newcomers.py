@@ -21,4 +21,4 @@ async def arrive(visit: Visit, done: SignedIn, to: str) -> Go:
 
 def text_link(visit: Visit, page: str) -> Markup:
     """A link to a text, opened beside the form so that nothing typed is lost."""
-    return Markup('<a href="/{}" target="_blank">{}</a>').format(page, visit.words.t(f"{page}.title"))
+    return Markup('<a href="/{}" target="_blank">{}</a>').format(page, visit.words.t(f"{page}.link"))

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from ruxa.access.keys import KeyLine
+from ruxa.access.roles import CALL_SCOPES
 from ruxa.console.words import Words
 from ruxa.kernel import ids
 
@@ -27,6 +28,7 @@ class ShownKey(msgspec.Struct, frozen=True, kw_only=True):
     prefixes: tuple[str, ...]
     livemode: bool
     scopes: tuple[str, ...]
+    all_calls: bool
     models: tuple[str, ...] | None
     limits: tuple[str, ...]
     store_days: int
@@ -54,6 +56,7 @@ def key(line: KeyLine, words: Words, now: datetime) -> ShownKey:
         prefixes=line.prefixes,
         livemode=line.livemode,
         scopes=line.scopes,
+        all_calls=set(line.scopes) == set(CALL_SCOPES),
         models=line.models,
         limits=tuple(limits(line, words)),
         store_days=line.store_days,
@@ -85,8 +88,9 @@ def curl(base_url: str, model: str) -> str:
     """The one line that a newcomer pastes."""
     return (
         f"curl {base_url}/v1/chat/completions \\\n"
-        '  -H "Authorization: Bearer $RUXA_KEY" -H "Content-Type: application/json" \\\n'
-        f'  -d \'{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}\''
+        '  -H "Authorization: Bearer $RUXA_KEY" \\\n'
+        '  -H "Content-Type: application/json" \\\n'
+        f'  -d \'{{"model": "{model}",\n       "messages": [{{"role": "user", "content": "Hello"}}]}}\''
     )
 
 
@@ -94,7 +98,7 @@ def sdk(base_url: str, model: str) -> str:
     """The same call by the OpenAI SDK."""
     return (
         "import os\nfrom openai import OpenAI\n\n"
-        f'client = OpenAI(base_url="{base_url}/v1", api_key=os.environ["RUXA_KEY"])\n'
+        f'client = OpenAI(\n    base_url="{base_url}/v1",\n    api_key=os.environ["RUXA_KEY"],\n)\n'
         "answer = client.chat.completions.create(\n"
         f'    model="{model}",\n    messages=[{{"role": "user", "content": "Hello"}}],\n)\n'
         "print(answer.choices[0].message.content)"

@@ -98,6 +98,10 @@ class Words:
         whole, dot, rest = money.usd(abs(micros), places).partition(".")
         return f"{sign}{int(whole):,}{dot}{rest}"
 
+    def spend(self, micros: int) -> str:
+        """An amount with as many decimals as it takes to see it: two from 100 USD on, four from a cent on, else six."""
+        return self.amount(micros, 2 if micros >= 100_000_000 else 4 if micros >= 10_000 else 6)
+
     def day(self, day: date) -> str:
         """``24 Nov 2026`` or ``2026年11月24日``."""
         if self.language == "zh":

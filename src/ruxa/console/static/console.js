@@ -65,19 +65,20 @@ function hours(seconds, step) {
 function draw(holder) {
   const data = JSON.parse(holder.dataset.chart);
   const width = holder.clientWidth || holder.parentElement.clientWidth;
-  const quiet = { stroke: colour("--ink-3") || "#5f6a6f", grid: { stroke: colour("--chart-grid"), width: 1 }, ticks: { show: false } };
+  const ink = getComputedStyle(holder).color;
+  const quiet = { stroke: ink, font: `12px ${getComputedStyle(holder).fontFamily}`, grid: { stroke: colour("--chart-grid"), width: 1 }, ticks: { show: false } };
   const shade = ["--chart-1", "--chart-2", "--chart-past"].map(colour);
   const short = (value) => (value == null ? "" : data.scale ? (value / data.scale).toFixed(data.places) : String(value));
   const options = {
     width,
     height: 200,
-    padding: [8, 4, 0, 0],
+    padding: [8, 20, 0, 0],
     cursor: { y: false, points: { size: 6 } },
     legend: { live: true },
     scales: { x: { time: false }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
     axes: [
       { ...quiet, grid: { show: false }, size: 28, space: 56, values: (_, ticks) => ticks.map((tick) => hours(tick, data.step_s)), incrs: [3600, 3 * 3600, 6 * 3600, 86400, 2 * 86400, 5 * 86400, 7 * 86400] },
-      { ...quiet, size: 56, values: (_, ticks) => ticks.map(short) },
+      { ...quiet, size: (_, labels) => 14 + 7 * Math.max(3, ...(labels ?? []).map((label) => label.length)), values: (_, ticks) => ticks.map(short) },
     ],
     series: [
       { label: data.time, value: (_, at) => (at == null ? "" : `${hours(at, data.step_s)} UTC`) },
@@ -87,7 +88,7 @@ function draw(holder) {
         fill: one.kind === "bar" ? shade[index] : undefined,
         width: one.kind === "bar" ? 0 : 1.6,
         dash: index > 1 ? [3, 3] : undefined,
-        points: { show: false },
+        points: { show: one.kind !== "bar", size: 4, fill: shade[index] },
         spanGaps: true,
         paths: one.kind === "bar" ? window.uPlot.paths.bars({ size: [0.7, 40] }) : undefined,
         value: (_, value) => (value == null ? "" : `${short(value)} ${one.unit}`),

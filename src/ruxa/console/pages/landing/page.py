@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from ruxa.console import shown
+from ruxa.console import money, shown
 from ruxa.console.page import Page, View, Visit
-from ruxa.ledger import prices
 from ruxa.store.work import Work
 
 SHOWN_MAX = 24
@@ -24,16 +23,19 @@ class Offered(msgspec.Struct, frozen=True):
 
 async def load(visit: Visit, work: Work) -> View:
     """The page."""
-    book = await prices.current(work)
-    offered = [
-        Offered(price.model, price.input_micros, price.cache_read_micros, price.output_micros)
-        for price in book.values()
-        if not price.model.startswith("sandbox/fail-")
-    ]
+    book = await money.offered(work, visit.deps)
+    offered = [Offered(price.model, price.input_micros, price.cache_read_micros, price.output_micros) for price in book]
     offered.sort(key=lambda one: (one.name not in FIRST, one.name))
-    model = "sandbox/chat" if "sandbox/chat" in book else next(iter(book), "provider/model")
+    model = offered[0].name if offered else "provider/model"
     base = visit.deps.base_url
-    return View({"models": offered[:SHOWN_MAX], "curl": shown.curl(base, model), "sdk": shown.sdk(base, model)})
+    return View(
+        {
+            "models": offered[:SHOWN_MAX],
+            "more": max(0, len(offered) - SHOWN_MAX),
+            "curl": shown.curl(base, model),
+            "sdk": shown.sdk(base, model),
+        }
+    )
 
 
 PAGE = Page(name="landing", path="/", area="public", load=load)

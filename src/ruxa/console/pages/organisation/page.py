@@ -44,7 +44,7 @@ async def load(visit: Visit, work: Work) -> View:
                 "name": one.name.open(PURPOSE),
                 "suspended": one.suspended_at is not None,
                 "members": one.members,
-                "keys": await records.key_count(work, one.id),
+                "key_count": await records.key_count(work, one.id),
             },
             "balance": await money.purse_of(work, one.organisation_ref),
             "lines": [money.line(line, visit.words) for line in lines],

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from ruxa.console import shown
+from ruxa.console import money, shown
 from ruxa.console.page import Page, View, Visit
 from ruxa.console.render import trim_zeros
-from ruxa.ledger import prices
 from ruxa.store.work import Work
 
 DIALECTS = {"anthropic": ("anthropic",), "google": ("gemini",), "sandbox": ("openai", "anthropic", "gemini")}
@@ -49,7 +48,7 @@ async def load(visit: Visit, work: Work) -> View:
             trim_zeros(words.amount(price.output_micros, 6)),
             DIALECTS.get(price.provider, ("openai",)),
         )
-        for price in (await prices.current(work)).values()
+        for price in await money.offered(work, visit.deps)
         if not any(mark in price.model for mark in NOT_TALK)
     ]
     offered.sort(key=lambda one: (one.name != "sandbox/chat", one.name))

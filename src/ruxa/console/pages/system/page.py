@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ruxa.console import records
+from ruxa.console import money, records
 from ruxa.console.page import Page, View, Visit
-from ruxa.ledger import prices
 from ruxa.store.work import Work
 
 
@@ -14,7 +13,7 @@ async def load(visit: Visit, work: Work) -> View:
     """The page."""
     deps, words = visit.deps, visit.words
     people, organisations = await records.headcount(work)
-    offered = Counter(price.provider for price in (await prices.current(work)).values())
+    offered = Counter(price.provider for price in await money.offered(work, deps))
     return View(
         {
             "facts": [
