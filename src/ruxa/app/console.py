@@ -82,7 +82,7 @@ def _deps(start: Start, pool: Pool, vault: Vault, hasher: Hasher, clock: Clock, 
         version=__version__,
         trial_micros=settings.trial_micros,
         mail_url=settings.mail.url,
-        providers=frozenset(settings.providers) | ({"sandbox"} if start.sandbox_url else frozenset()),
+        providers=frozenset((*settings.providers, *(("sandbox",) if start.sandbox_url else ()))),
     )
 
 
