@@ -37,7 +37,8 @@ _START_TIMEOUT_S = 90
 def pytest_configure(config: pytest.Config) -> None:
     """The controller names the session's directory; xdist's workers inherit it by the environment."""
     if not hasattr(config, "workerinput"):
-        os.environ[_DIRECTORY] = json.dumps([tempfile.mkdtemp(prefix="ruxa-t-"), os.getpid()])
+        name = Path(tempfile.gettempdir()) / f"ruxa-t-{os.getpid()}-{secrets.token_hex(4)}"
+        os.environ[_DIRECTORY] = json.dumps([str(name), os.getpid()])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -120,6 +121,7 @@ def cluster() -> Session:
     """The session's cluster, started by whoever asks first."""
     named, session = json.loads(os.environ[_DIRECTORY])
     directory = Path(named)
+    directory.mkdir(mode=0o700, exist_ok=True)
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (directory / "keeper.pid").exists():

@@ -202,7 +202,17 @@ class Cluster:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(patience)
                     break
+        if self._lock.held:
+            self._tidy()
         self._lock.release()
+
+    def _tidy(self) -> None:
+        """Takes back what lies outside the data directory: the short socket directory, when it is empty."""
+        directory = self.socket_directory
+        (directory / f".s.PGSQL.{SOCKET_PORT}").unlink(missing_ok=True)
+        if not directory.is_relative_to(self.data):
+            with suppress(OSError):
+                directory.rmdir()
 
     def _initdb(self, number: int) -> None:
         target = self._home() / "postgres" if self.isolation == "drop" else self.directory
@@ -280,7 +290,8 @@ class Cluster:
             return Unavailable(f"The disk under {self.data} is full: PostgreSQL cannot start.", code="database_full")
         if "could not bind" in said or "could not create any TCP/IP sockets" in said:
             return Unavailable(f"PostgreSQL cannot listen on port {self.port}: it was taken.", code="port_taken")
-        lines = [line for line in said.splitlines() if any(word in line for word in ("FATAL", "PANIC", "error"))]
+        lines = [line for line in said.splitlines() if line.strip()]
+        lines = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "error"))] or lines
         reason = f": {lines[-1].strip()}" if lines else ""
         return Unavailable(f"{what}{reason} (log: {self.log}).", code="postgres_failed")
 
