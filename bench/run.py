@@ -2,7 +2,8 @@
 
 The harness (mock upstream and load generator in C; needs `cc` and `nginx`) is no part of the product: it is looked
 for in $RUXA_BENCH_HARNESS, then in ../shared/bench. Ruxa is measured as its users run it: keys, limits, leases, usage
-rows and journal on. `ruxa` is the whole tree: supervisor, gateway, console, worker, PostgreSQL.
+rows and journal on. `ruxa` is the whole tree: supervisor, gateway, console, worker, PostgreSQL; `ruxa-gateway` is a
+gateway-only installation (supervisor and one worker) on the PostgreSQL of another.
 
     python3 dev.py bench                          the table, on standard output
     python3 dev.py bench -- --write               the table into bench/README.md
@@ -12,18 +13,22 @@ rows and journal on. `ruxa` is the whole tree: supervisor, gateway, console, wor
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 README = Path(__file__).with_name("README.md")
 UPSTREAM_PORT = 9901
 PORTS = {"ruxa": 9931, "ruxa-gateway": 9932}
-MODEL = "gpt-4o-mini"
 
 
 def harness() -> Path:
@@ -44,42 +49,71 @@ def ruxa(data: Path, config: Path, *arguments: str) -> dict[str, str]:
     return json.loads(done.stdout)
 
 
-def prepare(place: Path, upstream_port: int) -> tuple[Path, Path, str]:
-    """A live data directory with one organisation, credit and a key with limits: (data, config, key)."""
-    data, config = place / "data", place / "ruxa.toml"
-    config.write_text(
-        f'[providers.openai]\nbase_url = "http://127.0.0.1:{upstream_port}/v1"\nkey = "env:BENCH_UPSTREAM_KEY"\n'
-    )
+@contextlib.contextmanager
+def running(data: Path, config: Path, port: int) -> Iterator[None]:
+    """A whole Ruxa on ``data`` until the block ends."""
+    command = [sys.executable, "-m", "ruxa", "run", "--no-demo", "--data", str(data), "--config", str(config)]
+    server = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1):
+                    break
+            except OSError:
+                time.sleep(0.1)
+        else:
+            raise SystemExit("bench: the first start took more than 30 s")
+        yield
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+
+
+def key_of(data: Path, config: Path) -> str:
+    """A key with limits, of an organisation with credit, on a running installation."""
     org = ruxa(data, config, "org", "create", "--name", "Bench", "--owner-email", "bench@example.com")["id"]
     ruxa(data, config, "org", "credit", org, "--micros", "1000000000", "--reason", "bench")
-    key = ruxa(
-        data,
-        config,
-        "key",
-        "create",
-        "--org",
-        org,
-        "--name",
-        "bench",
-        "--rpm",
-        "100000000",
-        "--tpm",
-        "2000000000",
-        "--concurrency",
-        "4096",
-    )["key"]
-    return data, config, key
+    limits = ("--rpm", "100000000", "--tpm", "2000000000", "--concurrency", "4096")
+    return ruxa(data, config, "key", "create", "--org", org, "--name", "bench", *limits)["key"]
 
 
-def gateways(data: Path, config: Path, key: str) -> str:
-    """The harness's tables for Ruxa."""
-    base = f"exec {sys.executable} -m ruxa run --no-demo --data {data} --config {config} --workers 1 --port {{port}}"
-    tables = [("ruxa", base)]
-    return "\n".join(
+def table(name: str, key: str, command: str, database: str = "") -> str:
+    """One gateway of the harness."""
+    variables = 'BENCH_UPSTREAM_KEY = "sk-upstream"' + (f', RUXA_DATABASE_URL = "{database}"' if database else "")
+    return (
         f"[[gateway]]\nname = \"{name}\"\nport = {PORTS[name]}\nwait = 60\ncmd = '{command}'\n"
-        f'headers = {{ Authorization = "Bearer {key}" }}\nenv = {{ BENCH_UPSTREAM_KEY = "sk-upstream" }}\n'
-        for name, command in tables
+        f'headers = {{ Authorization = "Bearer {key}" }}\nenv = {{ {variables} }}\n'
     )
+
+
+def measure(place: Path, options: list[str]) -> subprocess.CompletedProcess[str]:
+    """nginx, Ruxa whole and Ruxa's gateway alone, in one run of the harness."""
+    with tempfile.TemporaryDirectory(prefix="ruxa-bench-") as folder:
+        config, whole, apart = Path(folder) / "ruxa.toml", Path(folder) / "whole", Path(folder) / "apart"
+        config.write_text(
+            f'[providers.openai]\nbase_url = "http://127.0.0.1:{UPSTREAM_PORT}/v1"\nkey = "env:BENCH_UPSTREAM_KEY"\n'
+        )
+        with running(whole, config, PORTS["ruxa"]):
+            key = key_of(whole, config)
+        base = f"exec {sys.executable} -m ruxa run --no-demo --config {config} --port {{port}}"
+        tables = [table("ruxa", key, f"{base} --data {whole}")]
+        with running(apart, config, PORTS["ruxa-gateway"] + 1):
+            key = key_of(apart, config)
+            url = ruxa(apart, config, "db", "url")["url"]
+            alone = f"{base} --role gateway --data {folder}/gateway --keys {apart}-keys"
+            tables.append(table("ruxa-gateway", key, alone, url))
+            own = Path(folder) / "ruxa.bench.toml"
+            own.write_text("\n".join(tables))
+            command = [sys.executable, str(place / "bench.py"), "--upstream-port", str(UPSTREAM_PORT)]
+            command += [
+                "--config",
+                str(place / "peers.toml"),
+                "--config",
+                str(own),
+                "--only",
+                "nginx,ruxa,ruxa-gateway",
+            ]
+            return subprocess.run([*command, *options], stdout=subprocess.PIPE, text=True, check=False)
 
 
 def main() -> int:
@@ -90,24 +124,7 @@ def main() -> int:
     chosen = parser.parse_args()
     place = harness()
     os.environ.setdefault("BENCH_UPSTREAM_KEY", "sk-upstream")
-    with tempfile.TemporaryDirectory(prefix="ruxa-bench-") as folder:
-        data, config, key = prepare(Path(folder), UPSTREAM_PORT)
-        table = Path(folder) / "ruxa.bench.toml"
-        table.write_text(gateways(data, config, key))
-        command = [
-            sys.executable,
-            str(place / "bench.py"),
-            "--config",
-            str(place / "peers.toml"),
-            "--config",
-            str(table),
-            "--only",
-            "nginx,ruxa",
-            "--upstream-port",
-            str(UPSTREAM_PORT),
-            *chosen.rest,
-        ]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    done = measure(place, chosen.rest)
     sys.stdout.write(done.stdout)
     if chosen.write and done.returncode == 0:
         head, rest = README.read_text(encoding="utf-8").split("<!-- table -->", 1)
