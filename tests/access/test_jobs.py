@@ -64,7 +64,7 @@ async def test_a_worker_that_dies_while_sending_leaves_the_mail_for_later(house:
     with pytest.raises(asyncio.CancelledError):
         await jobs.send_mail(house.worker, house.vault, die, house.signals)
     assert await house.deliver() == []
-    later(house, "UPDATE access.mail SET next_at = next_at - interval '120 seconds'")
+    later(house, "UPDATE access.mail SET next_at = next_at - interval '300 seconds'")
     assert len(await house.deliver()) == 1
 
 

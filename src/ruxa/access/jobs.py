@@ -15,25 +15,27 @@ from ruxa.store.vault import Vault
 
 Send = Callable[[Letter], Awaitable[None]]
 
-LEASE_S: Final = 120
+LEASE_S: Final = 300
 AT_ONCE: Final = 10
 RETRY_S: Final = (60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
 AUDIT_DAYS: Final = 730
 
 
 async def send_mail(pool: Pool, vault: Vault, send: Send, sink: Sink) -> int:
-    """Sends what is due, each mail in its own work; how many went. A mail whose worker died is due again in 2 minutes.
+    """Sends what is due, each mail in its own work; how many went. A mail whose worker died is due again in 5 minutes.
 
     Refused for good, or failed for the eighth time: given up, its body goes. Else tried again later and later.
     """
     sent = 0
-    async with pool.work("system") as work:
-        due = await records.claim_mail(work, LEASE_S, AT_ONCE)
-    for row in due:
-        fault: UpstreamError | None = None
+    for _ in range(AT_ONCE):
+        # One at a time: a slow server must not let the lease of the others run out.
+        async with pool.work("system") as work:
+            row = await records.claim_mail(work, LEASE_S)
+        if row is None:
+            break
         letter = await outbox.letter(vault, row)
-        if letter is None:
-            continue
+        assert letter is not None, "only mail with a body is claimed"
+        fault: UpstreamError | None = None
         try:
             await send(letter)
         except UpstreamError as error:

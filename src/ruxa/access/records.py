@@ -946,23 +946,21 @@ class MailRow(NamedTuple):
     created_at: datetime
 
 
-async def claim_mail(work: Work, lease_s: int, limit: int) -> list[MailRow]:
-    """Takes what is due for ``lease_s`` seconds; another worker skips it."""
-    return [
-        MailRow(*row)
-        for row in await work.rows(
-            """
-            UPDATE access.mail SET attempts = attempts + 1, next_at = ruxa.now() + make_interval(secs => %s)
-            WHERE id IN (SELECT id FROM access.mail WHERE state = 'waiting' AND next_at <= ruxa.now()
-                           AND recipient_sealed IS NOT NULL
-                         ORDER BY next_at LIMIT %s FOR UPDATE SKIP LOCKED)
-            RETURNING id, member_id, template, locale, recipient_sealed, variables_sealed, state, attempts, sent_at,
-                fault, created_at
-            """,
-            lease_s,
-            limit,
-        )
-    ]
+async def claim_mail(work: Work, lease_s: int) -> MailRow | None:
+    """Takes one that is due for ``lease_s`` seconds; another worker skips it."""
+    row = await work.row(
+        """
+        UPDATE access.mail SET attempts = attempts + 1, next_at = ruxa.now() + make_interval(secs => %s)
+        WHERE id = (SELECT id FROM access.mail
+                    WHERE state = 'waiting' AND next_at <= ruxa.now()
+                      AND recipient_sealed IS NOT NULL AND variables_sealed IS NOT NULL
+                    ORDER BY next_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+        RETURNING id, member_id, template, locale, recipient_sealed, variables_sealed, state, attempts, sent_at,
+            fault, created_at
+        """,
+        lease_s,
+    )
+    return None if row is None else MailRow(*row)
 
 
 async def mail_sent(work: Work, mail_id: UUID) -> None:

@@ -77,9 +77,9 @@ class Smtp:
         message["Date"] = format_datetime(self._clock.now())
         message["Message-ID"] = f"<{letter.id.hex}@{self._domain}>"
         message["Auto-Submitted"] = "auto-generated"
-        message["Content-Language"] = letter.locale
         message.set_content(letter.text.open(PURPOSE))
         message.add_alternative(letter.html.open(PURPOSE), subtype="html")
+        message["Content-Language"] = letter.locale
         return message
 
     def _send(self, message: EmailMessage) -> None:
@@ -98,8 +98,12 @@ class Smtp:
             failure = UpstreamTimeout("The mail server did not answer in time.", code="mail_timeout")
         except ssl.SSLError:
             failure = UpstreamBroken("The mail server's TLS is not to be trusted.", code="mail_tls")
-        except (smtplib.SMTPException, OSError):
-            failure = UpstreamBroken("The mail server broke off.", code="mail_broken")
+        except (smtplib.SMTPException, OSError) as error:
+            # smtplib calls a silent server a disconnected one; what it was stands behind it.
+            if isinstance(error.__context__, TimeoutError):
+                failure = UpstreamTimeout("The mail server did not answer in time.", code="mail_timeout")
+            else:
+                failure = UpstreamBroken("The mail server broke off.", code="mail_broken")
         else:
             return
         # Raised out here, so that the server's words, which quote the recipient, are no context of it.
