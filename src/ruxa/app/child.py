@@ -50,6 +50,7 @@ def main(kind: str, number: int, fd: int) -> int:
         code = runner.run(_serve(run, start, orders))
     if orders.cut_off and kind in {"worker", "console"} and start.database.startswith("/"):
         _stop_orphan(start.read_settings().data)
+    orders.close()
     return code
 
 

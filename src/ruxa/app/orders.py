@@ -94,6 +94,10 @@ class Orders:
         await self._drain.wait()
         return self._within_s
 
+    def close(self) -> None:
+        """The process ends now."""
+        self._socket.close()
+
     def ready(self, *, port: int | None = None) -> None:
         """Tell that this child serves."""
         self._say(Up(ready=True, port=port))

@@ -275,7 +275,7 @@ class Supervisor:
             if up.ready:
                 child.port = up.port
                 child.ready.set()
-                if self._started and child.kind != "sandbox":
+                if self._serving and not self._stopping.is_set():
                     self._write_server()
         self._changed.set()
 
@@ -391,16 +391,16 @@ class Supervisor:
         instance_.forget_server(self._settings.data)
         gateways = [child for child in self._children if child.kind == "gateway"]
         others = [child for child in self._children if child.kind != "gateway"]
-        await self._end(gateways, GATEWAY_DRAIN_S if self._serving else 0)
-        await self._end(others, OTHERS_DRAIN_S if self._serving else 0)
+        await self._end(gateways, GATEWAY_DRAIN_S)
+        await self._end(others, OTHERS_DRAIN_S)
         await self._database.stop(at_once=self._at_once.is_set())
 
     async def _end(self, children: list[Child], within_s: float) -> None:
-        """Drain, then cut, then kill."""
-        if within_s:
-            for child in children:
-                child.say(Down(drain_s=within_s))
-            await self._gone(children, within_s + 0.5, until=self._at_once)
+        """Drain those that serve, then cut, then kill."""
+        serving = [child for child in children if child.ready.is_set()]
+        for child in serving:
+            child.say(Down(drain_s=within_s))
+        await self._gone(serving, within_s + 0.5, until=self._at_once)
         for child in children:
             if child.control is not None:
                 asyncio.get_running_loop().remove_reader(child.control)
