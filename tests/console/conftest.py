@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import UUID
 
 import httpx
 import pytest
-from fixtures_access import BASE_URL, House, Person, house, hurry
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
+from fixtures_access import BASE_URL, House, Person, house, hurry
 from ruxa.access import members, organisations
 from ruxa.console import assets, site
 from ruxa.console.page import Deps, Mode
@@ -32,7 +31,8 @@ class Browser:
     def told(self, answer: httpx.Response) -> str:
         """What a failing test says: the answer without its markup, and the signals."""
         words = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.text))
-        return f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {words[:800]}\n{self.house.signals.told}"
+        asked = f"{answer.request.method} {answer.request.url.path}: {answer.status_code}"
+        return f"{asked} {words[:800]}\n{self.house.signals.told}"
 
     async def get(self, path: str, status: int = 200, **headers: str) -> httpx.Response:
         """A page; follows no redirect."""
@@ -124,9 +124,9 @@ def vendor() -> None:
 
 
 @pytest.fixture
-async def console(house: House) -> AsyncIterator[Console]:
+async def console(house: House) -> Console:
     """A demo's console."""
-    yield made(house)
+    return made(house)
 
 
 __all__ = ["house", "hurry"]

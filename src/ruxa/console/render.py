@@ -29,7 +29,9 @@ class Menu:
         if person is None:
             return []
         groups = [
-            (group, [page for page in self._pages if page.group == group and opens(page, person)]) for group in GROUPS
+            (group, [page for page in self._pages if page.group == group and opens(page, person)])
+            for group in GROUPS
+            if group != "staff" or person.staff_role is not None
         ]
         return [(group, pages) for group, pages in groups if pages]
 

@@ -324,9 +324,23 @@ function short(image) {
   return { ...image, url: `data:${image.type};base64,…`, data: "…" };
 }
 
+// A value as Python writes it; strings are JSON's, which Python reads alike.
+function literal(value, indent) {
+  if (value === true) return "True";
+  if (value === false) return "False";
+  if (value === null) return "None";
+  const inner = `${indent}    `;
+  if (Array.isArray(value)) return `[\n${value.map((one) => `${inner}${literal(one, inner)},\n`).join("")}${indent}]`;
+  if (typeof value === "object")
+    return `{${Object.entries(value)
+      .map(([name, one]) => `${JSON.stringify(name)}: ${literal(one, indent)}`)
+      .join(", ")}}`;
+  return JSON.stringify(value);
+}
+
 function python(dialect, base, wanted) {
   const body = dialects[dialect].body(wanted);
-  const lit = (value) => JSON.stringify(value, null, 4).replace(/\n/g, "\n    ").replace(/\btrue\b/g, "True").replace(/\bfalse\b/g, "False").replace(/\bnull\b/g, "None");
+  const lit = (value) => literal(value, "    ");
   if (dialect === "openai")
     return `import os\nfrom openai import OpenAI\n\nclient = OpenAI(base_url="${base}/v1", api_key=os.environ["RUXA_KEY"])\nstream = client.chat.completions.create(\n    model=${lit(body.model)},\n    messages=${lit(body.messages)},\n    max_tokens=${body.max_tokens},\n    stream=True,\n)\nfor chunk in stream:\n    if chunk.choices:\n        print(chunk.choices[0].delta.content or "", end="")\n`;
   if (dialect === "anthropic")

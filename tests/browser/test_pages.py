@@ -1,0 +1,140 @@
+"""Every page in real Chromium: both themes, phone to wide, both languages, axe, keyboard; nothing of a third party."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+PUBLIC = ("/", "/sign-up", "/sign-in", "/reset", "/terms", "/refunds", "/privacy", "/outbox", "/docs/api")
+MEMBER = ("/home", "/home?period=week", "/playground", "/activity", "/keys", "/billing", "/team", "/settings")
+STAFF = ("/staff/organisations", "/staff/ledger", "/staff/system", "/outbox")
+WIDTHS = (360, 390, 820, 1440, 1600)
+SHOTS = os.environ.get("RUXA_SCREENSHOTS")
+
+
+@pytest.fixture(scope="module")
+def filled(server: Any) -> list[str]:
+    """Pages that need something to show: a call, a failed one, a key, an organisation."""
+    _, headers, _ = server.chat("Something to look at.")
+    server.chat("Something that fails.", model="sandbox/fail-500")
+    key = server.cli_json("key", "list", "--org", server.organisation)[0]["id"]
+    return [
+        f"/activity/{headers['x-request-id']}",
+        f"/keys/{key}",
+        f"/staff/organisations/{server.organisation}",
+    ]
+
+
+def look(window: Any, page: Any, path: str, name: str) -> list[str]:
+    """Opens a page; what is wrong with its width and for axe."""
+    window.go(page, path)
+    if path == "/staff/ledger":
+        page.click("main button[type=submit]")
+        page.wait_for_load_state()
+    if SHOTS:
+        page.screenshot(
+            path=Path(SHOTS) / f"{path.strip('/').replace('/', '-').replace('?', '-') or 'landing'}-{name}.png",
+            full_page=True,
+        )
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return [f"{path} is {wide} px too wide at {name}"] if wide > 0 else []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(windows: Any, server: Any, filled: list[str], scheme: str) -> None:
+    window = windows(scheme=scheme)
+    faults: list[str] = []
+    page = window.page()
+    for path in PUBLIC:
+        faults += look(window, page, path, f"1440-{scheme}") + window.axe(page)
+    page = window.sign_in(server)
+    for path in (*MEMBER, *STAFF, *filled):
+        faults += look(window, page, path, f"1440-{scheme}") + window.axe(page)
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_is_wider_than_the_screen(windows: Any, server: Any, filled: list[str], width: int) -> None:
+    window = windows(width=width)
+    faults: list[str] = []
+    page = window.page()
+    for path in PUBLIC:
+        faults += look(window, page, path, str(width))
+    page = window.sign_in(server)
+    for path in (*MEMBER, *STAFF, *filled):
+        faults += look(window, page, path, str(width))
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_chinese_fits_too(windows: Any, server: Any, filled: list[str], width: int) -> None:
+    window = windows(width=width, locale="zh-CN")
+    faults: list[str] = []
+    page = window.page()
+    for path in PUBLIC:
+        faults += look(window, page, path, f"{width}-zh")
+    expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
+    page = window.sign_in(server)
+    page.evaluate("document.cookie")
+    window.go(page, "/settings")
+    page.select_option("#f-language", "zh")
+    page.click("main form >> text=Save")
+    expect(page.locator("h1")).to_have_text("设置")
+    for path in (*MEMBER, *STAFF, *filled):
+        faults += look(window, page, path, f"{width}-zh")
+    window.go(page, "/settings")
+    page.select_option("#f-language", "en")
+    page.locator("main form").first.locator("button[type=submit]").click()
+    expect(page.locator("h1")).to_have_text("Settings")
+    assert not faults, "\n".join(faults)
+
+
+def test_long_words_fit(windows: Any, server: Any) -> None:
+    """Names as long as German makes them, where people choose them."""
+    window = windows(width=390)
+    page = window.sign_in(server)
+    window.go(page, "/keys")
+    page.fill("#f-name", "Donaudampfschifffahrtselektrizitaetenhauptbetriebswerkbauunterbeamtengesellschaft")
+    page.click("button:has-text('Create key')")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    window.go(page, "/keys")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator("td.a a", has_text="Donaudampf").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_theme_and_menu_by_keyboard(windows: Any, server: Any) -> None:
+    window = windows(width=390)
+    page = window.sign_in(server)
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.locator("[aria-label='Switch theme']").press("Enter")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    window.go(page, "/activity")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.locator("[aria-label='Open menu']").press("Enter")
+    expect(page.locator("nav.side")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("nav.side")).to_be_hidden()
+
+
+def test_charts_are_drawn_with_a_table_beside(windows: Any, server: Any, filled: list[str]) -> None:
+    del filled
+    page = windows().sign_in(server)
+    expect(page.locator(".plot-u canvas")).to_have_count(2)
+    page.locator(".as-table summary").first.click()
+    expect(page.locator(".as-table table").first.locator("tbody tr")).to_have_count(24)
+
+
+def test_errors_are_pages_with_a_request_id(windows: Any, server: Any) -> None:
+    window = windows()
+    window.allowed_statuses |= {404}
+    page = window.page()
+    window.go(page, "/nowhere")
+    expect(page.locator("h1")).to_have_text("There is nothing here")
+    expect(page.locator("code")).to_contain_text("req_")
