@@ -27,7 +27,10 @@ from ruxa.kernel import bounds, ids
 from ruxa.kernel.errors import Broken, RuxaError, Unavailable
 from ruxa.kernel.signals import Sink
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+# Vendors use statuses that no register knows (529), so every one has a line.
+_STATUS_LINES = {status: b"HTTP/1.1 %d Unassigned\r\n" % status for status in range(200, 600)} | {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
 _BODILESS = frozenset({204, 304})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
