@@ -67,4 +67,4 @@ class Address:
 
     def _url(self, user: str, password: str, database: str) -> str:
         credentials = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
-        return f"postgresql://{credentials}@/{quote(database, safe='')}?{urlencode(self._options)}"
+        return f"postgresql://{credentials}@/{quote(database, safe='')}?{urlencode(self._options, quote_via=quote)}"

@@ -45,6 +45,9 @@ _PATIENCE: Final[dict[Login, tuple[str, str]]] = {  # statement_timeout, idle_in
 }
 
 
+_LOCK: Final = 0x5275_7862  # any number, the same for everybody
+
+
 class Report(msgspec.Struct, frozen=True):
     """What ``setup`` could not do because the provider forbids it: the names of settings, shown as not configured."""
 
@@ -86,6 +89,8 @@ def setup(address: Address, admin_url: str | None = None) -> Report:
                 f"This PostgreSQL is version {version}; Ruxa runs on {MAJOR_MIN} to {MAJOR_MAX}.",
                 code="postgres_version",
             )
+        # Two first starts take turns: roles cannot be altered by two at once.
+        _run(server, sql.SQL("SELECT pg_advisory_lock({})").format(sql.Literal(_LOCK)), None, refused)
         for statement, optional in _server_statements(address.logins):
             _run(server, statement, optional, refused)
         found = server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [address.database]).fetchone()

@@ -33,14 +33,15 @@ def of(error: psycopg.Error) -> RuxaError:
     constraint = error.diag.constraint_name
     detail = f"sqlstate={state}" + (f" constraint={constraint}" if constraint else "")
     family = state[:2]
+    # 25006: the server has become a standby, which takes no writes until somebody is primary again.
     if family == "23":
         return Conflict("This contradicts what is stored.", code=constraint or state, detail=detail)
     if family == "RX" or state == "P0001":
         return Conflict("This contradicts what is stored.", code=state, detail=detail)
-    if family == "08" or state in ("57P01", "57P02", "57P03", "57P04"):
+    if family == "08" or state in ("57P01", "57P02", "57P03", "57P04", "25006"):
         return Unavailable(_AWAY_TEXT, code="database_away", detail=detail, retry_after_s=1)
     if state in ("53100", "58030"):
         return Unavailable("The database's disk is full.", code="database_full", detail=detail, retry_after_s=30)
-    if state in _BUSY or state == "57014" or family == "25":
+    if state in _BUSY or state in ("57014", "25P03"):
         return Unavailable(_BUSY_TEXT, code="database_busy", detail=detail, retry_after_s=1)
     return Broken("The store refused a statement.", detail=detail)
