@@ -40,8 +40,8 @@ REACHING = {
     "import_module": set[str](),
 }
 PROCESS_MODULES = {
-    "subprocess": {"store/embedded.py", "app/", "cli/"},
-    "ctypes": {"store/embedded.py", "app/"},
+    "subprocess": {"store/embedded.py", "store/binaries.py", "app/", "cli/"},
+    "ctypes": {"store/namespace.py", "app/"},
 }
 
 

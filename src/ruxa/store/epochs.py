@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
 from ruxa.kernel import crypto
+from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Unavailable
 from ruxa.store import files
 
@@ -71,10 +71,12 @@ class EpochDirectory:
 
     def strays(self, known: set[UUID]) -> list[UUID]:
         """See EpochKeys. A young file may belong to an epoch that is being recorded right now."""
+        # Files carry the machine's time, also where the instance's clock is simulated.
+        now_s = Clock().unix_ms() / 1000
         found: list[UUID] = []
         for entry in os.scandir(self.path):
             match = _NAME.fullmatch(entry.name)
-            if match and UUID(match[1]) not in known and time.time() - entry.stat().st_mtime > _STRAY_AGE_S:
+            if match and UUID(match[1]) not in known and now_s - entry.stat().st_mtime > _STRAY_AGE_S:
                 found.append(UUID(match[1]))
         return found
 
