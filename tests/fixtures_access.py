@@ -37,13 +37,17 @@ class Signals:
 
 
 class Person:
-    """Somebody nobody else is: address, name and password are canaries."""
+    """Somebody nobody else is: address, name and password are canaries.
 
-    def __init__(self, name: str = "") -> None:
-        self.mark = secrets.token_hex(6)
-        self.email = Sealed(f"canary.{self.mark}@Example.com")
-        self.name = Sealed(name or f"Canarina {self.mark.upper()}")
-        self.password = Sealed(f"plum-ferry-{secrets.token_hex(6)}-oak")
+    ``mark`` is in address and name, ``token`` in the password (which may not hold what the address holds).
+    """
+
+    def __init__(self, name: str = "", *, mark: str = "", token: str = "") -> None:
+        self.mark = mark or secrets.token_hex(6)
+        only = secrets.token_hex(3)
+        self.email = Sealed(f"canary.{self.mark}.{only}@Example.com")
+        self.name = Sealed(name or f"Canarina {self.mark} {only}")
+        self.password = Sealed(f"plum-{token or secrets.token_hex(6)}-{secrets.token_hex(3)}-oak")
 
     def form(self, *, adult: bool = True, version: date | None = terms.CURRENT, locale: str = "en") -> SignUp:
         return SignUp(
