@@ -13,8 +13,8 @@ from uuid import UUID
 import httpx
 import psycopg
 import pytest
-from fixtures_database import Database
 
+from fixtures_database import Database
 from ruxa.access import keys, organisations
 from ruxa.access.keys import KeyWish
 from ruxa.egress.http import Deadlines
@@ -109,6 +109,7 @@ class House:
         deadlines: Deadlines | None = None,
         segment_bytes: int = 1 << 20,
         body_bytes_max: int = 4 * 1024 * 1024,
+        metrics_token: str | None = None,
     ) -> None:
         """Start the worker and its door, and a sandbox provider when no other address is given for it."""
         stack = self._stack
@@ -121,14 +122,21 @@ class House:
         upstreams = Upstreams(Register(self.told), wheel=wheel)
         stack.push_async_callback(upstreams.close)
         pool = self.pool = await self.database.pool("ruxa_gateway")
-        notices = Notices(self.database.url("ruxa_gateway"))
+        notices = self.notices = Notices(self.database.url("ruxa_gateway"))
         await notices.open()
         stack.push_async_callback(notices.close)
         configured = providers or {}
         loaded = load(configured, lambda reference: "upstream-secret-canary", sandbox_url=sandbox_url)
         assert not loaded.unready, loaded.unready
         pipeline = self.pipeline = Pipeline(
-            worker=Worker(name=name, workers=1, journals=self.place / "journal", metrics=self.place / "m", live=live),
+            worker=Worker(
+                name=name,
+                workers=1,
+                journals=self.place / "journal",
+                metrics=self.place / "m",
+                live=live,
+                metrics_token=metrics_token,
+            ),
             settings=Settings(providers=configured, models=models or {}, body_bytes_max=body_bytes_max),
             clock=self.database.clock,
             sink=self.told,
@@ -155,12 +163,14 @@ class House:
 
     async def stop(self) -> None:
         """Drain as the product does."""
-        if self.client is not None:
-            await self.client.aclose()
-        if self.door is not None:
-            await self.door.drain(5)
-        if self.pipeline is not None:
-            await self.pipeline.drain()
+        client, door, pipeline = self.client, self.door, self.pipeline
+        self.client = self.door = self.pipeline = None
+        if client is not None:
+            await client.aclose()
+        if door is not None:
+            await door.drain(5)
+        if pipeline is not None:
+            await pipeline.drain()
         await self._stack.aclose()
 
     def headers(self, **more: str) -> dict[str, str]:

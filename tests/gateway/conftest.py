@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import uvloop
+
 from fixtures_gateway import house
 
 __all__ = ["house"]

@@ -7,12 +7,11 @@ import socket
 import struct
 
 import pytest
-from wire_parts import Caller, echo, opened, until
 
 from ruxa.gateway.door import DoorBounds, Reply, Request
 from ruxa.kernel import bounds
 from ruxa.kernel.errors import NotFound, Unauthenticated
-
+from wire_parts import Caller, echo, opened, until
 
 POST = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -21,6 +20,12 @@ CHUNKED = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 def statuses(answer: bytes) -> list[int]:
     return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
+
+
+def reset(caller: Caller) -> None:
+    where = caller.writer.get_extra_info("socket")
+    where.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    caller.writer.transport.abort()
 
 
 # What comes in -> status of each answer, and whether the connection is closed after the last.
@@ -402,7 +407,7 @@ async def test_a_flood_behind_a_pending_answer_is_not_read() -> None:
         # It may leave all the same, and that is noticed although nothing is read.
         gone = asyncio.Event()
         pending[0].on_gone = gone.set
-        caller.writer.transport.abort()
+        reset(caller)
         await asyncio.wait_for(gone.wait(), 1)
 
 
@@ -429,9 +434,7 @@ async def test_a_caller_who_leaves_is_noticed_at_once() -> None:
                 if way == "close":
                     caller.writer.close()
                 elif way == "reset":
-                    where = caller.writer.get_extra_info("socket")
-                    where.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    caller.writer.transport.abort()
+                    reset(caller)
                 else:
                     caller.writer.write_eof()
                 await asyncio.wait_for(gone.wait(), 1)
@@ -456,7 +459,6 @@ async def test_a_slow_reader_does_not_grow_memory() -> None:
         replies.append(reply)
 
     async with opened(serve) as running, running.calling() as caller:
-        caller.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         caller.writer.transport.pause_reading()
         caller.writer.write(GET)
         await until(lambda: replies)
@@ -544,25 +546,23 @@ async def test_a_steady_body_outlives_the_stall_bound() -> None:
 
 async def test_silent_connections_are_closed() -> None:
     limits = DoorBounds(header_timeout_s=0.2, idle_timeout_s=0.4)
-    async with opened(echo, limits=limits) as running:
-        async with running.calling() as fresh, running.calling() as used:
-            used.writer.write(GET)
-            assert await used.reader.readuntil(b"|")
-            assert await fresh.closed(1)
-            assert running.door.connections == 1
-            assert await used.closed(1)
-            await until(lambda: running.door.connections == 0)
+    async with opened(echo, limits=limits) as running, running.calling() as fresh, running.calling() as used:
+        used.writer.write(GET)
+        assert await used.reader.readuntil(b"|")
+        assert await fresh.closed(1)
+        assert running.door.connections == 1
+        assert await used.closed(1)
+        await until(lambda: running.door.connections == 0)
 
 
 async def test_an_early_refusal_reaches_a_caller_who_is_still_sending() -> None:
     size = 8_000_000
-    async with opened(echo, limits=DoorBounds(body_bytes_max=size - 1)) as running:
-        async with running.calling() as caller:
-            caller.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
-            for _ in range(80):
-                caller.writer.write(b"x" * 100_000)
-                await asyncio.sleep(0)
-            assert statuses(await caller.all()) == [413]
+    async with opened(echo, limits=DoorBounds(body_bytes_max=size - 1)) as running, running.calling() as caller:
+        caller.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(80):
+            caller.writer.write(b"x" * 100_000)
+            await asyncio.sleep(0)
+        assert statuses(await caller.all()) == [413]
 
 
 async def test_a_large_body_is_screened_before_it_is_read() -> None:
@@ -732,8 +732,10 @@ async def test_half_an_answer_never_looks_whole() -> None:
 
 
 async def test_two_workers_share_a_port() -> None:
-    async with opened(echo) as first, opened(echo) as second:
-        port = await second.door.start("127.0.0.1", first.port)
-        assert port == first.port
+    async with opened(echo) as first, opened(echo, port=first.port) as second:
+        assert second.port == first.port
+        for _ in range(8):
+            assert statuses(await second.said(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))) == [200]
         with pytest.raises(OSError, match="in use"):
-            await second.door.start("127.0.0.1", first.port, reuse_port=False)
+            async with opened(echo, port=first.port, reuse_port=False):
+                pass

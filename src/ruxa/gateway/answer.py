@@ -60,9 +60,9 @@ def timing(exchange: Exchange) -> bytes:
 def fail(gear: Gear, exchange: Exchange, error: RuxaError) -> None:
     """End an exchange with an error before anything was sent: usage row of amount 0, the dialect's own shape."""
     told(gear, exchange, error)
-    if exchange.entry is not None:
-        meter.settle(gear, exchange, error.status, error_code=error.code)
     rendered = exchange.dialect.error(error, exchange.request_id)
+    if exchange.entry is not None:
+        meter.settle(gear, exchange, rendered.status, error_code=error.code)
     exchange.reply.send(rendered.status, rendered.headers + limits(exchange), rendered.body)
 
 

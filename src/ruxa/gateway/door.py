@@ -459,9 +459,8 @@ class _Connection(asyncio.Protocol):
             self._refuse(framing.too_large(self.door.limits.body_bytes_max), request)
             return b""
         after = end + length
-        if after > len(data):
-            self._begin_body(request, length, data[end:])
-            return b""
+        if after > len(data) or length > bounds.SMALL_BODY_BYTES:
+            return self._begin_body(request, length, data[end:])
         request.body = data[end:after]
         if length:
             self._reader.parser.feed_data(request.body)
@@ -475,20 +474,18 @@ class _Connection(asyncio.Protocol):
         else:
             self.connection_header = b"connection: keep-alive\r\n" if http10 else b""
 
-    def _begin_body(self, request: Request, length: int, data: bytes) -> None:
+    def _begin_body(self, request: Request, length: int, data: bytes) -> bytes:
         if length > bounds.SMALL_BODY_BYTES or b"expect" in request.headers:
             if self._screened(request, length, not data) is None:
-                return
+                return b""
             if length > bounds.SMALL_BODY_BYTES and not self._reserve(length):
                 self._refuse(_overloaded(), request)
-                return
+                return b""
         self._state = "body"
         self._request = request
-        self._need = length - len(data)
-        self._start_body(len(data))
-        if data:
-            self._reader.skip(data)
-            self._pieces.append(data)
+        self._need = length
+        self._start_body()
+        return self._take_body(data) if data else b""
 
     def _begin_chunks(self, request: Request, data: bytes) -> bytes:
         bytes_max = self._screened(request, 0, not data)
@@ -497,11 +494,11 @@ class _Connection(asyncio.Protocol):
         self._state = "chunks"
         self._request = request
         self._chunks = framing.Chunks(bytes_max)
-        self._start_body(0)
+        self._start_body()
         return self._feed_chunks(data)
 
-    def _start_body(self, got: int) -> None:
-        self._got = got
+    def _start_body(self) -> None:
+        self._got = 0
         self._body_since = self.door.wheel.now
         self._body_due()
 
@@ -532,6 +529,22 @@ class _Connection(asyncio.Protocol):
         return bytes_max
 
     def _read_body(self, data: bytes) -> None:
+        self._follow(self._take_body(data))
+
+    def _read_chunks(self, data: bytes) -> None:
+        self._got += len(data)
+        self._body_due()
+        self._follow(self._feed_chunks(data))
+
+    def _follow(self, rest: bytes) -> None:
+        """What came behind a body."""
+        if rest and self._state == "ready":
+            self._read(rest)
+        elif rest and self._state == "busy":
+            self._held = rest + self._held
+
+    def _take_body(self, data: bytes) -> bytes:
+        """More of the body; returns what follows it."""
         size = len(data)
         need = self._need
         pieces = self._pieces
@@ -543,24 +556,18 @@ class _Connection(asyncio.Protocol):
             self._body_due()
             if len(pieces) > _PIECES_MAX:
                 pieces[:] = [b"".join(pieces)]
-            return
+            return b""
         rest = b""
         if size > need:
             data, rest = data[:need], data[need:]
         self._reader.skip(data)
         pieces.append(data)
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        request, self._request = self._request, None
+        assert request is not None, "a body belongs to a request"
+        request.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
-        self._whole(body, rest)
-
-    def _read_chunks(self, data: bytes) -> None:
-        self._got += len(data)
-        self._body_due()
-        rest = self._feed_chunks(data)
-        if rest and self._state == "ready":
-            self._read(rest)
-        elif rest and self._state == "busy":
-            self._held = rest + self._held
+        self._serve(request)
+        return rest
 
     def _feed_chunks(self, data: bytes) -> bytes:
         chunks, request = self._chunks, self._request
@@ -581,16 +588,6 @@ class _Connection(asyncio.Protocol):
         self._reader.renew()
         self._serve(request)
         return rest
-
-    def _whole(self, body: bytes, rest: bytes) -> None:
-        request, self._request = self._request, None
-        assert request is not None, "a body belongs to a request"
-        request.body = body
-        self._serve(request)
-        if rest and self._state == "ready":
-            self._read(rest)
-        elif rest and self._state == "busy":
-            self._held = rest + self._held
 
     def _reserve(self, total: int) -> bool:
         """Of the door's common bound, so that many large bodies at once do not take all memory."""

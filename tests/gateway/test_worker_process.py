@@ -1,0 +1,212 @@
+"""A gateway worker that is killed, loses its database, or has its clock set back: money stays exact."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from psycopg import sql
+
+from dialect_calls import call
+from fixtures_database import Database
+from fixtures_gateway import House
+from ruxa.egress.sandbox.server import Server
+from ruxa.ledger import leases
+
+SCRIPT = Path(__file__).parents[1] / "gateway_process.py"
+
+
+class Child:
+    """A worker process."""
+
+    def __init__(self, database: Database, place: Path, sandbox: int, **more: Any) -> None:
+        self.said = {
+            "sockets": database.session.sockets,
+            "database": database.name,
+            "logins": str(database.session.directory / "keys"),
+            "keys": str(database.keys),
+            "place": str(place),
+            "sandbox": f"http://127.0.0.1:{sandbox}",
+            **more,
+        }
+        self.process: Process | None = None
+        self.url = ""
+        self.told: list[str] = []
+
+    async def start(self) -> None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, str(SCRIPT), json.dumps(self.said), stdout=PIPE, stderr=PIPE, env=environment
+        )
+        assert self.process.stdout
+        line = await self.process.stdout.readline()
+        if not line.startswith(b"READY"):
+            assert self.process.stderr
+            raise AssertionError((await self.process.stderr.read()).decode())
+        self.url = f"http://127.0.0.1:{int(line.split()[1])}"
+
+    async def end(self, number: int = signal.SIGTERM) -> str:
+        """Signal and wait; what it told on standard error."""
+        assert self.process
+        self.process.send_signal(number)
+        _, err = await self.process.communicate()
+        return err.decode()
+
+
+async def one_call(client: httpx.AsyncClient, url: str, secret: str, number: int) -> str | None:
+    """The request id of a complete answer; None when it did not come whole."""
+    stream = number % 2 == 0
+    path, body = call("openai_chat", "sandbox/chat", f"[[tokens=8]] call {number}", stream=stream)
+    try:
+        answer = await client.post(url + path, json=body, headers={"authorization": f"Bearer {secret}"})
+    except httpx.HTTPError:
+        return None
+    if answer.status_code != 200 or (stream and not answer.content.endswith(b"data: [DONE]\n\n")):
+        return None
+    return answer.headers["x-request-id"]
+
+
+async def test_kill_minus_nine_during_calls_charges_every_delivered_answer_once(
+    house: House, tmp_path: Path, sizes: dict[str, int]
+) -> None:
+    await house.begin(credit_micros=50_000_000)
+    sandbox = Server(pace_ms=0)
+    await sandbox.listen("127.0.0.1", 0)
+    delivered: list[str] = []
+    async with httpx.AsyncClient(timeout=10, trust_env=False, limits=httpx.Limits(max_connections=40)) as client:
+        for kill in range(max(2, sizes["kills"] // 3)):
+            child = Child(house.database, tmp_path, sandbox.port, segment_bytes=256 * 1024)
+            await child.start()
+            count = sizes["calls_during_kill"]
+            tasks = [asyncio.create_task(one_call(client, child.url, house.secret, n)) for n in range(count)]
+            done = 0
+            for finished in asyncio.as_completed(tasks):
+                request_id = await finished
+                if request_id is not None:
+                    delivered.append(request_id)
+                done += 1
+                if done == count // 3 + kill * 7:
+                    assert child.process
+                    child.process.kill()
+            await child.end(signal.SIGKILL) if child.process and child.process.returncode is None else None
+    assert len(delivered) > 20
+    last = Child(house.database, tmp_path, sandbox.port)
+    await last.start()
+    told = await last.end()
+    assert '"journal.replayed"' in told
+    assert "quarantined" not in told
+    rows = {f"req_{row['id'].replace('-', '')}": row for row in await house.rows()}
+    for request_id in delivered:
+        assert rows[request_id]["amount_micros"] > 0
+    charged = [row for row in rows.values() if row["amount_micros"]]
+    # More than was received: answers whose CLOSE was written and that died on the way to the caller.
+    assert len(delivered) <= len(charged) <= sandbox.answered
+    assert not list((tmp_path / "journal").rglob("*.rxj"))
+    open_leases = house.sql("SELECT count(*) FROM ledger.lease WHERE state <> 'closed'")[0][0]
+    assert open_leases == 0
+    assert not house.proofs()
+    await sandbox.close()
+
+
+async def test_a_second_worker_of_the_same_name_does_not_start(house: House, tmp_path: Path) -> None:
+    await house.begin()
+    first = Child(house.database, tmp_path, 9)
+    await first.start()
+    second = Child(house.database, tmp_path, 9)
+    try:
+        await second.start()
+        raise AssertionError("two workers share a journal")
+    except AssertionError as refused:
+        assert "journal" in str(refused)
+    await first.end()
+
+
+async def test_the_database_goes_and_comes_back(house: House, tmp_path: Path) -> None:
+    """Known keys pass while their lease lasts; unknown ones and an ended lease get 503, never 402 or a free call."""
+    await house.begin(credit_micros=50_000_000)
+    await house.serve()
+    _, other = await house.key()
+    path, body = call("openai_chat", "sandbox/chat", "[[tokens=8]] x")
+    known, unknown = house.headers(), {"authorization": f"Bearer {other}"}
+
+    async def status(headers: dict[str, str]) -> int:
+        return (await house.client.post(path, json=body, headers=headers)).status_code
+
+    assert await status(known) == 200
+    await house.rows(1)
+    back = cut_off(house)
+    try:
+        assert [await status(known) for _ in range(5)] == [200] * 5
+        assert await status(unknown) == 503
+        for purse in house.pipeline._leases._purses.values():
+            purse.current.deadline = 0.0  # its time is over: no further draw without the database
+        answer = await house.client.post(path, json=body, headers=known)
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+        for _ in range(60):
+            ready = await house.client.get("/readyz")
+            if ready.status_code == 503:
+                break
+            await asyncio.sleep(0.1)
+        assert ready.status_code == 503
+        assert "database.away" in house.told.names()
+    finally:
+        back()
+    for _ in range(60):
+        if await status(unknown) == 200:
+            break
+        await asyncio.sleep(0.1)
+    assert await status(known) == 200
+    rows = await house.rows(8)
+    assert sum(1 for row in rows if row["amount_micros"]) == sum(1 for row in rows if row["status"] == 200)
+    for _ in range(60):
+        if "database.back" in house.told.names():
+            break
+        await asyncio.sleep(0.1)
+    assert "database.back" in house.told.names()
+    await house.stop()
+    assert not house.proofs()
+
+
+def cut_off(house: House) -> Callable[[], None]:
+    """Take this test's database away as a stopped server does: connections die, none is accepted. Gives the way back."""
+    name = sql.Identifier(house.database.name)
+    with psycopg.connect(house.database.session.admin_url(), autocommit=True) as admin:
+        admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (house.database.name,)
+        )
+
+    def back() -> None:
+        with psycopg.connect(house.database.session.admin_url(), autocommit=True) as admin:
+            admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
+
+    return back
+
+
+async def test_the_clock_set_back_changes_nothing_about_money(house: House) -> None:
+    await house.begin()
+    await house.serve()
+    path, body = call("openai_chat", "sandbox/chat", "[[tokens=8]] x")
+    first = await house.client.post(path, json=body, headers=house.headers())
+    house.database.clock.offset_s = -26 * 3600
+    second = await house.client.post(path, json=body, headers=house.headers())
+    house.database.clock.offset_s = 26 * 3600
+    third = await house.client.post(path, json=body, headers=house.headers())
+    house.database.clock.offset_s = 0
+    assert [answer.status_code for answer in (first, second, third)] == [200, 200, 200]
+    rows = await house.rows(3)
+    assert len({row["at"][:10] for row in rows}) == 1  # the database's day, whatever this machine's clock says
+    assert all(row["amount_micros"] > 0 for row in rows)
+    await house.stop()
+    assert not house.proofs()
+    assert leases.SERVED_SHARE < 1
