@@ -33,9 +33,13 @@ def environment(**more: str) -> dict[str, str]:
 
 
 class RunningServer:
-    """One ``ruxa run``. ``start`` waits until it answers; output goes to files beside the data directory."""
+    """One ``ruxa run``. ``start`` waits until it answers; output goes to files beside the data directory.
 
-    def __init__(self, place: Path, *args: str, **env: str) -> None:
+    before: a program that starts it (``unshare``), and must become it.
+    """
+
+    def __init__(self, place: Path, *args: str, before: tuple[str, ...] = (), **env: str) -> None:
+        self.before = before
         self.place = place
         self.data = place / "data"
         self.keys = place / "data-keys"
@@ -50,7 +54,8 @@ class RunningServer:
     def start(self, *, wait: bool = True) -> RunningServer:
         """Start, and wait for ``/readyz``."""
         self.place.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "ruxa", "run", "--port", str(self.port), "--data", str(self.data), *self.args]
+        command = [*self.before, sys.executable, "-m", "ruxa", "run", "--port", str(self.port)]
+        command += ["--data", str(self.data), *self.args]
         with (self.place / "stdout").open("ab") as out, (self.place / "stderr").open("ab") as err:
             self.process = subprocess.Popen(
                 command, stdout=out, stderr=err, cwd=self.place, env=environment(**self.env), start_new_session=True
