@@ -40,17 +40,23 @@ def main(kind: str, number: int, fd: int) -> int:
         signal.signal(ignored, signal.SIG_IGN)
     setproctitle(f"ruxa: gateway {number}" if kind == "gateway" else f"ruxa: {kind}")
     orders = Orders(fd)
-    run = _load(cast(Kind, kind))
+    try:
+        return _be(cast(Kind, kind), orders)
+    finally:
+        orders.close()
+
+
+def _be(kind: Kind, orders: Orders) -> int:
+    run = _load(kind)
     start = orders.start()
     if start is None:
         return 0
     mark = join_children(start.read_settings().data)
     assert mark >= 0
-    with asyncio.Runner(loop_factory=_loop_factory(cast(Kind, kind))) as runner:
+    with asyncio.Runner(loop_factory=_loop_factory(kind)) as runner:
         code = runner.run(_serve(run, start, orders))
     if orders.cut_off and kind in {"worker", "console"} and start.database.startswith("/"):
         _stop_orphan(start.read_settings().data)
-    orders.close()
     return code
 
 
