@@ -121,7 +121,7 @@ class RequestReader:
         if coding is not None:
             _check_coding(coding, http10)
         if upgrade:
-            self._upgrade(method, headers)
+            self._upgrade(method, headers, head)
         path, _, query = target.partition(b"?")
         if path[:1] != b"/" or target.find(b"\n") >= 0:
             path, query = _odd_target(method, target, headers)
@@ -140,13 +140,18 @@ class RequestReader:
         del self.parser
         del self.on_header
 
-    def _upgrade(self, method: bytes, headers: dict[bytes, bytes]) -> None:
+    def _upgrade(self, method: bytes, headers: dict[bytes, bytes], head: bytes) -> None:
         if method == b"CONNECT":
             raise refused(405, "method_not_allowed", "This is not a forward proxy.")
         if b"websocket" in headers.get(b"upgrade", b"").lower():
             raise refused(400, "websocket_unsupported", "Websockets are not supported here; use HTTP.")
-        # Any other offer (h2c) may be declined by going on in HTTP/1.1; llhttp already stands behind the body.
+        # Any other offer (h2c) is declined by going on in HTTP/1.1. llhttp would skip the body: it reads the head
+        # again without the offer.
+        lines = head.split(b"\r\n")
         self.renew()
+        self.parser.feed_data(
+            b"\r\n".join(line for line in lines if not line.lower().startswith((b"upgrade:", b"connection:")))
+        )
 
 
 def _not_http() -> CallerError:
