@@ -44,4 +44,5 @@ def patch_messages(
     gone = dropped(envelope, terms)
     for name in gone:
         edits[name] = None
-    return splice(envelope.body, envelope.spans, edits, [], lossy=gone, replaced=envelope.identities)
+    replaced = tuple(name for name in envelope.identities if name not in gone) if gone else envelope.identities
+    return splice(envelope.body, envelope.spans, edits, [], lossy=gone, replaced=replaced)

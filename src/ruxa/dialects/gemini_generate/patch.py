@@ -29,31 +29,39 @@ def patch(
     added: list[bytes] = []
     members = envelope.members
     named = _encode(f"models/{upstream_model}")
+    inside: tuple[str, ...] = ()
     if "model" in members:
         edits["model"] = named
     if "store" in members:
         edits["store"] = b"false"
     endpoint = envelope.place.endpoint
     if endpoint == "batch_embed":
-        edits["requests"] = b"[%b]" % b",".join(_request(item, named) for item in batch_items(envelope))
+        requests: list[bytes] = []
+        for index, item in enumerate(batch_items(envelope)):
+            text, unknown = _request(item, named)
+            requests.append(text)
+            inside += tuple(f"requests[{index}].{name}" for name in unknown)
+        edits["requests"] = b"[%b]" % b",".join(requests)
     elif endpoint == "count_tokens":
         inner = field(members, "generateContentRequest")
         if inner is not None:
-            edits[_given(members, "generateContentRequest")] = _inner(inner, named)
+            text, unknown = _inner(inner, named)
+            edits[_given(members, "generateContentRequest")] = text
+            inside += tuple(f"generateContentRequest.{name}" for name in unknown)
     elif endpoint == "generate" and output_cap is not None:
         _lower_cap(members, output_cap, edits, added)
     gone = dropped(envelope, terms)
     for name in gone:
         edits[name] = None
-    return splice(envelope.body, envelope.spans, edits, added, lossy=gone, replaced=envelope.identities)
+    return splice(envelope.body, envelope.spans, edits, added, lossy=gone + inside)
 
 
 def _given(members: dict[str, msgspec.Raw], name: str) -> str:
     return name if name in members else snake(name)
 
 
-def _request(item: msgspec.Raw, named: bytes) -> bytes:
-    """One request of a batch, with the provider's name for the model and no unknown field."""
+def _request(item: msgspec.Raw, named: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """One request of a batch with the provider's name for the model; and the unknown names that are left out."""
     body, members, where, seen = open_inner(item, EMBED, "requests.")
     edits: dict[str, bytes | None] = dict.fromkeys(seen.unknown)
     added: list[bytes] = []
@@ -61,16 +69,16 @@ def _request(item: msgspec.Raw, named: bytes) -> bytes:
         edits["model"] = named
     else:
         added.append(b'"model":' + named)
-    return b"".join(splice(body, where, edits, added).pieces)
+    return b"".join(splice(body, where, edits, added).pieces), seen.unknown
 
 
-def _inner(raw: msgspec.Raw, named: bytes) -> bytes:
-    """The request inside countTokens: its model renamed, no unknown field."""
+def _inner(raw: msgspec.Raw, named: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """The request inside countTokens, its model renamed; and the unknown names that are left out."""
     body, members, where, seen = open_inner(raw, GENERATE, "generateContentRequest.")
     edits: dict[str, bytes | None] = dict.fromkeys(seen.unknown)
     if "model" in members:
         edits["model"] = named
-    return b"".join(splice(body, where, edits, []).pieces)
+    return b"".join(splice(body, where, edits, []).pieces), seen.unknown
 
 
 def _lower_cap(members: dict[str, msgspec.Raw], most: int, edits: dict[str, bytes | None], added: list[bytes]) -> None:

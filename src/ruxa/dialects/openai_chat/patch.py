@@ -69,7 +69,8 @@ def _finish(
     gone = dropped(envelope, terms)
     for name in gone:
         edits[name] = None
-    return splice(envelope.body, envelope.spans, edits, added, lossy=gone, replaced=envelope.identities)
+    replaced = tuple(name for name in envelope.identities if name not in gone) if gone else envelope.identities
+    return splice(envelope.body, envelope.spans, edits, added, lossy=gone, replaced=replaced)
 
 
 def _stream_options(options: msgspec.Raw) -> bytes:
