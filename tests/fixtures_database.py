@@ -34,10 +34,27 @@ _DIRECTORY = "PYTEST_RUXA_CLUSTER"
 _START_TIMEOUT_S = 90
 
 
+def scratch() -> Path:
+    """Where test clusters lie: in memory when there is room, which is many times faster than a busy disk."""
+    memory = Path("/dev/shm")
+    with contextlib.suppress(OSError):
+        if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 << 30:
+            return memory
+    return Path(tempfile.gettempdir())
+
+
+@pytest.fixture
+def memory_path() -> Iterator[Path]:
+    """As ``tmp_path``, in ``scratch()``: for tests that make clusters of their own."""
+    path = Path(tempfile.mkdtemp(prefix="ruxa-m-", dir=scratch()))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The controller names the session's directory; xdist's workers inherit it by the environment."""
     if not hasattr(config, "workerinput"):
-        name = Path(tempfile.gettempdir()) / f"ruxa-t-{os.getpid()}-{secrets.token_hex(4)}"
+        name = scratch() / f"ruxa-t-{os.getpid()}-{secrets.token_hex(4)}"
         os.environ[_DIRECTORY] = json.dumps([str(name), os.getpid()])
 
 

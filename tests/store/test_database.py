@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import urlencode
 import psycopg
 import pytest
 
+from fixtures_database import scratch
 from ruxa.kernel.errors import Conflict, RuxaError, Unavailable
 from ruxa.store import binaries, database, migrate
 from ruxa.store.address import Address
@@ -25,14 +27,16 @@ LOGIN_SECRET = Logins(bytes(range(32)))
 @pytest.fixture(
     scope="module", params=BINARIES, ids=lambda path: "wheel" if "site-p" in str(path) else path.parent.name
 )
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def server(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A PostgreSQL that stands for somebody else's: its superuser's secret is not the instance's."""
-    cluster = Cluster(tmp_path_factory.mktemp("server"), Logins(bytes(32)), request.param, fsync=False)
+    base = Path(tempfile.mkdtemp(prefix="ruxa-m-", dir=scratch()))
+    cluster = Cluster(base, Logins(bytes(32)), request.param, fsync=False)
     cluster.initialise()
     cluster.start()
     cluster.ready()
     yield cluster
     cluster.stop()
+    shutil.rmtree(base)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from fixtures_database import scratch
 from ruxa.kernel.errors import Conflict, Unavailable
 from ruxa.store import binaries, embedded, strays
 from ruxa.store.embedded import Cluster
@@ -37,15 +38,17 @@ Make = Callable[..., Cluster]
 
 
 @pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
+def templates() -> Iterator[dict[Path, Path]]:
     """A data directory of each PostgreSQL that is here, made once."""
+    base = Path(tempfile.mkdtemp(prefix="ruxa-m-", dir=scratch()))
     found: dict[Path, Path] = {}
     for number, bin_dir in enumerate(BINARIES):
-        found[bin_dir] = tmp_path_factory.mktemp(f"template{number}")
+        found[bin_dir] = base / str(number)
         cluster = Cluster(found[bin_dir], LOGINS, bin_dir, fsync=False)
         cluster.initialise()
         cluster.stop()
-    return found
+    yield found
+    shutil.rmtree(base)
 
 
 @pytest.fixture(params=BINARIES, ids=lambda path: "wheel" if "site-packages" in str(path) else path.parent.name)
@@ -55,11 +58,11 @@ def bin_dir(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def make(templates: dict[Path, Path], tmp_path: Path) -> Iterator[Make]:
+def make(templates: dict[Path, Path], memory_path: Path) -> Iterator[Make]:
     """Makes clusters on copies of the template, stopped when the test ends."""
     made: list[Cluster] = []
 
-    def build(bin_dir: Path = BINARIES[0], data: Path = tmp_path / "data", **options: object) -> Cluster:
+    def build(bin_dir: Path = BINARIES[0], data: Path = memory_path / "data", **options: object) -> Cluster:
         if not data.exists():
             shutil.copytree(templates[bin_dir], data, symlinks=True)
         options = {"fsync": False, **options}
@@ -197,17 +200,17 @@ def test_a_port_taken_in_the_last_moment_is_said_and_the_next_start_works(
     run(cluster)
 
 
-def test_a_path_too_long_for_a_socket_gets_a_short_private_directory(make: Make, tmp_path: Path) -> None:
-    cluster = make(data=tmp_path / ("d" * 60) / ("e" * 60))
+def test_a_path_too_long_for_a_socket_gets_a_short_private_directory(make: Make, memory_path: Path) -> None:
+    cluster = make(data=memory_path / ("d" * 60) / ("e" * 60))
     run(cluster)
     assert len(str(cluster.socket_directory)) < 60
     assert cluster.socket_directory.stat().st_mode & 0o777 == 0o700
     assert ask(cluster, "SELECT 1") == [(1,)]
 
 
-def test_somebody_elses_socket_directory_is_refused(make: Make, tmp_path: Path) -> None:
-    cluster = make(data=tmp_path / ("d" * 60) / ("f" * 60))
-    mine = tmp_path / "mine"
+def test_somebody_elses_socket_directory_is_refused(make: Make, memory_path: Path) -> None:
+    cluster = make(data=memory_path / ("d" * 60) / ("f" * 60))
+    mine = memory_path / "mine"
     mine.mkdir(mode=0o700)
     cluster.socket_directory.symlink_to(mine)
     try:
@@ -225,8 +228,8 @@ def test_somebody_elses_socket_directory_is_refused(make: Make, tmp_path: Path) 
 # The data directory
 
 
-def test_a_new_cluster_is_whole_or_not_there(tmp_path: Path, bin_dir: Path) -> None:
-    data = tmp_path / "data"
+def test_a_new_cluster_is_whole_or_not_there(memory_path: Path, bin_dir: Path) -> None:
+    data = memory_path / "data"
     (data / "postgres.new" / "half").mkdir(parents=True)
     cluster = Cluster(data, LOGINS, bin_dir, fsync=False)
     cluster.initialise()
@@ -239,15 +242,15 @@ def test_a_new_cluster_is_whole_or_not_there(tmp_path: Path, bin_dir: Path) -> N
     cluster.stop()
 
 
-def test_what_is_no_cluster_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "postgres").mkdir()
-    (tmp_path / "postgres" / "thesis.txt").write_text("precious")
-    cluster = Cluster(tmp_path, LOGINS, fsync=False)
+def test_what_is_no_cluster_is_left_alone(memory_path: Path) -> None:
+    (memory_path / "postgres").mkdir()
+    (memory_path / "postgres" / "thesis.txt").write_text("precious")
+    cluster = Cluster(memory_path, LOGINS, fsync=False)
     with pytest.raises(Conflict) as caught:
         cluster.initialise()
     assert caught.value.code == "data_foreign"
     cluster.stop()
-    assert (tmp_path / "postgres" / "thesis.txt").read_text() == "precious"
+    assert (memory_path / "postgres" / "thesis.txt").read_text() == "precious"
 
 
 def test_data_of_another_version_is_refused_before_anything_runs(make: Make) -> None:
@@ -259,11 +262,11 @@ def test_data_of_another_version_is_refused_before_anything_runs(make: Make) -> 
     assert "PostgreSQL 19" in caught.value.public
 
 
-def test_no_permission_outside_the_data_directory_is_changed(make: Make, tmp_path: Path) -> None:
-    private = tmp_path / "home"
+def test_no_permission_outside_the_data_directory_is_changed(make: Make, memory_path: Path) -> None:
+    private = memory_path / "home"
     private.mkdir(mode=0o700)
     cluster = make(data=private / "data")
-    watched = [private, tmp_path, *tmp_path.parents, BINARIES[0], *BINARIES[0].parents]
+    watched = [private, memory_path, *memory_path.parents, BINARIES[0], *BINARIES[0].parents]
     before = [(path.stat().st_mode, path.stat().st_uid, path.stat().st_gid) for path in watched]
     run(cluster)
     cluster.stop()
@@ -485,7 +488,7 @@ def test_never_runs_as_the_real_root(make: Make) -> None:
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
     """A directory that every user of the machine can pass."""
-    path = Path(tempfile.mkdtemp(prefix="ruxa-open-"))
+    path = Path(tempfile.mkdtemp(prefix="ruxa-m-", dir=scratch()))
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
