@@ -9,7 +9,8 @@ import pytest
 
 from fixtures_access import VISITOR, House, Person
 from ruxa.access import entrance as door
-from ruxa.access import grants, jobs, keys, outbox
+from ruxa.access import entries, grants, jobs, keys, outbox
+from ruxa.access.authorize import Principal
 from ruxa.access.keys import KeyWish
 from ruxa.egress.mail import Letter
 from ruxa.kernel.errors import UpstreamBusy, UpstreamError, UpstreamRefused, UpstreamTimeout
@@ -116,6 +117,32 @@ async def test_a_bodys_life_is_7_days_and_a_rows_83(house: House) -> None:
     await jobs.sweep(house.worker, house.vault)
     async with house.console.work() as work:
         assert await outbox.page(work) == []
+
+
+async def test_entries_age_by_what_they_are(house: House) -> None:
+    person, member_id, organisation_id = await house.owner()
+    async with house.console.work() as work:
+        member = Principal(kind="member", id=member_id)
+        await entries.add(work, member, "member:role_changed", organisation_id=organisation_id)
+        await entries.add(work, member, "organisation:suspended", staff=True)
+    assert person.mark
+
+    async def acts() -> set[str]:
+        async with house.console.work() as work:
+            return {f"{one.actor} {one.act}" for one in await entries.everywhere(work)}
+
+    lasting = {"member member:role_changed", "staff organisation:suspended", "system member:signed_up"}
+    before = await acts()
+    later(house, "ALTER TABLE access.entry DISABLE TRIGGER entry_stays")
+    later(house, "UPDATE access.entry SET created_at = created_at - interval '82 days 23 hours'")
+    await jobs.sweep(house.worker, house.vault)
+    assert await acts() == before
+    later(house, "UPDATE access.entry SET created_at = created_at - interval '2 hours'")
+    await jobs.sweep(house.worker, house.vault)
+    assert await acts() == lasting < before
+    later(house, "UPDATE access.entry SET created_at = created_at - interval '648 days'")
+    await jobs.sweep(house.worker, house.vault)
+    assert await acts() == set()
 
 
 async def test_the_sweep_takes_what_has_had_its_time_and_nothing_else(house: House) -> None:

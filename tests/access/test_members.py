@@ -9,8 +9,8 @@ import pytest
 
 from fixtures_access import BASE_URL, VISITOR, House, Person
 from ruxa.access import entrance as door
-from ruxa.access import members, organisations, sessions
-from ruxa.kernel.errors import Broken, Conflict, InvalidCall, NotFound
+from ruxa.access import members, organisations, sessions, throttle
+from ruxa.kernel.errors import Broken, Conflict, InvalidCall, Limited, NotFound
 from ruxa.kernel.sealed import Sealed
 
 
@@ -63,6 +63,36 @@ async def test_team_shows_members_and_open_invitations(house: House) -> None:
     # Open invitations give nothing.
     async with house.console.work() as work:
         assert await members.memberships(work, guest_id) == {}
+
+
+async def test_invitations_are_throttled_per_address_and_organisation(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttle, "INVITATIONS", throttle.Rule("invite.organisation", 6, wait_s=60, window_s=3600))
+    _, _, organisation_id = await house.owner()
+
+    async def invite(person: Person) -> None:
+        async with house.console.work() as work:
+            await members.invite_by_mail(work, house.vault, organisation_id, person.email, "viewer", base_url=BASE_URL)
+
+    pestered = Person()
+    for _ in range(4):
+        await invite(pestered)
+    with pytest.raises(Limited):
+        await invite(pestered)
+    for _ in range(2):
+        await invite(Person())
+    with pytest.raises(Limited) as caught:
+        await invite(Person())
+    assert caught.value.retry_after_s
+
+
+async def test_all_members_page_by_page(house: House) -> None:
+    made = [(await house.join(Person())).member_id for _ in range(3)]
+    async with house.console.work() as work:
+        first = await members.page(work, house.vault, limit=2)
+        rest = await members.page(work, house.vault, after=first[-1].id)
+    assert [one.id for one in (*first, *rest)] == list(reversed(made))
 
 
 async def test_inviting_again_changes_the_role_and_a_member_cannot_be_invited(house: House) -> None:

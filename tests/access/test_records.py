@@ -55,7 +55,7 @@ READS: dict[Login, dict[str, set[str]]] = {
         "key_change": {"at"},
         "mail": {"*"},
         "throttle": {"touched_at"},
-        "entry": {"created_at"},
+        "entry": {"actor", "act", "created_at"},
     },
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -38,6 +38,20 @@ Act = Literal[
     "credit:given",
     "price:changed",
 ]
+
+# What a member does and is kept 2 years like the acts of staff; the rest of theirs ages with their usage (D46).
+SECURITY_ACTS: Final[tuple[Act, ...]] = (
+    "member:password_changed",
+    "member:invited",
+    "member:joined",
+    "member:role_changed",
+    "member:removed",
+    "member:suspended",
+    "member:restored",
+    "key:created",
+    "key:rotated",
+    "key:revoked",
+)
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

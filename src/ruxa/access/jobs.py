@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from ruxa.access import outbox, records
+from ruxa.access import entries, outbox, records
 from ruxa.egress.mail import Letter
 from ruxa.kernel import bounds
 from ruxa.kernel.errors import UpstreamError, UpstreamRefused
@@ -57,7 +57,7 @@ def _status(fault: UpstreamError | None) -> str:
 
 
 async def sweep(pool: Pool, vault: Vault) -> int:
-    """Lets die: unproved sign-ups (48 h), sessions, links, mail bodies (7 days), ended secrets, marks; how many."""
+    """Lets die: unproved sign-ups (48 h), sessions, links, mail bodies (7 days), ended secrets, marks, old entries."""
     async with pool.work("system") as work:
         people = await records.sweep_sign_ups(work, bounds.SIGN_UP_TTL_H)
         gone = len(people)
@@ -66,7 +66,7 @@ async def sweep(pool: Pool, vault: Vault) -> int:
         gone += await records.sweep_mail(work, bounds.MAIL_DAYS, bounds.USAGE_DAYS)
         gone += await records.sweep_keys(work, bounds.USAGE_DAYS)
         gone += await records.sweep_traces(work)
-        gone += await records.sweep_entries(work, AUDIT_DAYS)
+        gone += await records.sweep_entries(work, bounds.USAGE_DAYS, AUDIT_DAYS, list(entries.SECURITY_ACTS))
     for member_id in people:
         await vault.destroy_subject(member_id, ("account",))
     return gone

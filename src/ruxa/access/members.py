@@ -12,9 +12,9 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.access import addresses, links, organisations, outbox, records, sessions, terms
+from ruxa.access import addresses, links, organisations, outbox, records, sessions, terms, throttle
 from ruxa.access.roles import ROLES, STAFF_ROLES, Role, StaffRole
-from ruxa.kernel import ids
+from ruxa.kernel import bounds, ids
 from ruxa.kernel.errors import Conflict, InvalidCall, NotFound
 from ruxa.kernel.sealed import Sealed
 from ruxa.store.vault import Vault
@@ -131,7 +131,14 @@ async def invite_by_mail(
     base_url: str,
     locale: str = "en",
 ) -> UUID:
-    """``invite``, the link mailed to the address and shown to nobody else; the member's id."""
+    """``invite``, the link mailed to the address and shown to nobody else; the member's id.
+
+    Limited when the address gets too much mail, or the organisation invites too many.
+    """
+    index = addresses.index(vault, addresses.address(email))
+    for rule, subject in ((throttle.INVITATIONS, organisation_id.bytes), (throttle.MAIL_ACCOUNT, index)):
+        if wait_s := await throttle.take(work, vault, rule, subject):
+            raise throttle.refuse(wait_s)
     organisation = await organisations.find(work, vault, organisation_id)
     invited = await invite(work, vault, organisation_id, email, role, locale=locale)
     name = Sealed(organisation.name.open(PURPOSE))
@@ -171,6 +178,11 @@ async def remove_staff(work: Work, member_id: UUID) -> None:
     """Takes the staff role away and ends the member's sessions."""
     await records.set_staff_role(work, member_id, None)
     await sessions.revoke_all(work, member_id)
+
+
+async def page(work: Work, vault: Vault, *, after: UUID | None = None, limit: int = 50) -> list[Profile]:
+    """All members, newest first, from below ``after`` (staff)."""
+    return [await _profile(vault, row) for row in await records.members(work, after, min(limit, bounds.PAGE_ROWS_MAX))]
 
 
 async def staff(work: Work, vault: Vault) -> list[Profile]:

@@ -521,6 +521,23 @@ async def suspend_member(work: Work, member_id: UUID, suspend: bool) -> bool:
     )
 
 
+async def members(work: Work, below: UUID | None, limit: int) -> list[MemberRow]:
+    """Newest first."""
+    return [
+        MemberRow(*row)
+        for row in await work.rows(
+            """
+            SELECT id, email_sealed, name_sealed, locale, staff_role, adult_at IS NOT NULL, verified_at IS NOT NULL,
+                suspended_at IS NOT NULL, created_at
+            FROM access.member WHERE %s::uuid IS NULL OR id < %s::uuid ORDER BY id DESC LIMIT %s
+            """,
+            below,
+            below,
+            limit,
+        )
+    ]
+
+
 async def staff(work: Work) -> list[MemberRow]:
     """Everybody with a staff role."""
     return [
@@ -1196,6 +1213,14 @@ async def sweep_traces(work: Work) -> int:
     return gone + await work.run("DELETE FROM access.key_change WHERE at < ruxa.now() - interval '1 day'")
 
 
-async def sweep_entries(work: Work, days: int) -> int:
-    """Entries older than their time."""
-    return await work.run("DELETE FROM access.entry WHERE created_at < ruxa.now() - make_interval(days => %s)", days)
+async def sweep_entries(work: Work, days: int, longer_days: int, longer_acts: list[str]) -> int:
+    """Entries older than their time: ``longer_days`` for staff's and the system's, and for security acts."""
+    return await work.run(
+        """
+        DELETE FROM access.entry WHERE created_at < ruxa.now() - make_interval(days =>
+            CASE WHEN actor IN ('member', 'key') AND act <> ALL (%s) THEN %s ELSE %s END)
+        """,
+        longer_acts,
+        days,
+        longer_days,
+    )

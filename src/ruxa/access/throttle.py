@@ -34,6 +34,7 @@ class Rule(msgspec.Struct, frozen=True):
 SIGN_IN_ACCOUNT: Final = Rule("sign_in.account", free=5, wait_s=2, window_s=3600)
 SIGN_IN_BLOCK: Final = Rule("sign_in.block", free=40, wait_s=2, window_s=3600)
 MAIL_ACCOUNT: Final = Rule("mail.account", free=4, wait_s=120, window_s=3600)
+INVITATIONS: Final = Rule("invite.organisation", free=50, wait_s=60, window_s=24 * 3600)
 MAIL_BLOCK: Final = Rule("mail.block", free=40, wait_s=30, window_s=3600)
 
 

@@ -598,7 +598,7 @@ GRANT SELECT (id, organisation_id, kind, budget_micros, budget_period, expires_a
     ON access.key TO ruxa_worker;
 GRANT SELECT (key_id, expires_at), DELETE ON access.key_secret TO ruxa_worker;
 GRANT SELECT (at), DELETE ON access.key_change TO ruxa_worker;
-GRANT SELECT (created_at), DELETE ON access.entry TO ruxa_worker;
+GRANT SELECT (actor, act, created_at), DELETE ON access.entry TO ruxa_worker;
 GRANT SELECT (touched_at), DELETE ON access.throttle TO ruxa_worker;
 GRANT SELECT, DELETE ON access.mail TO ruxa_worker;
 GRANT UPDATE (recipient_sealed, variables_sealed, state, attempts, next_at, sent_at, fault) ON access.mail
