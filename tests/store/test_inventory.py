@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import psycopg
+import pytest
+from psycopg import sql
 
 from fixtures_database import Database
 from ruxa.store import inventory
@@ -42,3 +44,23 @@ async def test_no_login_but_the_keystores_reads_a_key(database: Database) -> Non
             )
         ).fetchall()
     assert {login for login, _ in rows} == {"ruxa_owner", "ruxa_keystore"}
+
+
+async def test_the_gateways_login_reads_no_personal_column(database: Database) -> None:
+    """Attempted, not looked up: every column that tells anything about anybody, pseudonyms excepted (D36)."""
+    async with await psycopg.AsyncConnection.connect(database.url("ruxa_operator")) as operator:
+        found = inventory.columns(await (await operator.execute(inventory.COLUMNS)).fetchall())
+    personal = [
+        column
+        for column in found
+        if column.declaration is not None
+        and not set(column.declaration.categories) <= {"user.unique_id", "user.unique_id.pseudonymous"}
+    ]
+    assert len(personal) > 10
+    async with await psycopg.AsyncConnection.connect(database.url("ruxa_gateway"), autocommit=True) as gateway:
+        for column in personal:
+            query = sql.SQL("SELECT {} FROM {} LIMIT 0").format(
+                sql.Identifier(column.column), sql.Identifier(column.schema, column.table)
+            )
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await gateway.execute(query)

@@ -6,9 +6,13 @@ import asyncio
 
 import psycopg
 import pytest
+import uvloop
 
 from fixtures_database import Database
+from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Unavailable
+from ruxa.store.notify import Notices
+from ruxa.store.pool import Pool
 
 
 async def _table(database: Database) -> None:
@@ -75,3 +79,78 @@ async def test_all_connections_in_use_is_busy_not_away(database: Database, monke
             async with pool.work():
                 pass
     assert caught.value.code == "database_busy"
+
+
+async def test_no_more_connections_than_allowed_and_none_left_after(database: Database) -> None:
+    pool = await database.pool("ruxa_worker", max_size=3)
+
+    async def hold() -> None:
+        async with pool.work() as work:
+            await work.value("SELECT pg_sleep(0.05)")
+
+    async def count() -> int:
+        async with await psycopg.AsyncConnection.connect(database.admin_url) as admin:
+            row = await (
+                await admin.execute(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND application_name = 'ruxa_worker'"
+                )
+            ).fetchone()
+        assert row is not None
+        return row[0]
+
+    await asyncio.gather(*(hold() for _ in range(12)))
+    assert await count() == 3
+    await pool.close()
+    for _ in range(100):
+        if await count() == 0:
+            break
+        await asyncio.sleep(0.02)
+    assert await count() == 0
+    with pytest.raises(Unavailable):
+        await hold()
+
+
+async def test_a_wrong_password_is_away_without_a_word_of_it(database: Database) -> None:
+    right = database.session.logins.password("ruxa_worker")
+    url = database.url("ruxa_worker").replace(right, "wrong-secret-77")
+    with pytest.raises(Unavailable) as caught:
+        await Pool.open(url, login="ruxa_worker", clock=Clock())
+    assert caught.value.__context__ is None
+    assert "wrong-secret-77" not in f"{caught.value} {caught.value.detail}"
+
+
+def test_works_under_uvloop(fresh_database: Database) -> None:
+    async def main() -> tuple[str, list[str]]:
+        heard: list[str] = []
+        pool = await fresh_database.pool("ruxa_gateway")
+        notices = Notices(fresh_database.url("ruxa_gateway"))
+        notices.listen("price_changed", heard.append)
+        await notices.open()
+        await notices.settled()
+        vault = await fresh_database.vault()
+        await vault.rotate_epoch()
+        for n in range(3):
+            async with pool.work() as work:
+                await work.run("SELECT pg_notify('price_changed', %s)", str(n))
+        task = asyncio.create_task(_slow(pool))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        for _ in range(100):
+            if len(heard) == 3:
+                break
+            await asyncio.sleep(0.02)
+        await notices.close()
+        await fresh_database.close()
+        return type(asyncio.get_running_loop()).__module__, heard
+
+    loop, heard = uvloop.run(main())
+    assert loop.startswith("uvloop")
+    assert heard == ["0", "1", "2"]
+
+
+async def _slow(pool: Pool) -> None:
+    async with pool.work() as work:
+        await work.run("SELECT pg_sleep(30)")
