@@ -43,6 +43,8 @@ def test_the_source_is_tidy() -> None:
         ("ledger/utils.py", DOC),
         ("gateway/a.py", DOC + "import asyncio\nx = asyncio.open_connection\n"),
         ("access/a.py", DOC + "import subprocess\n"),
+        ("console/a.py", DOC + "import urllib.request\n"),
+        ("console/a.py", DOC + "from http.client import HTTPConnection\n"),
     ],
 )
 def test_each_rule_bites(name: str, text: str) -> None:

@@ -36,10 +36,12 @@ REACHING = {
     "open_connection": {"egress/"},
     "create_connection": {"egress/"},
     "create_datagram_endpoint": set[str](),
-    "create_unix_connection": {"gateway/relayed.py", "gateway/door.py"},
+    "create_unix_connection": {"egress/"},
     "import_module": set[str](),
 }
 PROCESS_MODULES = {
+    "http.client": {"egress/"},
+    "urllib.request": {"egress/"},
     "subprocess": {"store/embedded.py", "store/binaries.py", "app/", "cli/"},
     "ctypes": {"store/namespace.py", "app/"},
 }
