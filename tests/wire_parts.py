@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ruxa.egress.http import Origin, Pool, Upstream
 from ruxa.egress.recipient import Recipient, Register
 from ruxa.egress.timers import Wheel
+from ruxa.gateway import door as door_module
 from ruxa.gateway.door import Door, DoorBounds, Render, Reply, Request, Screen, Serve
 from ruxa.kernel.errors import RuxaError
 from ruxa.kernel.signals import EVENTS, Field, Level
@@ -202,3 +203,49 @@ async def until(what: Callable[[], object], within_s: float = 3) -> None:
     while not what():
         assert loop.time() < end, "the condition did not come true in time"
         await asyncio.sleep(0.01)
+
+
+class FakeTransport(asyncio.Transport):
+    """Collects; only for cutting bytes at every place, which a real socket does not promise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+        self.over = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += data
+
+    def writelines(self, list_of_data: object) -> None:
+        self.sent += b"".join(list_of_data)  # type: ignore[arg-type]
+
+    def write_eof(self) -> None:
+        self.over = True
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.over = True
+
+    def abort(self) -> None:
+        self.over = True
+
+    def is_closing(self) -> bool:
+        return self.over
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+def deliver(door: Door, pieces: list[bytes]) -> FakeTransport:
+    """Feed a connection of ``door`` piece by piece; returns what took its answers."""
+    transport = FakeTransport()
+    connection = door_module._Connection(door)  # type: ignore[attr-defined]
+    connection.connection_made(transport)
+    for piece in pieces:
+        if transport.over:
+            break
+        connection.data_received(piece)
+    connection.connection_lost(None)
+    return transport

@@ -9,175 +9,15 @@ import struct
 import pytest
 
 from ruxa.gateway.door import DoorBounds, Reply, Request
-from ruxa.kernel import bounds
 from ruxa.kernel.errors import NotFound, Unauthenticated
-from wire_parts import Caller, echo, opened, until
-
-POST = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
-GET = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"
-CHUNKED = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-def statuses(answer: bytes) -> list[int]:
-    return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
+from wire_cases import CHUNKED, CONFORMANCE, GET, POST, statuses
+from wire_parts import Caller, deliver, echo, opened, until
 
 
 def reset(caller: Caller) -> None:
     where = caller.writer.get_extra_info("socket")
     where.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     caller.writer.transport.abort()
-
-
-# What comes in -> status of each answer, and whether the connection is closed after the last.
-CONFORMANCE: dict[str, tuple[bytes, list[int], bool]] = {
-    "get": (GET, [200], False),
-    "post": (POST, [200], False),
-    "pipelined": (GET + POST + GET, [200, 200, 200], False),
-    "close asked": (GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), [200], True),
-    "nothing after close": (GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + GET, [200], True),
-    "1.0 closes": (b"GET / HTTP/1.0\r\n\r\n", [200], True),
-    "1.0 keeps when asked": (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + GET, [200, 200], False),
-    "options star": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", [200], False),
-    "absolute form": (b"GET http://x/a?b HTTP/1.1\r\nHost: y\r\n\r\n", [200], False),
-    "absolute with user": (b"GET http://u@x/a HTTP/1.1\r\nHost: y\r\n\r\n", [400], True),
-    "leading empty lines": (b"\r\n\r\n" + GET, [200], False),
-    "chunked": (CHUNKED + b"3\r\nabc\r\n0\r\n\r\n" + GET, [200, 200], False),
-    "chunked, extension, trailer": (CHUNKED + b"3;n=v\r\nabc\r\n0\r\nT: v\r\n\r\n" + GET, [200, 200], False),
-    "cookies repeated": (b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n", [200], False),
-    "h2c offer declined": (
-        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n"
-        + GET,
-        [200, 200],
-        False,
-    ),
-    "h2c offer with a body": (
-        b"POST / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nab" + GET,
-        [200, 200],
-        False,
-    ),
-    # Framing that two readers may read in two ways
-    "length and chunked": (
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        [400],
-        True,
-    ),
-    "chunked and length": (
-        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
-        [400],
-        True,
-    ),
-    "length twice": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", [400], True),
-    "lengths differ": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc", [400], True),
-    "length list": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3, 3\r\n\r\nabc", [400], True),
-    "length signed": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +3\r\n\r\nabc", [400], True),
-    "length negative": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -3\r\n\r\nabc", [400], True),
-    "length hex": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0x3\r\n\r\nabc", [400], True),
-    "length empty": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n\r\nabc", [400], True),
-    "length endless": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 40 + b"\r\n\r\nabc", [400], True),
-    "gzip coding": (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", [501], True),
-    "gzip, chunked": (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", [501], True),
-    "xchunked": (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", [400], True),
-    "chunked twice": (
-        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        [400],
-        True,
-    ),
-    "chunked in 1.0": (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", [400], True),
-    "chunk size 0x": (CHUNKED + b"0x3\r\nabc\r\n0\r\n\r\n", [400], True),
-    "chunk size signed": (CHUNKED + b"+3\r\nabc\r\n0\r\n\r\n", [400], True),
-    "chunk size empty": (CHUNKED + b"\r\nabc\r\n0\r\n\r\n", [400], True),
-    "chunk size with space": (CHUNKED + b"3 \r\nabc\r\n0\r\n\r\n", [400], True),
-    "chunk size endless": (CHUNKED + b"fffffffff\r\nabc", [400], True),
-    "chunk too long": (CHUNKED + b"3\r\nabcd\r\n0\r\n\r\n", [400], True),
-    "chunk line feed only": (CHUNKED + b"3\nabc\n0\n\n", [400], True),
-    "chunk extension line feed": (CHUNKED + b"3;a\nb\r\nabc\r\n0\r\n\r\n", [400], True),
-    "chunk extension bomb": (CHUNKED + b"3;" + b"a" * 2000 + b"\r\nabc\r\n0\r\n\r\n", [400], True),
-    "trailer bomb": (
-        CHUNKED + b"0\r\n" + b"T: " + b"v" * 900 + b"\r\n" + (b"T: " + b"v" * 900 + b"\r\n") * 9,
-        [400],
-        True,
-    ),
-    # Heads
-    "bare line feeds": (b"GET / HTTP/1.1\nHost: x\n\n\r\n\r\n", [400], True),
-    "line feed in a header": (b"GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n", [400], True),
-    "return only": (b"GET / HTTP/1.1\rHost: x\r\r\r\n\r\n", [400], True),
-    "folded line": (b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", [400], True),
-    "space before the first name": (b"GET / HTTP/1.1\r\n Host: x\r\n\r\n", [400], True),
-    "space before the colon": (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", [400], True),
-    "no name": (b"GET / HTTP/1.1\r\nHost: x\r\n: b\r\n\r\n", [400], True),
-    "no colon": (b"GET / HTTP/1.1\r\nHost: x\r\nabc\r\n\r\n", [400], True),
-    "odd name": (b"GET / HTTP/1.1\r\nHost: x\r\na(b: c\r\n\r\n", [400], True),
-    "nul in a name": (b"GET / HTTP/1.1\r\nHost: x\r\na\0b: c\r\n\r\n", [400], True),
-    "nul in a value": (b"GET / HTTP/1.1\r\nHost: x\r\na: b\0c\r\n\r\n", [400], True),
-    "control in a value": (b"GET / HTTP/1.1\r\nHost: x\r\na: b\x01c\r\n\r\n", [400], True),
-    "no host": (b"GET / HTTP/1.1\r\n\r\n", [400], True),
-    "two hosts": (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", [400], True),
-    "two hosts in two cases": (b"GET / HTTP/1.1\r\nHost: x\r\nhOST: x\r\n\r\n", [400], True),
-    "two credentials": (
-        b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a\r\nauthorization: Bearer b\r\n\r\n",
-        [400],
-        True,
-    ),
-    "two x-api-key": (b"GET / HTTP/1.1\r\nHost: x\r\nx-api-key: a\r\nX-Api-Key: a\r\n\r\n", [400], True),
-    "two content types": (
-        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Type: a/b\r\nContent-Type: c/d\r\n\r\n",
-        [400],
-        True,
-    ),
-    "no version": (b"GET /\r\n\r\n", [400], True),
-    "no version, a trick": (b"GET /x\r\nHost: HTTP/1.1\r\n\r\n", [400], True),
-    "no version, a trick in the query": (b"GET /?x\r\nHost: HTTP/1.1\r\n\r\n", [400], True),
-    "version 2": (b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", [505], True),
-    "version 1.2": (b"GET / HTTP/1.2\r\nHost: x\r\n\r\n", [505], True),
-    "http 2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [505], True),
-    "other protocol": (b"DESCRIBE / RTSP/1.0\r\nHost: x\r\n\r\n", [400], True),
-    "method in lower case": (b"get / HTTP/1.1\r\nHost: x\r\n\r\n", [501], True),
-    "method unknown": (b"FOO / HTTP/1.1\r\nHost: x\r\n\r\n", [501], True),
-    "connect": (b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", [405], True),
-    "two spaces": (b"GET  / HTTP/1.1\r\nHost: x\r\n\r\n", [400], True),
-    "space in the url": (b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", [400], True),
-    "nul in the url": (b"GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n", [400], True),
-    "bytes over 127 in the url": (b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", [400], True),
-    "relative url": (b"GET a HTTP/1.1\r\nHost: x\r\n\r\n", [400], True),
-    "star but get": (b"GET * HTTP/1.1\r\nHost: x\r\n\r\n", [400], True),
-    "tls on a plain port": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", [400], True),
-    "websocket": (
-        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        [400],
-        True,
-    ),
-    # Bounds
-    "long url": (b"GET /" + b"a" * bounds.URL_BYTES_MAX + b" HTTP/1.1\r\nHost: x\r\n\r\n", [414], True),
-    "endless url": (b"GET /" + b"a" * (2 * bounds.URL_BYTES_MAX), [414], True),
-    "header bomb": (b"GET / HTTP/1.1\r\nHost: x\r\na: " + b"b" * bounds.HEADER_BYTES_MAX + b"\r\n\r\n", [431], True),
-    "endless header": (b"GET / HTTP/1.1\r\nHost: x\r\na: " + b"b" * (2 * bounds.HEADER_BYTES_MAX), [431], True),
-    "many headers": (
-        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"a%d: b\r\n" % i for i in range(bounds.HEADERS_MAX)) + b"\r\n",
-        [431],
-        True,
-    ),
-    "large body announced": (
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\nabc" % (bounds.BODY_BYTES_MAX + 1),
-        [413],
-        True,
-    ),
-    "large chunk announced": (CHUNKED + b"%x\r\nabc" % (bounds.BODY_BYTES_MAX + 1), [413], True),
-    "expectation unknown": (
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: the-best\r\n\r\n",
-        [417],
-        True,
-    ),
-    "expectation met": (
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n",
-        [100],
-        False,
-    ),
-    "large body not invited": (
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n",
-        [413],
-        True,
-    ),
-}
 
 
 @pytest.mark.parametrize("name", CONFORMANCE)
@@ -202,59 +42,8 @@ async def test_the_table_holds_when_bytes_come_one_by_one(name: str) -> None:
     else:
         sent_pieces = [sent[at : at + 1] for at in range(len(sent))]
     async with opened(echo) as running:
-        answer = b""
-        connections = list[FakeTransport]()
-        answer = deliver(running.door, sent_pieces, connections)
+        answer = deliver(running.door, sent_pieces).sent
         assert statuses(answer) == expected
-
-
-class FakeTransport(asyncio.Transport):
-    """Collects; only for cutting bytes at every place, which a real socket does not promise."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sent = b""
-        self.over = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.sent += data
-
-    def writelines(self, list_of_data: object) -> None:
-        self.sent += b"".join(list_of_data)  # type: ignore[arg-type]
-
-    def write_eof(self) -> None:
-        self.over = True
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self.over = True
-
-    def abort(self) -> None:
-        self.over = True
-
-    def is_closing(self) -> bool:
-        return self.over
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-
-def deliver(door: object, pieces: list[bytes], connections: list[FakeTransport]) -> bytes:
-    """Feed a connection of ``door`` piece by piece; returns what it wrote."""
-    from ruxa.gateway import door as module
-
-    transport = FakeTransport()
-    connection = module._Connection(door)  # type: ignore[arg-type]
-    connection.connection_made(transport)
-    for piece in pieces:
-        if transport.over:
-            break
-        connection.data_received(piece)
-    connection.connection_lost(None)
-    connections.append(transport)
-    return transport.sent
 
 
 async def test_a_request_is_handed_over_as_it_came() -> None:
@@ -309,7 +98,8 @@ async def test_head_has_no_body_and_keeps_its_length() -> None:
 
     async with opened(serve) as running:
         answer = await running.said(
-            b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\nHEAD /stream HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n"
+            b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\nHEAD /stream HTTP/1.1\r\nHost: x\r\n\r\n"
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
         )
     assert answer == (
         b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n"
@@ -411,41 +201,38 @@ async def test_a_flood_behind_a_pending_answer_is_not_read() -> None:
         await asyncio.wait_for(gone.wait(), 1)
 
 
-async def test_a_caller_who_leaves_is_noticed_at_once() -> None:
-    for way in ("close", "reset", "half-close"):
-        gone = asyncio.Event()
-        streaming = asyncio.Event()
+@pytest.mark.parametrize("path", [b"/wait", b"/stream"])
+@pytest.mark.parametrize("way", ["close", "reset", "half-close"])
+async def test_a_caller_who_leaves_is_noticed_at_once(way: str, path: bytes) -> None:
+    gone = asyncio.Event()
+    replies: list[Reply] = []
 
-        def serve(request: Request, reply: Reply) -> None:
-            reply.on_gone = gone.set
-            if request.path == b"/stream":
-                reply.start(200, b"")
-                reply.write(b"abc")
-            streaming.set()
-            replies.append(reply)
+    def serve(request: Request, reply: Reply) -> None:
+        reply.on_gone = gone.set
+        if request.path == b"/stream":
+            reply.start(200, b"")
+            reply.write(b"abc")
+        replies.append(reply)
 
-        for path in (b"/wait", b"/stream"):
-            replies: list[Reply] = []
-            gone.clear()
-            streaming.clear()
-            async with opened(serve) as running, running.calling() as caller:
-                caller.writer.write(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path)
-                await streaming.wait()
-                if way == "close":
-                    caller.writer.close()
-                elif way == "reset":
-                    reset(caller)
-                else:
-                    caller.writer.write_eof()
-                await asyncio.wait_for(gone.wait(), 1)
-                (reply,) = replies
-                assert reply.gone
-                assert not reply.ended
-                reply.write(b"into the void")
-                reply.end()
-                reply.send(200, b"", b"") if not reply.started else None
-                reply.fail(NotFound("x"))
-                await until(lambda running=running: running.door.connections == 0)
+    async with opened(serve) as running, running.calling() as caller:
+        caller.writer.write(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+        await until(lambda: replies)
+        if way == "close":
+            caller.writer.close()
+        elif way == "reset":
+            reset(caller)
+        else:
+            caller.writer.write_eof()
+        await asyncio.wait_for(gone.wait(), 1)
+        (reply,) = replies
+        assert reply.gone
+        assert not reply.ended
+        # Whoever answers all the same does no harm.
+        reply.write(b"into the void")
+        reply.end()
+        reply.send(200, b"", b"")
+        reply.fail(NotFound("x"))
+        await until(lambda: running.door.connections == 0)
 
 
 async def test_a_slow_reader_does_not_grow_memory() -> None:
@@ -535,13 +322,12 @@ async def test_slow_heads_and_bodies_end_in_408() -> None:
 
 async def test_a_steady_body_outlives_the_stall_bound() -> None:
     limits = DoorBounds(body_timeout_s=0.3, body_bytes_per_s_min=100)
-    async with opened(lambda request, reply: reply.send(200, b"", b"%d" % len(request.body)), limits=limits) as running:
-        async with running.calling() as caller:
-            caller.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
-            for _ in range(10):
-                await asyncio.sleep(0.1)
-                caller.writer.write(b"x" * 100)
-            assert (await caller.all()).endswith(b"\r\n\r\n1000")
+    async with opened(echo, limits=limits) as running, running.calling() as caller:
+        caller.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(10):
+            await asyncio.sleep(0.1)
+            caller.writer.write(b"x" * 100)
+        assert (await caller.all()).endswith(b"|" + b"x" * 1000)
 
 
 async def test_silent_connections_are_closed() -> None:
