@@ -20,10 +20,13 @@ import psycopg
 import pytest
 
 from fixtures_database import scratch
+from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Conflict, Unavailable
-from ruxa.store import binaries, embedded, strays
+from ruxa.store import binaries, database, embedded, strays
+from ruxa.store.address import Address
 from ruxa.store.embedded import Cluster
 from ruxa.store.logins import ADMIN, Logins
+from ruxa.store.pool import Pool
 
 BINARIES = list(dict.fromkeys([binaries.find(), *binaries.of_system()]))
 LOGINS = Logins(bytes(range(32)))
@@ -564,3 +567,39 @@ def test_programs_that_user_cannot_reach_are_copied_with_their_libraries(open_di
         assert hidden.stat().st_mode & 0o777 == 0o700
     finally:
         cluster.stop()
+
+
+async def test_a_pool_knows_at_once_that_it_is_away_and_at_once_that_it_is_back(make: Make) -> None:
+    cluster = make()
+    run(cluster)
+    database.setup(cluster.address)
+    pool = await Pool.open(cluster.url("ruxa_worker"), login="ruxa_worker", min_size=3, clock=Clock())
+
+    async def one() -> int:
+        async with pool.work() as work:
+            return await work.value("SELECT 1")
+
+    assert await one() == 1
+    os.kill(pid_of(cluster), signal.SIGKILL)
+    until(lambda: cluster.poll() is not None)
+    began = time.monotonic()
+    for _ in range(5):
+        with pytest.raises(Unavailable) as caught:
+            await one()
+        assert caught.value.code == "database_away"
+    assert time.monotonic() - began < 2
+    cluster.start()
+    cluster.ready()
+    # Not after a pause of its own: the very first call works.
+    assert await one() == 1
+    await pool.close()
+
+
+def test_a_lost_keys_directory_is_named(make: Make) -> None:
+    cluster = make()
+    run(cluster)
+    stranger = Address.at_socket(str(cluster.socket_directory), embedded.SOCKET_PORT, Logins(bytes(32)))
+    with pytest.raises(Unavailable) as caught:
+        database.setup(stranger)
+    assert caught.value.code == "keys_missing"
+    assert "--keys" in caught.value.public

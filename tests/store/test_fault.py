@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import psycopg
 import psycopg_pool
 import pytest
@@ -50,3 +52,27 @@ def test_every_state_has_one_meaning(state: str | None, kind: type[RuxaError], c
 
 def test_a_pool_that_waited_in_vain_is_away() -> None:
     assert fault.of(psycopg_pool.PoolTimeout("CANARY")).code == "database_away"
+
+
+class Kept(logging.Handler):
+    """What reaches the root logger, and with it every sink somebody configures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+@pytest.mark.parametrize("name", ["psycopg", "psycopg.pool", "procrastinate", "procrastinate.worker.worker"])
+def test_the_drivers_own_log_lines_reach_nobody(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    kept = Kept()
+    logging.getLogger().addHandler(kept)
+    try:
+        logging.getLogger(name).error("error ignored: %s", "CANARY")
+        logging.getLogger("else").error("heard")
+    finally:
+        logging.getLogger().removeHandler(kept)
+    assert kept.said == ["heard"]
+    assert "CANARY" not in "".join(capfd.readouterr())

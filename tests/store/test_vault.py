@@ -261,3 +261,22 @@ async def test_no_key_is_ever_in_the_clear_in_the_database(database: Database, v
     assert day_key not in stored
     for file in (database.keys / "epochs").iterdir():
         assert file.read_bytes() not in stored
+
+
+async def test_a_pages_keys_come_in_one_round_trip(database: Database, vault: Vault) -> None:
+    people = [uuid4() for _ in range(30)]
+    sealed: dict[UUID, bytes] = {}
+    for one in people:
+        await vault.create_subject(one)
+        sealed[one] = await vault.seal(NAME, one, one, CANARY)
+    other = await database.vault()
+    await other.preload([*people, uuid4()])
+    # What is in memory needs no database any more.
+    await other._pool.close()  # pyright: ignore[reportPrivateUsage]
+    for one in people:
+        assert (await other.open(NAME, one, one, sealed[one], purpose="provide")).open("provide") == CANARY
+    await vault.destroy_subject(people[0], ("account",))
+    await vault.preload(people)
+    await _refused(
+        NotFound, "key_destroyed", lambda: vault.open(NAME, people[0], people[0], sealed[people[0]], purpose="provide")
+    )

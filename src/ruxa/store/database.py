@@ -82,7 +82,8 @@ def setup(address: Address, admin_url: str | None = None) -> Report:
     """
     url = admin_url or address.admin_url("postgres")
     refused: set[str] = set()
-    with _connected(url) as server:
+    ours = admin_url is None and address.given_url("postgres") is None
+    with _connected(url, ours=ours) as server:
         version = server.info.server_version // 10000
         if not MAJOR_MIN <= version <= MAJOR_MAX:
             raise Conflict(
@@ -186,17 +187,22 @@ def _run(
     raise failure
 
 
-def _connected(url: str) -> psycopg.Connection[tuple[object, ...]]:
+def _connected(url: str, *, ours: bool = False) -> psycopg.Connection[tuple[object, ...]]:
     failure: RuxaError
     try:
         return psycopg.connect(url, autocommit=True, connect_timeout=5, application_name="ruxa setup")
     except psycopg.Error as error:
-        failure = _away(error)
+        failure = _away(error, ours=ours)
     raise failure
 
 
-def _away(error: psycopg.Error) -> RuxaError:
+def _away(error: psycopg.Error, *, ours: bool) -> RuxaError:
     failure = fault.of(error)
+    if ours and "password authentication failed" in str(error):
+        return Unavailable(
+            "PostgreSQL refuses its own administrator: is --keys the directory this data was made with?",
+            code="keys_missing",
+        )
     if isinstance(failure, Unavailable):
         return Unavailable(
             "The database cannot be reached or refuses this user.", code=failure.code, detail=failure.detail

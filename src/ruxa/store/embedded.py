@@ -155,8 +155,9 @@ class Cluster:
         assert self._process is None or self._process.poll() is not None, "the server runs already"
         self._lock.take()
         self.stopped_orphans = strays.stop(self.directory)
-        # No process of ours is left, so a lock file is stale, whoever has its number now.
-        (self.directory / "postmaster.pid").unlink(missing_ok=True)
+        if strays.can_tell():
+            # No process of ours is left, so a lock file is stale, whoever has its number now.
+            (self.directory / "postmaster.pid").unlink(missing_ok=True)
         sockets = self._private(self.socket_directory)
         self.port = _free_port(self.port)
         # The dropped user may not reach DATA itself, so it is told the place the link leads to.

@@ -6,12 +6,20 @@ A driver's text, its cause and its context quote the row (X34), so an error made
 
 from __future__ import annotations
 
+import logging
+
 import psycopg
 import psycopg_pool
 
 from ruxa.kernel.errors import Broken, Conflict, RuxaError, Unavailable
 
 DriverError = psycopg.Error
+
+# The drivers and the queue write errors' texts, with their values, to the standard log: they have nobody to tell here.
+for _name in ("psycopg", "psycopg.pool", "procrastinate"):
+    _log = logging.getLogger(_name)
+    _log.addHandler(logging.NullHandler())
+    _log.propagate = False
 
 _BUSY = frozenset({"40001", "40P01", "55P03", "53300"})
 _AWAY_TEXT = "The database is away and is coming back; try again."

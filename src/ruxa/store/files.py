@@ -28,8 +28,13 @@ def create(path: Path, content: bytes, *, mode: int = 0o600) -> bool:
         os.link(temporary, path)
     except FileExistsError:
         return False
+    except OSError:
+        # A file system without hard links: as near to it as there is.
+        if path.exists():
+            return False
+        temporary.rename(path)
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
     sync_directory(path.parent)
     return True
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from uuid import UUID
@@ -88,10 +87,6 @@ class Jobs:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._jobs: dict[str, Job] = {}
-        # Its lines quote arguments and tracebacks; ours are signals.
-        quiet = logging.getLogger("procrastinate")
-        quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False
 
     def add(
         self,

@@ -92,6 +92,24 @@ class Keystore:
         """The subject's key. Raises NotFound ``key_destroyed`` when it was destroyed or never made."""
         return await self._found("subject", key_class, subject, None)
 
+    async def subjects(self, subjects: Sequence[UUID], key_class: str) -> dict[UUID, Key]:
+        """The keys of many subjects at once; those without one are left out."""
+        found: dict[UUID, Key] = {}
+        async with self._pool.work() as work:
+            rows = await work.rows(
+                "SELECT id, subject, epoch, wrapped FROM keystore.key"
+                " WHERE kind = 'subject' AND class = %s AND subject = ANY (%s)",
+                key_class,
+                list(subjects),
+            )
+        for key_id, subject, epoch, wrapped in rows:
+            epoch_key = await self._epoch_key(epoch)
+            # None: rotated away this moment; whoever needs it asks for it alone.
+            if epoch_key is not None:
+                place = _bound_to(key_id, "subject", key_class, subject, None, epoch)
+                found[subject] = Key(key_id, crypto.unseal(epoch_key, wrapped, place))
+        return found
+
     async def day(self, key_class: str, day: date) -> Key:
         """The day's key; made for today and later days, never again for one that is over or was destroyed.
 

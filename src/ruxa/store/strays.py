@@ -21,9 +21,16 @@ def postmaster(cluster: Path) -> int | None:
     return pid if _serves(abs(pid), cluster) else None
 
 
+def can_tell() -> bool:
+    """Whether this system shows its processes in /proc; without it nothing can be proven ours."""
+    return (_PROC / "self" / "cmdline").exists()
+
+
 def of(cluster: Path) -> list[int]:
     """Every postgres process at work in this directory: a postmaster, or children that outlive one."""
     found: list[int] = []
+    if not can_tell():
+        return found
     for entry in _PROC.iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid() and _works_in(int(entry.name), cluster):
             found.append(int(entry.name))

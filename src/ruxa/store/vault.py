@@ -92,6 +92,14 @@ class Vault:
                 f"subject:{subject.hex}:{key_class}", await self._keystore.create_subject(subject, key_class)
             )
 
+    async def preload(self, subjects: Sequence[UUID], key_class: str = "account") -> None:
+        """Fetches the keys of a page's subjects in one round trip, so that opening its rows needs none."""
+        _known(key_class, SUBJECT_CLASSES)
+        missing = [one for one in subjects if self._keys.get(f"subject:{one.hex}:{key_class}") is None]
+        if missing:
+            for subject, key in (await self._keystore.subjects(missing, key_class)).items():
+                self._keys.put(f"subject:{subject.hex}:{key_class}", key)
+
     async def seal(self, column: str, subject: UUID, row: UUID, value: str, *, day: date | None = None) -> bytes:
         """The envelope of a value for ``schema.table.column`` of that row; ``day`` where the column is day-sealed.
 

@@ -54,6 +54,10 @@ class Work:
         """``COPY ... FROM STDIN (FORMAT BINARY)`` of rows whose columns have these PostgreSQL types."""
         await _seam(self._copy(sql, types, rows))
 
+    async def copy_bytes(self, sql: LiteralString, data: bytes) -> None:
+        """``COPY ... FROM STDIN`` of ready bytes, in whichever format the statement names."""
+        await _seam(self._copy_bytes(sql, data))
+
     @contextlib.asynccontextmanager
     async def savepoint(self) -> AsyncGenerator[None, None]:
         """What fails inside is undone alone, and the transaction goes on."""
@@ -87,6 +91,10 @@ class Work:
             copy.set_types(types)
             for row in rows:
                 await copy.write_row(row)
+
+    async def _copy_bytes(self, sql: LiteralString, data: bytes) -> None:
+        async with self.connection.cursor() as cursor, cursor.copy(sql) as copy:
+            await copy.write(data)
 
 
 async def _seam(action: Awaitable[T]) -> T:

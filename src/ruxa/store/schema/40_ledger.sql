@@ -184,11 +184,22 @@ BEGIN
         part);
 END $$;
 
+-- What was answered is on disk, whatever the server's default: a worker spends what a lost commit would have lent.
+CREATE FUNCTION ledger.commit_durably() RETURNS void
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+END $$;
+
 -- First in every function that moves an organisation's money.
 CREATE FUNCTION ledger.lock_organisation(organisation uuid) RETURNS void
     LANGUAGE plpgsql
 AS $$
 BEGIN
+    PERFORM ledger.commit_durably();
     PERFORM pg_advisory_xact_lock(hashtextextended('ledger ' || organisation::text, 0));
     PERFORM ledger.year_ensure(extract(year FROM ruxa.now() AT TIME ZONE 'UTC')::integer);
 END $$;
@@ -1188,6 +1199,7 @@ AS $$
 DECLARE
     fresh bigint;
 BEGIN
+    PERFORM ledger.commit_durably();
     PERFORM pg_advisory_xact_lock(hashtextextended('ledger run ' || p_worker, 0));
     SELECT coalesce(max(run), 0) + 1 INTO fresh FROM ledger.journal_run WHERE worker = p_worker;
     INSERT INTO ledger.journal_run (worker, run, began_at) VALUES (p_worker, fresh, ruxa.now());
@@ -1214,6 +1226,7 @@ DECLARE
     moment timestamptz := ruxa.now();
     found_state text;
 BEGIN
+    PERFORM ledger.commit_durably();
     INSERT INTO ledger.journal_run (worker, run, began_at) VALUES (p_worker, p_run, moment) ON CONFLICT DO NOTHING;
     INSERT INTO ledger.journal_segment (worker, run, number, state, began_at)
         VALUES (p_worker, p_run, p_number, 'open', moment) ON CONFLICT DO NOTHING;
@@ -1230,6 +1243,7 @@ AS $$
 DECLARE
     known ledger.journal_segment;
 BEGIN
+    PERFORM ledger.commit_durably();
     SELECT * INTO known FROM ledger.journal_segment
         WHERE worker = p_worker AND run = p_run AND number = p_number FOR UPDATE;
     IF NOT FOUND THEN
@@ -1302,6 +1316,7 @@ BEGIN
     late := 0;
     refused := '{}';
     reasons := '{}';
+    PERFORM ledger.commit_durably();
     PERFORM FROM pg_class WHERE oid = to_regclass('pg_temp.usage_batch') AND relkind = 'r'
         AND relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user);
     IF NOT FOUND THEN
