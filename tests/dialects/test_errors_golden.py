@@ -50,7 +50,7 @@ def rendered() -> dict[str, dict[str, Any]]:
 
 def reader_of(name: Name) -> Reader:
     place = Place(dialect=name, endpoint="chat")
-    return DIALECTS[name].stream(Envelope(place=place, body=b"", members={}, spans=[], model="", load=Load()))
+    return DIALECTS[name].stream(Envelope(place=place, body=b"", members={}, model="", load=Load()))
 
 
 def test_every_error_in_every_dialect_is_as_agreed() -> None:

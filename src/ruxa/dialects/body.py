@@ -74,19 +74,17 @@ def cut(body: bytes | memoryview) -> dict[str, msgspec.Raw]:
 def spans(body: bytes, members: Mapping[str, msgspec.Raw]) -> list[Span]:
     """Where each member lies, in order. Raises InvalidCall ``duplicate_field`` when a name comes twice."""
     found: list[Span] = []
-    add = found.append
-    if sum(map(len, members)) + sum(map(len, members.values())) + 4 * len(members) + 1 == len(body):
-        at = 1
-        for name, raw in members.items():
-            value = at + len(name) + 3
-            end = value + len(raw)
-            add((name, at, value, end))
-            at = end + 1
-        return found
-    return _walk(body, members)
+    at = 1
+    for name, raw in members.items():
+        value = at + len(name) + 3
+        end = value + len(raw)
+        found.append((name, at, value, end))
+        at = end + 1
+    return found if found and at == len(body) else walk(body, members)
 
 
-def _walk(body: bytes, members: Mapping[str, msgspec.Raw]) -> list[Span]:
+def walk(body: bytes, members: Mapping[str, msgspec.Raw]) -> list[Span]:
+    """``spans`` of a body that is not in the compact form."""
     found: list[Span] = []
     at = _skip(body, 0) + 1
     for name, raw in members.items():

@@ -114,7 +114,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Envelope(msgspec.Struct, kw_only=True):
-    """A call as far as Ruxa reads it: ``body`` is what came, ``members`` its values, ``spans`` where they lie.
+    """A call as far as Ruxa reads it: the body, its members, and their places (``spans``; None: compact).
 
     model: the public model name asked for; stream: the caller wants a stream; array: as a JSON array (Gemini);
     include_usage: the caller asked for the usage chunk (OpenAI); claims: what needs permission; unknown: top-level
@@ -124,7 +124,7 @@ class Envelope(msgspec.Struct, kw_only=True):
     place: Place
     body: bytes
     members: dict[str, msgspec.Raw]
-    spans: list[Span]
+    spans: list[Span] | None = None
     model: str
     stream: bool = False
     array: bool = False

@@ -17,7 +17,7 @@ from typing import Literal
 
 import msgspec
 
-from ruxa.dialects.body import ARRAY, BOOL, KINDS, NULL, NUMBER, OBJECT, STRING, Span
+from ruxa.dialects.body import ARRAY, BOOL, KINDS, NULL, NUMBER, OBJECT, STRING, Span, spans, walk
 from ruxa.dialects.dialect import Claim, Envelope, Patched, Terms
 from ruxa.kernel.errors import Unsupported
 
@@ -40,43 +40,76 @@ Table = Mapping[str, Field]
 
 
 class Scan(msgspec.Struct, gc=False):
-    """What one pass over the members found. wrong: the first member of a kind that its field does not allow."""
+    """What one pass over the members found.
+
+    wrong: the first member of a kind that its field does not allow; spans: where the members lie, None when the body
+    is compact (then lengths tell it).
+    """
 
     content_bytes: int
     unknown: tuple[str, ...]
     identities: tuple[str, ...]
     claims: tuple[Claim, ...]
     wrong: str | None
+    spans: list[Span] | None
 
 
-def scan(body: bytes, spans: list[Span], table: Table) -> Scan:
-    """Classifies every member of a body."""
+def scan(body: bytes, members: Mapping[str, msgspec.Raw], table: Table) -> Scan:
+    """Classifies every member of a body that ``cut`` has cut. Raises InvalidCall ``duplicate_field``."""
     content = 0
     unknown: tuple[str, ...] = ()
     identities: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
     wrong: str | None = None
     find = table.get
-    for name, _, at, end in spans:
+    start = 1
+    for name, raw in members.items():
+        at = start + len(name) + 3
+        size = len(raw)
+        start = at + size + 1
         field = find(name)
         if field is None:
             unknown += (name,)
             continue
-        if not KINDS[body[at]] & field.kinds and wrong is None:
+        first = body[at]
+        if not KINDS[first] & field.kinds and wrong is None:
             wrong = name
         kind = field.kind
         if kind == "parameter":
             continue
         if kind == "content":
-            content += end - at
+            content += size
+        elif first == 0x6E:  # null
+            continue
         elif kind == "identity":
-            if body[at] != 0x6E:
-                identities += (name,)
-        elif body[at] != 0x6E:
-            value = body[at:end]
-            if kind != "own" and value not in field.free:
-                claims += (Claim(kind=kind, name=_claim_name(name, value), param=name),)
-    return Scan(content, unknown, identities, claims, wrong)
+            identities += (name,)
+        elif kind != "own" and (value := bytes(raw)) not in field.free:
+            claims += (Claim(kind=kind, name=_claim_name(name, value), param=name),)
+    if start == len(body) and members:
+        return Scan(content, unknown, identities, claims, wrong, None)
+    return _scan_spans(body, walk(body, members), table)
+
+
+def _scan_spans(body: bytes, spans: list[Span], table: Table) -> Scan:
+    """The same over known places: the body is not compact, so the first pass looked beside the values."""
+    found = Scan(0, (), (), (), None, spans)
+    for name, _, at, end in spans:
+        field = table.get(name)
+        if field is None:
+            found.unknown += (name,)
+            continue
+        if not KINDS[body[at]] & field.kinds and found.wrong is None:
+            found.wrong = name
+        value = body[at:end]
+        if field.kind == "content":
+            found.content_bytes += end - at
+        elif field.kind in ("parameter", "own") or value == b"null":
+            continue
+        elif field.kind == "identity":
+            found.identities += (name,)
+        elif value not in field.free:
+            found.claims += (Claim(kind=field.kind, name=_claim_name(name, value), param=name),)
+    return found
 
 
 def _claim_name(name: str, value: bytes) -> str:
@@ -110,7 +143,8 @@ def dropped(envelope: Envelope, terms: Terms) -> tuple[str, ...]:
 
 def splice(
     body: bytes,
-    spans: list[Span],
+    members: Mapping[str, msgspec.Raw],
+    where: list[Span] | None,
     edits: Mapping[str, bytes | None],
     added: list[bytes],
     *,
@@ -121,12 +155,55 @@ def splice(
 
     All other bytes between the first key and the last value stay as they came, white space included.
     """
+    source: bytes | memoryview = body if len(body) < PIECE_BYTES_MIN else memoryview(body)
+    if where is None and None not in edits.values():
+        pieces = _replace(source, members, edits, added)
+    else:
+        pieces = _rebuild(source, spans(body, members) if where is None else where, edits, added)
+    if source is body:
+        whole = b"".join(pieces)
+        return Patched(pieces=[whole], length=len(whole), dropped=lossy, replaced=replaced)
+    return Patched(pieces=pieces, length=sum(map(len, pieces)), dropped=lossy, replaced=replaced)
+
+
+def _replace(
+    source: bytes | memoryview,
+    members: Mapping[str, msgspec.Raw],
+    edits: Mapping[str, bytes | None],
+    added: list[bytes],
+) -> list[bytes | memoryview]:
+    """The pieces of a compact body of which no member is removed."""
+    pieces: list[bytes | memoryview] = []
+    kept = 0
+    start = 1
+    for name, raw in members.items():
+        at = start + len(name) + 3
+        start = at + len(raw) + 1
+        value = edits.get(name)
+        if value is not None:
+            pieces.append(source[kept:at])
+            pieces.append(value)
+            kept = start - 1
+    if not added:
+        pieces.append(source[kept:])
+        return pieces
+    pieces.append(source[kept : start - 1])
+    for text in added:
+        pieces.append(b",")
+        pieces.append(text)
+    pieces.append(b"}")
+    return pieces
+
+
+def _rebuild(
+    source: bytes | memoryview, where: list[Span], edits: Mapping[str, bytes | None], added: list[bytes]
+) -> list[bytes | memoryview]:
+    """The pieces of any body."""
     pieces: list[bytes | memoryview] = [b"{"]
     add = pieces.append
-    source: bytes | memoryview = body if len(body) < PIECE_BYTES_MIN else memoryview(body)
     start = -1
     last = 0
-    for name, key, at, end in spans:
+    for name, key, at, end in where:
         if name not in edits:
             if start < 0:
                 if len(pieces) > 1:
@@ -154,7 +231,4 @@ def splice(
             add(b",")
         add(text)
     add(b"}")
-    if source is body:
-        whole = b"".join(pieces)
-        return Patched(pieces=[whole], length=len(whole), dropped=lossy, replaced=replaced)
-    return Patched(pieces=pieces, length=sum(map(len, pieces)), dropped=lossy, replaced=replaced)
+    return pieces

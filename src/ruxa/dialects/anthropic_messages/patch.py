@@ -45,4 +45,4 @@ def patch_messages(
     for name in gone:
         edits[name] = None
     replaced = tuple(name for name in envelope.identities if name not in gone) if gone else envelope.identities
-    return splice(envelope.body, envelope.spans, edits, [], lossy=gone, replaced=replaced)
+    return splice(envelope.body, envelope.members, envelope.spans, edits, [], lossy=gone, replaced=replaced)

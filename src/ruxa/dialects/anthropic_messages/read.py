@@ -8,7 +8,7 @@ from typing import NoReturn
 import msgspec
 
 from ruxa.dialects.anthropic_messages.table import CLIENT_TOOLS, MESSAGES, PRICED_TOOLS
-from ruxa.dialects.body import ABSENT, cut, given, kind_word, kind_words, spans, take
+from ruxa.dialects.body import ABSENT, cut, given, kind_word, kind_words, take
 from ruxa.dialects.dialect import Claim, Envelope, Load, Place
 from ruxa.dialects.table import scan
 from ruxa.kernel.errors import InvalidCall
@@ -59,8 +59,7 @@ MEDIA_DEPTH_MAX = 8
 def read_messages(place: Place, body: bytes) -> Envelope:
     """The envelope of a messages call or of a token count (which has no ``max_tokens``)."""
     members = cut(body)
-    where = spans(body, members)
-    seen = scan(body, where, MESSAGES)
+    seen = scan(body, members, MESSAGES)
     if seen.wrong is not None:
         raise InvalidCall(
             style(seen.wrong, kind_words(MESSAGES[seen.wrong].kinds), kind_word(members[seen.wrong])),
@@ -95,9 +94,9 @@ def read_messages(place: Place, body: bytes) -> Envelope:
         place=place,
         body=body,
         members=members,
-        spans=where,
+        spans=seen.spans,
         model=name,
-        stream=get("stream") == _TRUE,
+        stream=(flag := get("stream")) is not None and flag == _TRUE,
         load=load,
         claims=claims,
         unknown=seen.unknown,
@@ -107,6 +106,9 @@ def read_messages(place: Place, body: bytes) -> Envelope:
 
 def read_cap(raw: msgspec.Raw) -> int:
     """``max_tokens``. Raises InvalidCall outside 0 to 2^31 - 1."""
+    text = bytes(raw)
+    if text.isdigit() and len(text) < 10:
+        return int(text)
     cap = take("max_tokens", _decode_int, raw, style)
     if not 0 <= cap <= TOKENS_MAX:
         raise InvalidCall(

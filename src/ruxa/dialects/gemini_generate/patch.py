@@ -53,7 +53,7 @@ def patch(
     gone = dropped(envelope, terms)
     for name in gone:
         edits[name] = None
-    return splice(envelope.body, envelope.spans, edits, added, lossy=gone + inside)
+    return splice(envelope.body, envelope.members, envelope.spans, edits, added, lossy=gone + inside)
 
 
 def _given(members: dict[str, msgspec.Raw], name: str) -> str:
@@ -62,23 +62,23 @@ def _given(members: dict[str, msgspec.Raw], name: str) -> str:
 
 def _request(item: msgspec.Raw, named: bytes) -> tuple[bytes, tuple[str, ...]]:
     """One request of a batch with the provider's name for the model; and the unknown names that are left out."""
-    body, members, where, seen = open_inner(item, EMBED, "requests.")
+    body, members, seen = open_inner(item, EMBED, "requests.")
     edits: dict[str, bytes | None] = dict.fromkeys(seen.unknown)
     added: list[bytes] = []
     if "model" in members:
         edits["model"] = named
     else:
         added.append(b'"model":' + named)
-    return b"".join(splice(body, where, edits, added).pieces), seen.unknown
+    return b"".join(splice(body, members, seen.spans, edits, added).pieces), seen.unknown
 
 
 def _inner(raw: msgspec.Raw, named: bytes) -> tuple[bytes, tuple[str, ...]]:
     """The request inside countTokens, its model renamed; and the unknown names that are left out."""
-    body, members, where, seen = open_inner(raw, GENERATE, "generateContentRequest.")
+    body, members, seen = open_inner(raw, GENERATE, "generateContentRequest.")
     edits: dict[str, bytes | None] = dict.fromkeys(seen.unknown)
     if "model" in members:
         edits["model"] = named
-    return b"".join(splice(body, where, edits, []).pieces), seen.unknown
+    return b"".join(splice(body, members, seen.spans, edits, []).pieces), seen.unknown
 
 
 def _lower_cap(members: dict[str, msgspec.Raw], most: int, edits: dict[str, bytes | None], added: list[bytes]) -> None:
@@ -91,11 +91,11 @@ def _lower_cap(members: dict[str, msgspec.Raw], most: int, edits: dict[str, byte
     if config == _NULL:
         edits[name] = b"{%b}" % cap
         return
-    body, inner, where, _ = open_inner(config, CONFIG, "generation_config.")
+    body, inner, seen = open_inner(config, CONFIG, "generation_config.")
     given = read_number(inner, "maxOutputTokens", TOKENS_MAX)
     key = next((key for key in ("maxOutputTokens", "max_output_tokens") if key in inner), None)
     if key is None:
-        edits[name] = b"".join(splice(body, where, {}, [cap]).pieces)
+        edits[name] = b"".join(splice(body, inner, seen.spans, {}, [cap]).pieces)
     else:
         lowered = most if given is None else min(given, most)
-        edits[name] = b"".join(splice(body, where, {key: b"%d" % lowered}, []).pieces)
+        edits[name] = b"".join(splice(body, inner, seen.spans, {key: b"%d" % lowered}, []).pieces)

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import msgspec
 
-from ruxa.dialects.body import ABSENT, Span, cut, given, kind_word, kind_words, spans, take
+from ruxa.dialects.body import ABSENT, cut, given, kind_word, kind_words, take
 from ruxa.dialects.dialect import Claim, Envelope, Load, Place
 from ruxa.dialects.gemini_generate.table import (
     BATCH,
@@ -140,13 +140,12 @@ def batch_items(envelope: Envelope) -> list[msgspec.Raw]:
     return _decode_items(envelope.members["requests"])
 
 
-def open_inner(raw: msgspec.Raw, table: Table, path: str) -> tuple[bytes, dict[str, msgspec.Raw], list[Span], Scan]:
-    """A nested object that has an envelope of its own: bytes, members, spans and classes. Raises InvalidCall."""
+def open_inner(raw: msgspec.Raw, table: Table, path: str) -> tuple[bytes, dict[str, msgspec.Raw], Scan]:
+    """A nested object that has an envelope of its own: bytes, members and classes. Raises InvalidCall."""
     body = bytes(raw)
     members = cut(body)
-    where = spans(body, members)
     _refuse_twice(members, path)
-    return body, members, where, scan(body, where, table)
+    return body, members, scan(body, members, table)
 
 
 def field(members: dict[str, msgspec.Raw], name: str) -> msgspec.Raw | None:
@@ -157,16 +156,15 @@ def field(members: dict[str, msgspec.Raw], name: str) -> msgspec.Raw | None:
 
 def _open(place: Place, body: bytes, table: Table) -> Envelope:
     members = cut(body)
-    where = spans(body, members)
     _refuse_twice(members, "")
-    seen = scan(body, where, table)
+    seen = scan(body, members, table)
     if seen.wrong is not None:
         _refuse_type(seen.wrong, members[seen.wrong], table)
     return Envelope(
         place=place,
         body=body,
         members=members,
-        spans=where,
+        spans=seen.spans,
         model=place.model,
         stream=place.stream,
         array=place.array,
@@ -185,7 +183,7 @@ def _refuse_twice(members: dict[str, msgspec.Raw], path: str) -> None:
 
 
 def _read_config(envelope: Envelope, config: msgspec.Raw) -> None:
-    _, members, _, seen = open_inner(config, CONFIG, "generation_config.")
+    _, members, seen = open_inner(config, CONFIG, "generation_config.")
     if seen.wrong is not None:
         path = f"generation_config.{snake(seen.wrong)}"
         raise InvalidCall(

@@ -70,7 +70,7 @@ def _finish(
     for name in gone:
         edits[name] = None
     replaced = tuple(name for name in envelope.identities if name not in gone) if gone else envelope.identities
-    return splice(envelope.body, envelope.spans, edits, added, lossy=gone, replaced=replaced)
+    return splice(envelope.body, envelope.members, envelope.spans, edits, added, lossy=gone, replaced=replaced)
 
 
 def _stream_options(options: msgspec.Raw) -> bytes:

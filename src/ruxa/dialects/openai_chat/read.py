@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import msgspec
 
-from ruxa.dialects.body import ABSENT, cut, given, kind_word, kind_words, spans, take
+from ruxa.dialects.body import ABSENT, cut, given, kind_word, kind_words, take
 from ruxa.dialects.dialect import Claim, Envelope, Load, Place
 from ruxa.dialects.openai_chat.table import CHAT, CLIENT_TOOLS, EMBEDDINGS
 from ruxa.dialects.table import Table, scan
@@ -57,13 +57,13 @@ _decode_words = msgspec.json.Decoder(list[str]).decode
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _NULL = msgspec.Raw(b"null")
 _TRUE = msgspec.Raw(b"true")
+_NONE = msgspec.Raw(b'"none"')
 
 
 def read_chat(place: Place, body: bytes) -> Envelope:
     """The envelope of a chat completion."""
     members = cut(body)
-    where = spans(body, members)
-    seen = scan(body, where, CHAT)
+    seen = scan(body, members, CHAT)
     if seen.wrong is not None:
         _refuse_type(seen.wrong, members, CHAT)
     get = members.get
@@ -77,24 +77,28 @@ def read_chat(place: Place, body: bytes) -> Envelope:
     tools = get("tools")
     if tools is not None and tools != _NULL:
         claims += _tool_claims(tools)
-    stream = get("stream") == _TRUE
+    flag = get("stream")
+    stream = flag is not None and flag == _TRUE
     asked = False
     if stream and (options := get("stream_options")) is not None and options != _NULL:
         asked = read_stream_options(options).include_usage is True
-    caps = [
-        read_tokens(name, raw) for name in ("max_completion_tokens", "max_tokens") if (raw := get(name)) is not None
-    ]
-    load.output_cap = max((cap for cap in caps if cap is not None), default=None)
+    if (cap := get("max_tokens")) is not None:
+        load.output_cap = read_tokens("max_tokens", cap)
+    if (cap := get("max_completion_tokens")) is not None:
+        more = read_tokens("max_completion_tokens", cap)
+        if more is not None and (load.output_cap is None or more > load.output_cap):
+            load.output_cap = more
     if (choices := get("n")) is not None and choices != _NULL:
         load.choices = _read_int("n", choices, CHOICES_MAX)
-    load.reasoning = get("reasoning_effort") != msgspec.Raw(b'"none"')
+    effort = get("reasoning_effort")
+    load.reasoning = effort is None or effort != _NONE
     if (modalities := get("modalities")) is not None and modalities != _NULL:
         load.audio_output = "audio" in take("modalities", _decode_words, modalities, style)
     return Envelope(
         place=place,
         body=body,
         members=members,
-        spans=where,
+        spans=seen.spans,
         model=read_model(members),
         stream=stream,
         include_usage=asked,
@@ -108,8 +112,7 @@ def read_chat(place: Place, body: bytes) -> Envelope:
 def read_embeddings(place: Place, body: bytes) -> Envelope:
     """The envelope of an embeddings call."""
     members = cut(body)
-    where = spans(body, members)
-    seen = scan(body, where, EMBEDDINGS)
+    seen = scan(body, members, EMBEDDINGS)
     if seen.wrong is not None:
         _refuse_type(seen.wrong, members, EMBEDDINGS)
     given = members.get("input")
@@ -126,7 +129,7 @@ def read_embeddings(place: Place, body: bytes) -> Envelope:
         place=place,
         body=body,
         members=members,
-        spans=where,
+        spans=seen.spans,
         model=read_model(members),
         load=load,
         claims=seen.claims,
@@ -202,6 +205,9 @@ def _tool_claims(tools: msgspec.Raw) -> tuple[Claim, ...]:
 
 
 def _read_int(name: str, raw: msgspec.Raw, most: int) -> int:
+    text = bytes(raw)
+    if text.isdigit() and len(text) < 10 and (value := int(text)) and value <= most:
+        return value
     value = take(name, _decode_int, raw, style)
     if not 1 <= value <= most:
         _refuse_value(name, f"Invalid value for '{name}': expected an integer from 1 to {most}.")
