@@ -1,0 +1,245 @@
+"""Real processes spending one balance: exact without faults, and after kill -9 and database crashes within the bound.
+
+The bound that is printed: what was delivered and not charged lies between one ``write`` of the witness and the next of
+the journal, at most the holds of the calls in flight at each kill; nothing else is ever lost, and nothing is added.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from books import RATES
+from conftest import Sizes
+from fixtures_database import Database
+from ruxa.kernel import codec, ids
+from ruxa.store import database as setting_up
+from ruxa.store import migrate
+from ruxa.store.embedded import Cluster
+from ruxa.store.logins import Logins
+
+SPENDER = Path(__file__).with_name("spender.py")
+HOLD_MAX = 5000
+
+
+class Storm:
+    """One balance and the processes that spend it."""
+
+    def __init__(self, urls: dict[str, str], directory: Path, balance: int) -> None:
+        self.urls = urls
+        self.directory = directory
+        self.balance = balance
+        self.organisation = uuid4()
+        self.price = ids.fresh()
+        self.kills = 0
+        self.chance = random.Random(9)
+        with self.operator() as work:
+            work.execute(
+                "SELECT ledger.price_put(%s, 'openai/test', '{}', 'test', NULL, %s::jsonb)",
+                [self.price, codec.encode(RATES).decode()],
+            )
+            # Three lots, so that leases span them.
+            for part in (balance // 3, balance // 3, balance - 2 * (balance // 3)):
+                lot = ids.fresh()
+                work.execute(
+                    "SELECT ledger.lot_grant(%s, %s, 'live', 'paid', %s, 100, NULL, %s, NULL, 'test')",
+                    [lot, self.organisation, part, f"lot:{lot}"],
+                )
+
+    def operator(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(self.urls["ruxa_operator"], autocommit=True)
+
+    def start(self, worker: str, *rest: str, hold: int = HOLD_MAX) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(SPENDER), self.urls["ruxa_gateway"], str(self.organisation), worker]
+        command += [str(self.directory), str(self.chance.randint(1, 10**6)), str(hold), str(self.price), *rest]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        with (self.directory / f"{worker}.err").open("ab") as errors:
+            return subprocess.Popen(command, env=environment, stderr=errors)
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            self.kills += 1
+
+    def finish(self, workers: list[str]) -> None:
+        """Every journal replayed, twice over: the second time finds nothing to do."""
+        for _ in range(2):
+            for worker, done in [(worker, self.start(worker, "--recover")) for worker in workers]:
+                assert done.wait(60) == 0, (self.directory / f"{worker}.err").read_text()[-2000:]
+            for path in self.directory.glob("*.done"):
+                path.rename(path.with_suffix(".j"))
+
+    def delivered(self) -> dict[UUID, tuple[int, int]]:
+        """call -> (amount, hold), from the witness; a line cut off by a kill is not there."""
+        found: dict[UUID, tuple[int, int]] = {}
+        for path in self.directory.glob("*.witness"):
+            for line in path.read_text().splitlines():
+                call, amount, hold = line.split()
+                found[UUID(call)] = (int(amount), int(hold))
+        return found
+
+    def settled(self) -> dict[str, int]:
+        """The account of the storm: what was lost, what is wrong."""
+        delivered = self.delivered()
+        with self.operator() as work:
+            charged: dict[UUID, int] = dict(
+                work.execute("SELECT id, amount_micros FROM ledger.charge").fetchall()  # pyright: ignore[reportArgumentType]
+            )
+            row = work.execute(
+                "SELECT balance_micros, held_micros, debt_micros FROM ledger.balance(%s) WHERE scope = 'live'",
+                [self.organisation],
+            ).fetchone()
+            wrong = work.execute("SELECT name, value, sample FROM ledger.proofs() WHERE value > 0").fetchall()
+        assert row is not None
+        assert not wrong, wrong
+        assert row[1] == row[2] == 0
+        lost = delivered.keys() - charged.keys()
+        return {
+            "delivered": len(delivered),
+            "charged": len(charged),
+            "kills": self.kills,
+            "lost": len(lost),
+            "lost_micros": sum(delivered[call][0] for call in lost),
+            "extra": len(charged.keys() - delivered.keys()),
+            "wrong": sum(amount != delivered[call][0] for call, amount in charged.items() if call in delivered),
+            "unaccounted_micros": self.balance - sum(charged.values()) - int(str(row[0])),
+            "left_micros": int(str(row[0])),
+        }
+
+
+@pytest.fixture
+def storm(fresh_database: Database, tmp_path: Path) -> Storm:
+    urls = {login: fresh_database.url(login) for login in ("ruxa_operator", "ruxa_gateway")}
+    return Storm(urls, tmp_path, 1_000_000)
+
+
+def stop_all(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def test_many_processes_spend_one_balance_exactly(storm: Storm, sizes: Sizes) -> None:
+    """To the end of the money: nothing lost, nothing extra, no deadlock that escapes, less than a hold left."""
+    workers = [f"w{number}" for number in range(sizes["spenders"] // 2)]
+    running = [storm.start(worker) for worker in workers]
+    negatives = 0
+    try:
+        with storm.operator() as reader:
+            while any(process.poll() is None for process in running):
+                row = reader.execute(
+                    "SELECT min(balance_micros - held_micros) FROM ledger.balance(%s)", [storm.organisation]
+                ).fetchone()
+                assert row is not None
+                negatives += int(str(row[0])) < 0
+                time.sleep(0.05)
+        assert [process.wait() for process in running] == [0] * len(running)
+    finally:
+        stop_all(running)
+    storm.finish(workers)
+    account = storm.settled()
+    assert negatives == 0
+    assert account["delivered"] == account["charged"] > 150
+    assert account["extra"] == account["wrong"] == account["lost"] == account["unaccounted_micros"] == 0
+    assert account["left_micros"] < 2 * HOLD_MAX
+
+
+def test_kill_9_loses_at_most_what_was_in_flight(
+    storm: Storm, sizes: Sizes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with storm.operator() as work:
+        lot = ids.fresh()
+        work.execute(
+            "SELECT ledger.lot_grant(%s, %s, 'live', 'paid', 1000000000, 100, NULL, %s, NULL, 'test')",
+            [lot, storm.organisation, f"lot:{lot}"],
+        )
+    storm.balance += 1_000_000_000
+    workers = ["w0", "w1", "w2"] if sizes.long else ["w0", "w1"]
+    running = {worker: storm.start(worker) for worker in workers}
+    try:
+        while storm.kills < sizes["kills"]:
+            time.sleep(storm.chance.uniform(0.1, 0.9))
+            worker = storm.chance.choice(workers)
+            before = storm.kills
+            storm.kill(running[worker])
+            if storm.kills == before and not storm.delivered():
+                raise AssertionError((storm.directory / f"{worker}.err").read_text()[-2000:])
+            if storm.kills == before:
+                break
+            running[worker] = storm.start(worker)
+        time.sleep(0.5)
+        for process in running.values():
+            storm.kill(process)
+    finally:
+        stop_all(list(running.values()))
+    storm.finish(workers)
+    account = storm.settled()
+    bound = storm.kills * 6 * HOLD_MAX
+    with capsys.disabled():
+        sys.stdout.write(f"\nkill -9 storm: {account}, bound {bound} micros\n")
+    assert account["kills"] >= 3
+    assert account["delivered"] > 200
+    assert account["extra"] == account["wrong"] == account["unaccounted_micros"] == 0
+    assert account["lost"] <= storm.kills
+    assert account["lost_micros"] <= bound
+
+
+@pytest.fixture
+def private_cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A PostgreSQL of this test alone, to be killed. Its commits are asynchronous unless the ledger asks for more."""
+    logins = Logins.load(tmp_path / "keys")
+    cluster = Cluster(tmp_path / "data", logins, fsync=False)
+    cluster.initialise()
+    try:
+        cluster.start()
+        cluster.ready()
+        setting_up.setup(cluster.address)
+        migrate.migrate(cluster.url("ruxa_owner"))
+        yield cluster
+    finally:
+        cluster.stop(timeout_s=5)
+
+
+def test_a_database_that_crashes_loses_nothing(private_cluster: Cluster, tmp_path: Path, sizes: Sizes) -> None:
+    """Killed under two spenders: they go on from their leases, then wait; every delivered call is charged once."""
+    urls = {login: private_cluster.url(login) for login in ("ruxa_operator", "ruxa_gateway")}
+    storm = Storm(urls, tmp_path, 200_000_000)
+    workers = ["w0", "w1"]
+    running = [storm.start(worker, hold=2000) for worker in workers]
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        for crash in range(6 if sizes.long else 2):
+            time.sleep(1.2)
+            process = private_cluster._process  # pyright: ignore[reportPrivateUsage]
+            assert process is not None
+            process.send_signal(signal.SIGQUIT if crash % 2 else signal.SIGKILL)
+            process.wait()
+            time.sleep(0.3)
+            private_cluster.start()
+            private_cluster.ready()
+        time.sleep(1.0)
+        assert [one.poll() for one in running] == [None, None], [
+            (tmp_path / f"{worker}.err").read_text()[-1500:] for worker in workers
+        ]
+    finally:
+        for one in running:
+            with suppress(ProcessLookupError):
+                storm.kill(one)
+    storm.finish(workers)
+    account = storm.settled()
+    assert account["delivered"] > 500
+    assert account["extra"] == account["wrong"] == account["unaccounted_micros"] == 0
+    assert account["lost"] <= 2
