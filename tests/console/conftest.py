@@ -11,6 +11,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
+from books import Books
 from fixtures_access import BASE_URL, House, Person, house, hurry
 from ruxa.access import members, organisations
 from ruxa.console import assets, site
@@ -127,6 +128,12 @@ def vendor() -> None:
 async def console(house: House) -> Console:
     """A demo's console."""
     return made(house)
+
+
+@pytest.fixture
+async def books(console: Console) -> Books:
+    """The ledger under the console: prices, credit, usage rows."""
+    return await Books.open(console.house.database)
 
 
 __all__ = ["house", "hurry"]

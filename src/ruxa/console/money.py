@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from ruxa.access import keys
+from ruxa.access.organisations import Organisation
 from ruxa.console import records
 from ruxa.console.page import Deps
 from ruxa.console.words import Words
@@ -18,6 +19,7 @@ from ruxa.ledger.accounts import Balance
 from ruxa.store.work import Work
 
 TRIAL_DAYS = 30
+REASON_COLUMN = "ledger.lot.reason_sealed"
 PLAYGROUND_MICROS = 1_000_000
 LINE_KEYS: Mapping[str, str] = {
     "sandbox_credit": "billing.line_topup",
@@ -53,7 +55,7 @@ class Purse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Term(msgspec.Struct, frozen=True):
-    """One class of a charge: units, micros per million of them, and the exact product in USD with twelve decimals."""
+    """One class of a charge: units, micros per million of them, and the exact product in USD."""
 
     name: str
     units: int
@@ -116,7 +118,8 @@ def terms(call: records.Call, price: prices.Rates) -> list[Term]:
             stepped = f"long_{rate_field}"
             rate: int = getattr(price, stepped if long and hasattr(price, stepped) else rate_field)
             product = f"{units * rate:013d}"
-            found.append(Term(name, units, rate, f"{product[:-12]}.{product[-12:]}"))
+            decimals = product[-12:].rstrip("0").ljust(6, "0")
+            found.append(Term(name, units, rate, f"{product[:-12]}.{decimals}"))
     return found
 
 
@@ -133,6 +136,17 @@ async def give_trial(work: Work, deps: Deps, organisation_ref: UUID) -> None:
     """The trial credit of a newcomer's organisation, once (decision D10)."""
     expires_at = deps.clock.now() + timedelta(days=TRIAL_DAYS)
     await topups.trial(work, organisation_ref, deps.trial_micros, expires_at=expires_at)
+
+
+async def give_credit(
+    work: Work, deps: Deps, organisation: Organisation, scope: str, amount_micros: int, reason: str
+) -> UUID:
+    """A credit by hand; the lot's id. The reason may name people: it is sealed under the customer's billing key."""
+    lot_id = ids.fresh()
+    await deps.vault.create_subject(organisation.id, ("billing",))
+    sealed = await deps.vault.seal(REASON_COLUMN, organisation.id, lot_id, reason)
+    give = topups.credit if scope == "live" else topups.sandbox
+    return await give(work, organisation.organisation_ref, amount_micros, lot_id=lot_id, reason_sealed=sealed)
 
 
 async def make_key(

@@ -10,7 +10,7 @@ import traceback
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
-from litestar import Litestar, Request, Response, get, post, route
+from litestar import Litestar, Request, Response, post, route
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
@@ -250,7 +250,7 @@ async def read_form(request: AnyRequest) -> dict[str, list[str]]:
 
 
 def _page_handler(site: Site, page: Page) -> HTTPRouteHandler:
-    methods: list[Method] = ["GET", "POST"] if page.actions or page.doors else ["GET"]
+    methods: list[Method] = ["GET", "HEAD", *(["POST"] if page.actions or page.doors else [])]
 
     @route(
         list(page.path) if isinstance(page.path, tuple) else page.path,
@@ -269,7 +269,7 @@ def create(deps: Deps) -> Litestar:
     """The application. Raises FileNotFoundError when the console's assets were never built."""
     site = Site(deps)
 
-    @get("/static/{digest:str}/{name:path}", include_in_schema=False)
+    @route("/static/{digest:str}/{name:path}", http_method=["GET", "HEAD"], status_code=200, include_in_schema=False)
     async def static(request: AnyRequest, digest: FromPath[str], name: FromPath[str]) -> Response[bytes]:
         asset = site.shelf.find(digest, name.lstrip("/"))
         if asset is None:

@@ -17,10 +17,9 @@ from ruxa.console.api.billing import Booked
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 from ruxa.kernel import ids
-from ruxa.ledger import accounts, proofs, topups
+from ruxa.ledger import accounts, proofs
 
 PURPOSE = "provide"
-REASON_COLUMN = "ledger.lot.reason_sealed"
 After = Annotated[str | None, QueryParameter(description="Id of the last row of the page before.")]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Rows at most.")]
 
@@ -113,12 +112,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
     ) -> Booked:
         async with caller.entered(deps, edge, request, "staff_credit:give") as who:
             one = await organisations.find(who.work, deps.vault, ids.read("org", organisation_id))
-            lot_id = ids.fresh()
-            if data.scope == "live":
-                reason = await deps.vault.seal(REASON_COLUMN, one.id, lot_id, data.reason)
-                await topups.credit(who.work, one.organisation_ref, data.micros, lot_id=lot_id, reason_sealed=reason)
-            else:
-                await topups.sandbox(who.work, one.organisation_ref, data.micros, lot_id=lot_id)
+            lot_id = await money.give_credit(who.work, deps, one, data.scope, data.micros, data.reason)
             await entries.add(
                 who.work, who.principal, "credit:given", organisation_id=one.id, object_id=lot_id, staff=True
             )

@@ -11,12 +11,10 @@ from ruxa.access import entries, organisations
 from ruxa.console import forms, money, records, visits
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import ids
-from ruxa.ledger import topups
 from ruxa.store.work import Work
 
 PURPOSE = "provide"
 LINES = 20
-REASON_COLUMN = "ledger.lot.reason_sealed"
 
 
 class Credit(msgspec.Struct, frozen=True):
@@ -58,12 +56,7 @@ async def credit(visit: Visit, work: Work) -> Go:
     form = forms.read(Credit, visit.form)
     amount = forms.micros(form.usd, "usd")
     one = await organisations.find(work, visit.deps.vault, visits.organisation_of(visit.places["organisation_id"]))
-    lot_id = ids.fresh()
-    if form.scope == "live":
-        reason = await visit.deps.vault.seal(REASON_COLUMN, one.id, lot_id, form.reason)
-        await topups.credit(work, one.organisation_ref, amount, lot_id=lot_id, reason_sealed=reason)
-    else:
-        await topups.sandbox(work, one.organisation_ref, amount, lot_id=lot_id)
+    lot_id = await money.give_credit(work, visit.deps, one, form.scope, amount, form.reason)
     await _note(visit, work, "credit:given", one, lot_id)
     return Go(to=visit.path, done="credited")
 

@@ -1,0 +1,183 @@
+"""Catalogues: every language has every key and place, every key that is used exists, no page writes a text itself."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from markupsafe import Markup
+
+from ruxa.access import roles
+from ruxa.console import money, shown, words
+from ruxa.console.pages.keys.page import OFFERED
+from ruxa.console.pages.playground.page import WORDS
+
+CONSOLE = Path(words.__file__).parent
+TEMPLATES = sorted([*CONSOLE.glob("templates/*.html"), *CONSOLE.glob("pages/*/page.html")])
+REFERENCE = words.load("en")
+# Names that are the same in every language.
+NAMES = {"Ruxa", "USD", "CSV", "JSON", "OpenAPI 3.1", "curl", "Python", "OpenAI chat completions"} | {
+    "Anthropic messages",
+    "Gemini generateContent",
+}
+
+
+def places(text: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", text))
+
+
+@pytest.mark.parametrize("language", [one for one in words.LANGUAGES if one != "en"])
+def test_every_language_has_every_key_and_place(language: words.Language) -> None:
+    other = words.load(language)
+    missing = {key for key in REFERENCE if key not in other and not key.endswith(".one")}
+    assert not missing
+    assert not set(other) - set(REFERENCE)
+    assert not {key for key, text in other.items() if places(text) != places(REFERENCE[key])}
+    assert not {key for key, text in other.items() if not text.strip()}
+
+
+def used_keys() -> set[str]:
+    """Keys that code and templates name, and those that they put together from a closed list."""
+    found: set[str] = set()
+    for file in [*TEMPLATES, *CONSOLE.rglob("*.py")]:
+        text = file.read_text(encoding="utf-8")
+        found |= set(re.findall(r"""["']((?:[a-z_]+)\.(?:[a-z0-9_]+))["']""", text))
+        for prefix in re.findall(r"""["'f]((?:[a-z_]+)\.(?:[a-z_]*))["']?\s*(?:~|\{)""", text):
+            found |= {key for key in REFERENCE if key.startswith(prefix)}
+    return found
+
+
+def test_every_key_that_is_used_exists() -> None:
+    areas = {key.partition(".")[0] for key in REFERENCE}
+    named: set[str] = set()
+    for file in TEMPLATES:
+        text = file.read_text(encoding="utf-8")
+        named |= set(re.findall(r"""\bt\(["']([a-z_]+\.[a-z0-9_]+)["'][,)]""", text))
+        named |= {
+            key for key in re.findall(r"""["']([a-z_]+\.[a-z0-9_]+)["']""", text) if key.partition(".")[0] in areas
+        }
+    known = set(REFERENCE) | {key.rpartition(".")[0] for key in REFERENCE if key.endswith(".other")}
+    assert not {key for key in named - known if not key.endswith(("_", ".html"))}
+
+
+def test_keys_that_are_put_together_exist() -> None:
+    known = set(REFERENCE)
+    made = {f"role.{role}" for role in roles.ROLES} | {f"role.{role}_text" for role in roles.ROLES}
+    made |= {f"staff_role.{role}" for role in roles.STAFF_ROLES}
+    for scope, _ in OFFERED:
+        name = scope.replace(":*", "").replace(":", "_")
+        made |= {f"scopes.{name}", f"scopes.{name}_text"}
+    made |= {f"class.{name}" for name, _, _ in money.CLASSES} | set(money.LINE_KEYS.values())
+    made |= {f"keys.state_{state}" for state in ("active", "expiring", "expired", "revoked")}
+    made |= {f"call.source_{source}" for source in ("provider", "counted", "policy", "none")}
+    made |= {f"playground.{word}" for word in WORDS}
+    made |= {f"proof.I{number}" for number in range(1, 14)}
+    assert not made - known
+
+
+def test_no_message_is_left_over() -> None:
+    unused = {key.removesuffix(".one").removesuffix(".other") for key in REFERENCE} - used_keys()
+    kept = (
+        "terms.link",
+        "privacy.link",
+        "error.title_",
+        "fault.",
+        "done.",
+        "endpoint.",
+        "proof.",
+        "scopes.",
+        "playground.",
+        "menu.",
+        "organisation.",
+    )
+    assert not {key for key in unused if not key.startswith(kept) and not key.endswith(".title")}
+
+
+class Literals(HTMLParser):
+    """Collects what a template says in its own words, in text and in attributes that people read or hear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.silent = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.silent += tag in ("svg", "script", "style")
+        for name, value in attrs:
+            if name in ("title", "placeholder", "alt", "aria-label", "label") and value:
+                self.handle_data(value)
+
+    def handle_endtag(self, tag: str) -> None:
+        self.silent -= tag in ("svg", "script", "style")
+
+    def handle_data(self, data: str) -> None:
+        text = re.sub(r"[\s§·]+", " ", data).strip()
+        if not self.silent and re.search(r"[A-Za-z一-鿿]{2,}", text) and text not in NAMES:
+            self.found.append(text)
+
+
+def literals(source: str) -> list[str]:
+    parser = Literals()
+    parser.feed(re.sub(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", "§", source, flags=re.DOTALL))
+    return parser.found
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_template_speaks_for_itself(template: Path) -> None:
+    assert not literals(template.read_text(encoding="utf-8"))
+
+
+def test_a_literal_is_found() -> None:
+    assert literals('<p>{{ t("a.b") }} Hello there</p>') == ["Hello there"]
+    assert literals('<input placeholder="Your name">') == ["Your name"]
+    assert not literals('<p>{{ "Hello" }}</p>')
+
+
+def test_scripts_take_their_words_from_the_page() -> None:
+    for file in [*CONSOLE.glob("static/*.js"), *CONSOLE.glob("pages/*/page.js")]:
+        said = re.findall(r"(?:textContent|innerText|title|placeholder)\s*[:=]\s*([\"'`])(.*?)\1", file.read_text())
+        assert not [text for _, text in said if re.search(r"[A-Za-z]{2,}", text)], file.name
+
+
+def test_values_are_escaped_and_markup_stays() -> None:
+    library = words.Library()
+    said = library.words("en").t("keys.ready", name="<b>")
+    assert str(said) == "Key &lt;b&gt; is ready"
+    assert "<i>x</i>" in library.words("en").t("keys.ready", name=Markup("<i>x</i>"))
+
+
+def test_plurals_money_and_times() -> None:
+    english, chinese = words.Library().words("en"), words.Library().words("zh")
+    assert english.plain("keys.count", n=1) == "1 key"
+    assert english.plain("keys.count", n=2) == "2 keys"
+    assert chinese.plain("keys.count", n=1) == "1 个密钥"
+    assert english.amount(-1_234_567_891) == "−1,234.56"
+    assert english.amount(51, 6) == "0.000051"
+    assert [english.spend(one) for one in (51, 12_345, 123_456_789)] == ["0.000051", "0.0123", "123.45"]
+    at = datetime(2026, 11, 24, 5, 6, 7, tzinfo=UTC)
+    assert english.moment(at) == "24 Nov 2026, 05:06:07 UTC"
+    assert chinese.moment(at) == "2026年11月24日 05:06:07 UTC"
+    assert [english.span(one) for one in (12, 2410, 200_000)] == ["12 ms", "2.41 s", "3 min"]
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("", "en"),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh"),
+        ("en-GB,zh;q=0.9", "en"),
+        ("de-DE,de", "en"),
+        ("fr;q=1, zh;q=0.1", "zh"),
+        ("zh;q=broken, en;q=0.2", "en"),
+    ],
+)
+def test_the_browser_s_language(header: str, language: str) -> None:
+    assert words.prefer(header) == language
+
+
+def test_a_code_sample_names_the_server() -> None:
+    assert "http://h:1/v1" in shown.curl("http://h:1", "sandbox/chat")
+    compile(shown.sdk("http://h:1", "sandbox/chat"), "sample", "exec")
