@@ -16,6 +16,25 @@ from ruxa.kernel.errors import Forbidden, NoUpstream
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+# Special-purpose blocks (RFC 6890 and later) that one Python version or another calls global.
+_SPECIAL = tuple(
+    ipaddress.ip_network(block)
+    for block in (
+        "0.0.0.0/8",
+        "100.64.0.0/10",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "240.0.0.0/4",
+        "2001::/23",
+        "2001:db8::/32",
+        "3fff::/20",
+    )
+)
+
 # Prefixes that carry an IPv4 address inside an IPv6 one; the inner address is what would be reached.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
@@ -28,7 +47,7 @@ def is_global_unicast(address: Address) -> bool:
     """Whether ``address`` is a public host's: not loopback, private, link-local, shared, multicast, reserved or a
     tunnel to one of those."""
     if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global and not address.is_multicast and not address.is_reserved
+        return _ordinary(address)
     if address.scope_id is not None:
         return False
     inner = _inner(address)
@@ -36,7 +55,12 @@ def is_global_unicast(address: Address) -> bool:
         return is_global_unicast(inner)
     if address in _NAT64_LOCAL or address in _SITE_LOCAL or address not in _GLOBAL_UNICAST:
         return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    return _ordinary(address)
+
+
+def _ordinary(address: Address) -> bool:
+    special = any(address.version == block.version and address in block for block in _SPECIAL)
+    return address.is_global and not address.is_multicast and not address.is_reserved and not special
 
 
 def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
