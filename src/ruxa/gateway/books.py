@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from ruxa.gateway import journal, meter, recovery
+from ruxa.gateway import journal, recovery
 from ruxa.kernel.errors import Unavailable
 from ruxa.kernel.signals import Sink
-from ruxa.ledger import leases, usage
+from ruxa.ledger import leases, packed, usage
 from ruxa.ledger.leases import Intent, Works
 
 DayKey = Callable[[date], Awaitable[bytes]]
@@ -41,7 +41,7 @@ class LedgerBooks:
         """See ``recovery.Books``."""
         async with self._works.work() as work:
             segment = usage.Segment(self.worker, run, number)
-            flushed = await usage.flush(work, [meter.decode(row) for row in rows], segment)
+            flushed = await packed.flush(work, rows, segment)
         for _, reason in flushed.refused:
             self._sink.emit("ledger.finding", "error", proof="usage_refused", value=reason)
         return flushed.booked

@@ -10,7 +10,6 @@ import asyncio
 import os
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
-from uuid import UUID
 
 from ruxa.dialects.dialect import Dialect, Envelope, Patched, Place
 from ruxa.egress.http import Deadlines
@@ -133,6 +132,11 @@ class Exchange:
         self.planned_at = 0.0
         self.first_byte_at = 0.0
 
+    @property
+    def streams(self) -> bool:
+        """The caller asked for a stream."""
+        return self.envelope is not None and self.envelope.stream
+
 
 class _Randomness:
     """Random bytes of the system, taken some hundred ids at a time."""
@@ -166,10 +170,3 @@ def fresh_id(unix_ms: int) -> int:
         | 0b10 << 62
         | (random & 0x3FFF_FFFF_FFFF_FFFF)
     )
-
-
-def as_uuid(value: int) -> UUID:
-    """The UUID of that integer, made without its constructor's checks (which cost more than a frame of the journal)."""
-    made = object.__new__(UUID)
-    object.__setattr__(made, "int", value)
-    return made

@@ -14,9 +14,8 @@ from ruxa.gateway.journal import Journal, Segment, discard
 from ruxa.gateway.metrics import Metrics
 from ruxa.kernel.errors import RuxaError, Unavailable
 from ruxa.kernel.signals import Sink
-from ruxa.ledger import usage
-from ruxa.ledger.leases import Leases, Works
-from ruxa.ledger.usage import UsageRow
+from ruxa.ledger import packed, usage
+from ruxa.ledger.leases import Leases, Reservation, Works
 
 EVERY_S = 0.1
 AGAIN_S = 0.5
@@ -37,13 +36,13 @@ class Flusher:
         self._run = run
         self._sink = sink
         self._metrics = metrics
-        self._waiting: deque[tuple[Segment, UsageRow]] = deque()
+        self._waiting: deque[tuple[Segment, bytes, Reservation | None]] = deque()
         self._begun: set[int] = set()
         self._flushing = asyncio.Lock()
 
-    def put(self, segment: Segment, row: UsageRow) -> None:
-        """A row that the journal holds already."""
-        self._waiting.append((segment, row))
+    def put(self, segment: Segment, row: bytes, paid_by: Reservation | None) -> None:
+        """A packed row that the journal holds already, and the reservation that it names, if any."""
+        self._waiting.append((segment, row, paid_by))
 
     def full(self) -> bool:
         """So many rows wait that no new call should add to them."""
@@ -72,12 +71,14 @@ class Flusher:
 
     async def _flush_some(self) -> None:
         segment = self._waiting[0][0]
-        rows: list[UsageRow] = []
-        for of, row in self._waiting:
+        rows: list[bytes] = []
+        paid: list[Reservation | None] = []
+        for of, row, paid_by in self._waiting:
             if of is not segment or len(rows) >= BATCH_ROWS:
                 break
             rows.append(row)
-        booked = rows
+            paid.append(paid_by)
+        booked = len(rows)
         try:
             await self._book(segment, rows)
         except Unavailable:
@@ -85,25 +86,28 @@ class Flusher:
         except RuxaError as fault:
             # One row the database can't take must not hold up the others.
             self._sink.emit("ledger.finding", "error", proof="usage_flush", value=fault.detail or fault.code)
-            booked = [row for row in rows if await self._book_alone(segment, row)]
+            for index, row in enumerate(rows):
+                if not await self._book_alone(segment, row):
+                    paid[index] = None
+                    booked -= 1
         for _ in rows:
             self._waiting.popleft()
         # A row that is not booked keeps its segment on disk: the next start tries it again.
-        segment.rows -= len(booked)
-        self._leases.flushed(booked)
-        self._metrics.rows_flushed += len(booked)
+        segment.rows -= booked
+        self._leases.flushed(filter(None, paid))
+        self._metrics.rows_flushed += booked
 
-    async def _book(self, segment: Segment, rows: Sequence[UsageRow]) -> None:
+    async def _book(self, segment: Segment, rows: Sequence[bytes]) -> None:
         name = usage.Segment(self._worker, self._run, segment.number)
         async with self._works.work() as work:
             if segment.number not in self._begun:
                 await usage.segment_begin(work, name)
-            flushed = await usage.flush(work, rows, name)
+            flushed = await packed.flush(work, rows, name)
         self._begun.add(segment.number)
         for _, reason in flushed.refused:
             self._sink.emit("ledger.finding", "error", proof="usage_refused", value=reason)
 
-    async def _book_alone(self, segment: Segment, row: UsageRow) -> bool:
+    async def _book_alone(self, segment: Segment, row: bytes) -> bool:
         try:
             await self._book(segment, [row])
         except Unavailable:

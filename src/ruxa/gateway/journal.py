@@ -2,12 +2,12 @@
 
 A segment is a file ``DATA/journal/<worker>/<run>-<number>.rxj``: a header (``HEADER``), then frames
 ``length, crc32, number`` + sealed payload, the rest zeros (its room is taken from the disk beforehand, so that a full
-disk refuses new calls and never an answer that is under way). A payload is one byte of kind and a body, sealed with
-AES-256-GCM under a key derived from the usage day key, the worker, the run and the segment; the nonce is the frame's
-number, which is never used twice. Records: INTENT (a lease is about to be asked for), OPEN (a call goes upstream),
-CLOSE (the whole usage row, written before the last byte of the answer goes out).
+disk refuses new calls and never an answer that is under way). A payload is one or more records (kind, length, body),
+sealed with AES-256-GCM under a key derived from the usage day key, the worker, the run and the segment; the nonce is
+the frame's number, which is never used twice. Records: INTENT (a lease is about to be asked for), OPEN (a call goes
+upstream), CLOSE (the whole usage row, written before the last byte of the answer goes out).
 
-One ``pwrite`` a record, one ``fdatasync`` every 20 ms off the loop's thread. Segments are rotated when full or old,
+One ``pwrite`` a CLOSE, one ``fdatasync`` every 20 ms off the loop's thread. Segments are rotated when full or old,
 and unlinked once every row in them is committed in the database and the segment's permanent row says so.
 """
 
@@ -20,6 +20,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from zlib import crc32
@@ -36,15 +37,19 @@ MAGIC = b"RXJ1"
 HEADER = struct.Struct(">4sQII16sI")  # magic, run, number, day (proleptic ordinal), salt, crc32 of what precedes
 FRAME = struct.Struct(">III")  # length of the sealed payload, crc32 of it, number of the frame (the nonce)
 
-FRAME_EXTRA = FRAME.size + 1 + 16  # kind and tag
+RECORD = struct.Struct(">cH")  # kind, length of the body; a payload is one or more records
+FRAME_EXTRA = FRAME.size + RECORD.size + 16  # and the tag
+_RECORD = RECORD.pack
+_OPEN = struct.Struct(">cH40s").pack
 
 INTENT, OPEN, CLOSE = b"I", b"O", b"C"
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 SEGMENT_AGE_S = 60
 SYNC_EVERY_S = 0.02
-OPEN_BYTES = 40
+OPEN_BYTES = 40 + FRAME_EXTRA  # as if each had a frame of its own
 CLOSE_BYTES_MAX = 1536  # a usage row, sealed and framed; what is kept free for every open call
+RECORD_BYTES_MAX = CLOSE_BYTES_MAX - FRAME_EXTRA
 
 DayKey = Callable[[date], Awaitable[bytes]]
 
@@ -119,11 +124,12 @@ class Journal:
         self.segment_bytes = segment_bytes
         self.open_calls = 0
         self.full: list[Segment] = []  # rotated out, waiting for their rows to be committed
-        self.synced_error: str | None = None
+        self.failed: str | None = None  # after a sync that failed: nobody knows what reached the disk
         self._current: Segment | None = None
         self._standby: Segment | None = None
         self._number = 0
         self._lock = -1
+        self._waiting: list[bytes] = []  # OPENs not written yet
         self._dirty = False
         self._preparing: asyncio.Task[None] | None = None
         self._syncing: asyncio.Task[None] | None = None
@@ -144,13 +150,24 @@ class Journal:
 
     def intent(self, intent: bytes) -> None:
         """Say that a lease is about to be asked for, so that a crash before the answer leaves a trace."""
-        self._append(INTENT, intent, self.open_calls)
+        self._write(INTENT, intent, self.open_calls)
 
     def open(self, call: int, lease: int, hold_micros: int) -> None:
-        """A call is about to go upstream (ids as integers). Raises Unavailable when its CLOSE could not be written."""
-        body = (call << 192 | lease << 64 | hold_micros).to_bytes(OPEN_BYTES, "big")
-        self._append(OPEN, body, self.open_calls + 1)
+        """A call is about to go upstream (ids as integers). Raises Unavailable when its CLOSE could not be written.
+
+        The record goes to the file with the next one or at the end of the loop's turn: it only tells what was lost.
+        """
+        segment = self._current
+        if segment is None or self.failed is not None:
+            raise _unavailable()
+        waiting = self._waiting
+        kept = (self.open_calls + 1) * CLOSE_BYTES_MAX + (len(waiting) + 1) * OPEN_BYTES
+        if segment.offset + kept > segment.size:
+            self._rotate(kept)
         self.open_calls += 1
+        if not waiting:
+            asyncio.get_running_loop().call_soon(self._write_waiting)
+        waiting.append(_OPEN(OPEN, 40, (call << 192 | lease << 64 | hold_micros).to_bytes(40, "big")))
 
     def abandon(self) -> None:
         """A call that was opened will not be closed by a row of its own (its answer is not charged)."""
@@ -158,8 +175,7 @@ class Journal:
 
     def close(self, row: bytes) -> Segment:
         """The usage row of a call, encoded; gives the segment that holds it. Raises Unavailable."""
-        assert len(row) <= CLOSE_BYTES_MAX - FRAME_EXTRA, len(row)
-        segment = self._append(CLOSE, row, self.open_calls - 1)
+        segment = self._write(CLOSE, row, self.open_calls - 1)
         self.open_calls -= 1
         segment.rows += 1
         segment.written += 1
@@ -167,21 +183,45 @@ class Journal:
 
     def note(self, row: bytes) -> Segment:
         """A usage row that had no OPEN (a refused or free call)."""
-        segment = self._append(CLOSE, row, self.open_calls)
+        segment = self._write(CLOSE, row, self.open_calls)
         segment.rows += 1
         segment.written += 1
         return segment
 
-    def _append(self, kind: bytes, body: bytes, kept_calls: int) -> Segment:
+    def _write(self, kind: bytes, body: bytes, kept_calls: int) -> Segment:
+        """One record, with the OPENs that wait, as one frame by one write."""
         segment = self._current
-        if segment is None or self.synced_error is not None:
-            raise Unavailable("The journal can't be written now. Try again shortly.", code="journal_unavailable")
+        if segment is None or self.failed is not None:
+            raise _unavailable()
+        size = len(body)
+        assert size <= RECORD_BYTES_MAX, size
+        waiting = self._waiting
         # Room is kept for the CLOSE of every open call, so only records that come before a call's work can be refused.
-        if segment.offset + len(body) + FRAME_EXTRA + kept_calls * CLOSE_BYTES_MAX > segment.size:
-            segment = self._rotate(len(body), kept_calls)
+        kept = kept_calls * CLOSE_BYTES_MAX + len(waiting) * OPEN_BYTES + FRAME_EXTRA + size
+        if segment.offset + kept > segment.size:
+            segment = self._rotate(kept)
+        if waiting:
+            waiting.append(_RECORD(kind, size))
+            waiting.append(body)
+            plain = b"".join(waiting)
+            waiting.clear()
+        else:
+            plain = _RECORD(kind, size) + body
+        self._seal(segment, plain)
+        return segment
+
+    def _write_waiting(self) -> None:
+        waiting, segment = self._waiting, self._current
+        if waiting and segment is not None and self.failed is None:
+            plain = b"".join(waiting)
+            waiting.clear()
+            with suppress(Unavailable):  # told, and no further call is taken
+                self._seal(segment, plain)
+
+    def _seal(self, segment: Segment, plain: bytes) -> None:
         number = segment.frames
         segment.frames = number + 1
-        sealed = segment.seal(number.to_bytes(12, "big"), kind + body, None)
+        sealed = segment.seal(number.to_bytes(12, "big"), plain, None)
         frame = FRAME.pack(len(sealed), crc32(sealed), number) + sealed
         try:
             written = os.pwrite(segment.fd, frame, segment.offset)
@@ -196,17 +236,17 @@ class Journal:
         if not self._dirty:
             self._dirty = True
             asyncio.get_running_loop().call_later(SYNC_EVERY_S, self._sync_soon)
-        return segment
 
     def _refused(self, fault: OSError) -> Unavailable:
         code = errno.errorcode.get(fault.errno or 0, "OSError")
         self.sink.emit("journal.refused", "error", worker=self.worker, code=code)
-        return Unavailable("The journal can't be written now. Try again shortly.", code="journal_unavailable")
+        return _unavailable()
 
-    def _rotate(self, length: int, kept_calls: int) -> Segment:
+    def _rotate(self, kept: int) -> Segment:
+        self._write_waiting()
         old, fresh = self._current, self._standby
         assert old is not None
-        if fresh is None or fresh.offset + length + FRAME_EXTRA + kept_calls * CLOSE_BYTES_MAX > fresh.size:
+        if fresh is None or fresh.offset + kept > fresh.size:
             # No room prepared: the disk is full, the keys are away, or too many calls are open.
             if fresh is None:
                 self._prepare()
@@ -232,14 +272,14 @@ class Journal:
             and segment.frames
             and (segment.day != today or monotonic() - segment.born > SEGMENT_AGE_S)
         ):
-            self._rotate(0, self.open_calls)
+            self._rotate(self.open_calls * CLOSE_BYTES_MAX)
 
     def ready(self) -> bool:
         """True while a new call could be journaled."""
         segment = self._current
-        if segment is None or self.synced_error is not None:
+        if segment is None or self.failed is not None:
             return False
-        needed = OPEN_BYTES + FRAME_EXTRA + (self.open_calls + 1) * CLOSE_BYTES_MAX
+        needed = (len(self._waiting) + 1) * OPEN_BYTES + (self.open_calls + 1) * CLOSE_BYTES_MAX
         standby = self._standby
         return segment.offset + needed <= segment.size or (
             standby is not None and standby.offset + needed <= standby.size
@@ -256,6 +296,7 @@ class Journal:
         """Sync, rotate everything out, close the files; the caller acknowledges ``full`` and then calls ``unlock``."""
         if self._preparing is not None:
             await asyncio.wait([self._preparing])
+        self._write_waiting()
         await self._sync()
         if self._standby is not None:
             discard(self._standby)
@@ -326,8 +367,12 @@ class Journal:
             await asyncio.get_running_loop().run_in_executor(None, _fdatasync, fds)
         except OSError as fault:
             # After a failed sync nobody knows what reached the disk: no new call until a restart replays.
-            self.synced_error = errno.errorcode.get(fault.errno or 0, "OSError")
+            self.failed = errno.errorcode.get(fault.errno or 0, "OSError")
             self._refused(fault)
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("The journal can't be written now. Try again shortly.", code="journal_unavailable")
 
 
 def _fdatasync(fds: list[int]) -> None:

@@ -7,16 +7,17 @@ the provider completely answered (D19) or, when the caller left, for what was ma
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import get_args
 
 import msgspec
 
-from ruxa.dialects.dialect import Finish, Load
+from ruxa.dialects.dialect import Endpoint, Finish, Load, Name
 from ruxa.dialects.usage import Usage
-from ruxa.gateway.exchange import Exchange, Gear, as_uuid
+from ruxa.gateway.exchange import Exchange, Gear
 from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import RuxaError, Unavailable
-from ruxa.ledger import prices
-from ruxa.ledger.usage import Source, UsageRow
+from ruxa.ledger import packed, prices
+from ruxa.ledger.usage import Source
 
 # What a counted token stands for where the provider told nothing (D16); estimates, said so by ``usage_source``.
 TEXT_BYTES_PER_TOKEN = 4
@@ -26,13 +27,11 @@ TOKENS_MAX = 2**31 - 1
 
 NOTHING = Usage()
 
-
-class JournalRow(UsageRow, array_like=True, kw_only=True, gc=False):
-    """A usage row as the journal holds it: values in the order of the fields, no names."""
-
-
-encode = msgspec.msgpack.Encoder().encode
-decode = msgspec.msgpack.Decoder(JournalRow).decode
+_UNPLANNED: dict[tuple[str, str], bytes] = {
+    (dialect, endpoint): packed.target("", None, None, dialect, endpoint, False)
+    for dialect in get_args(Name)
+    for endpoint in get_args(Endpoint)
+}
 
 
 def expected_tokens(load: Load) -> int:
@@ -87,48 +86,46 @@ def settle(
             amount, waived = 0, amount
         elif amount > reservation.hold and not reservation.extend(amount - reservation.hold):
             amount, waived = reservation.hold, amount - reservation.hold
-    grant, place, envelope = entry.grant, exchange.place, exchange.envelope
+    place = exchange.place
     latency_ms = int((ended - exchange.started) * 1000)
     first = exchange.first_byte_at
-    row = JournalRow(
-        id=as_uuid(exchange.id),
-        at_ms=exchange.id >> 80,
-        organisation_ref=grant.organisation_ref,
-        key_id=grant.key_id,
-        livemode=grant.livemode,
-        scope=target.scope if target is not None else "live" if grant.livemode else "sandbox",
-        lease_id=reservation.lease_id if reservation is not None and (amount or waived) else None,
-        model="" if target is None else target.model,
-        provider=None if target is None else target.provider.name,
-        upstream_model=None if target is None else target.upstream_model,
-        dialect=place.dialect,
-        endpoint=place.endpoint,
-        stream=envelope is not None and envelope.stream,
-        status=status,
-        error_code=error_code,
-        finish=finish,
-        input_tokens=usage.input_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_5m_tokens=usage.cache_write_5m_tokens,
-        cache_write_1h_tokens=usage.cache_write_1h_tokens,
-        output_tokens=usage.output_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        audio_input_tokens=usage.audio_input_tokens,
-        audio_output_tokens=usage.audio_output_tokens,
-        images=usage.images,
-        usage_source=source,
-        price_id=None if target is None else target.price.id,
-        amount_micros=amount,
-        waived_micros=waived,
-        hold_micros=exchange.hold,
-        latency_ms=latency_ms,
-        first_token_ms=int((first - exchange.started) * 1000) if first else None,
-        attempts=exchange.attempts,
-        lossy=named(exchange.dropped) if exchange.dropped else (),
+    lease = packed.NULL
+    if reservation is not None and (amount or waived):
+        lease = packed.uuid(reservation.lease_id)
+    row = packed.pack(
+        exchange.id,
+        entry.payer(scope_of(exchange)),
+        lease,
+        _UNPLANNED[place.dialect, place.endpoint]
+        if target is None
+        else target.columns(place.dialect, place.endpoint, exchange.streams),
+        status,
+        error_code,
+        finish,
+        (
+            usage.input_tokens,
+            usage.cache_read_tokens,
+            usage.cache_write_5m_tokens,
+            usage.cache_write_1h_tokens,
+            usage.output_tokens,
+            usage.reasoning_tokens,
+            usage.audio_input_tokens,
+            usage.audio_output_tokens,
+            usage.images,
+        ),
+        source,
+        packed.NULL if target is None else target.price_column,
+        amount,
+        waived,
+        exchange.hold,
+        latency_ms,
+        int((first - exchange.started) * 1000) if first else None,
+        exchange.attempts,
+        named(exchange.dropped) if exchange.dropped else (),
     )
     journal = gear.journal
     try:
-        segment = journal.close(encode(row)) if exchange.opened else journal.note(encode(row))
+        segment = journal.close(row) if exchange.opened else journal.note(row)
     except Unavailable:
         exchange.done = True
         if exchange.opened:
@@ -147,11 +144,19 @@ def settle(
     if exchange.entered:
         entry.limiter.leave(exchange.expected, total)
         gear.metrics.in_flight -= 1
-    gear.flusher.put(segment, row)
+    gear.flusher.put(segment, row, reservation if amount or waived else None)
     metrics = gear.metrics
     metrics.call(place.dialect, status, latency_ms)
     metrics.charged += amount
     metrics.waived += waived
+
+
+def scope_of(exchange: Exchange) -> str:
+    """Which money the call belongs to (D10); a test key's is the sandbox's, planned or not."""
+    if exchange.target is not None:
+        return exchange.target.scope
+    assert exchange.entry is not None
+    return "live" if exchange.entry.grant.livemode else "sandbox"
 
 
 def bounded(usage: Usage) -> Usage:

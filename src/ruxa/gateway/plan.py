@@ -16,6 +16,7 @@ from ruxa.gateway.breaker import Breaker
 from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import Forbidden, InvalidCall, NotFound
 from ruxa.kernel.settings import ModelSettings
+from ruxa.ledger import packed
 from ruxa.ledger.prices import Price
 
 SPOKEN: dict[Name, str] = {
@@ -28,7 +29,18 @@ SPOKEN: dict[Name, str] = {
 class Target:
     """A model at a provider, with its price. Request heads are built once per endpoint and kept."""
 
-    __slots__ = ("_heads", "breaker", "model", "price", "provider", "scope", "upstream", "upstream_model")
+    __slots__ = (
+        "_columns",
+        "_heads",
+        "breaker",
+        "model",
+        "price",
+        "price_column",
+        "provider",
+        "scope",
+        "upstream",
+        "upstream_model",
+    )
 
     def __init__(
         self, model: str, upstream_model: str, provider: Provider, upstream: Upstream, price: Price, breaker: Breaker
@@ -40,7 +52,9 @@ class Target:
         self.price = price
         self.scope = price.scope
         self.breaker = breaker
+        self.price_column = packed.uuid(price.id)
         self._heads: dict[tuple[str, str, bool, bool], bytes] = {}
+        self._columns: dict[tuple[str, str, bool], bytes] = {}
 
     def head(self, dialect: Dialect, place: Place) -> bytes:
         """The request head for that endpoint without the caller's own headers and without framing."""
@@ -51,6 +65,15 @@ class Target:
             base = self.provider.bases[place.dialect]
             head = self._heads[key] = self.upstream.head("POST", base + path, self.provider.headers())
         return head
+
+    def columns(self, dialect: str, endpoint: str, stream: bool) -> bytes:
+        """The columns of a usage row that are the target's."""
+        key = (dialect, endpoint, stream)
+        columns = self._columns.get(key)
+        if columns is None:
+            columns = packed.target(self.model, self.provider.name, self.upstream_model, dialect, endpoint, stream)
+            self._columns[key] = columns
+        return columns
 
 
 class Plans:
@@ -64,6 +87,7 @@ class Plans:
         self._models = models
         self._targets: dict[str, Target] = {}
         self._aliases: dict[str, list[Target]] = {}
+        self._resolved: dict[tuple[str, Name], Target] = {}
         self._breakers: dict[str, Breaker] = {}
 
     def update(self, prices: Mapping[str, Price]) -> None:
@@ -91,6 +115,7 @@ class Plans:
             for alias in {*target.price.aliases, *(settings.aliases if settings else ())}:
                 aliases.setdefault(alias, []).append(target)
         self._targets, self._aliases = targets, aliases
+        self._resolved = {}
 
     def find(self, name: str, dialect: Dialect, grant: Grant) -> Target:
         """The target of a model for a key. Raises NotFound, Forbidden, InvalidCall."""
@@ -113,9 +138,14 @@ class Plans:
         return target
 
     def _by_alias(self, name: str, dialect: Dialect) -> Target:
+        known = self._resolved.get((name, dialect.name))
+        if known is not None:
+            return known
         found = self._aliases.get(name)
         if found:
-            return next((target for target in found if dialect.name in target.provider.bases), found[0])
+            target = next((target for target in found if dialect.name in target.provider.bases), found[0])
+            self._resolved[name, dialect.name] = target
+            return target
         provider = name.partition("/")[0]
         if "/" in name and provider in self._providers:
             raise NotFound(

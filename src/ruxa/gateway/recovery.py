@@ -19,14 +19,14 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ruxa.gateway.journal import CLOSE, FRAME, HEADER, INTENT, MAGIC, OPEN, segment_key
+from ruxa.gateway.journal import CLOSE, FRAME, HEADER, INTENT, MAGIC, OPEN, RECORD, segment_key
 from ruxa.kernel import bounds
 from ruxa.kernel.errors import Conflict, NotFound
 from ruxa.kernel.signals import Sink
 
 BATCH_ROWS = 500
 TAG_BYTES = 16
-PAYLOAD_BYTES_MAX = 8192
+PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
 
 Unseal = Callable[[bytes, bytes, None], bytes]
 
@@ -114,13 +114,19 @@ def read(data: bytes, header: Header, key: bytes) -> Contents:
 
 
 def _take(contents: Contents, plain: bytes) -> None:
-    kind, body = plain[:1], plain[1:]
-    if kind == CLOSE:
-        contents.rows.append(body)
-    elif kind == OPEN:
-        contents.opened += 1
-    elif kind == INTENT:
-        contents.intents.append(body)
+    """The records of one frame."""
+    at, end = 0, len(plain)
+    while at + RECORD.size <= end:
+        kind, size = RECORD.unpack_from(plain, at)
+        at += RECORD.size
+        body = plain[at : at + size]
+        at += size
+        if kind == CLOSE:
+            contents.rows.append(body)
+        elif kind == OPEN:
+            contents.opened += 1
+        elif kind == INTENT:
+            contents.intents.append(body)
 
 
 def _frame(data: bytes, at: int, expected: int, unseal: Unseal) -> tuple[bytes, bytes, bool] | None:

@@ -20,6 +20,7 @@ from ruxa.gateway.limits import Limiter
 from ruxa.kernel import bounds
 from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import Unauthenticated
+from ruxa.ledger import packed
 
 UNKNOWN = "The API key is not known here. Check it, or make a new one in the console."
 
@@ -27,13 +28,23 @@ UNKNOWN = "The API key is not known here. Check it, or make a new one in the con
 class Entry:
     """A known key: its grant and its limiter, which outlives a change of the grant."""
 
-    __slots__ = ("grant", "limiter", "near", "used")
+    __slots__ = ("_payers", "grant", "limiter", "near", "used")
 
     def __init__(self, grant: Grant, limiter: Limiter) -> None:
         self.grant = grant
         self.limiter = limiter
         self.near = b""
+        self._payers: dict[str, bytes] = {}
         self.used = False  # since the last note to the database
+
+    def payer(self, scope: str) -> bytes:
+        """The columns of a usage row that are the key's."""
+        columns = self._payers.get(scope)
+        if columns is None:
+            grant = self.grant
+            columns = packed.payer(grant.organisation_ref, grant.key_id, grant.livemode, scope)
+            self._payers[scope] = columns
+        return columns
 
 
 class Snapshot:

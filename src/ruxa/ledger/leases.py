@@ -299,7 +299,7 @@ class Leases:
             return self.clock.unix_ms()
         return self._base_ms + int((monotonic() - self._base_at) * 1000)
 
-    def flushed(self, rows: Iterable[UsageRow]) -> None:
+    def flushed(self, rows: Iterable[UsageRow | Reservation]) -> None:
         """These rows are in the database (or were refused by it): leases that wait for them may close."""
         for row in rows:
             lease = self._by_lease.get(row.lease_id) if row.lease_id is not None else None
@@ -486,6 +486,7 @@ class Leases:
                 try:
                     opened = await self._open(purse, hold, least)
                 except RuxaError as error:
+                    self._tell(error)
                     _fail(purse, error)
                     return
                 if waiter is not None and not waiter.future.done():
@@ -495,9 +496,13 @@ class Leases:
                         task = asyncio.create_task(self._insist(purse, waiter, opened))
                         self._tasks.add(task)
                         task.add_done_callback(self._tasks.discard)
+                        task.add_done_callback(lambda _, left=waiter.future: left.done() or left.cancel())
                     purse.waiters.remove(waiter)
         finally:
             purse.opener = None
+            if purse.waiters:
+                # Something that is no error of ours ended this task: nobody waits for ever.
+                _fail(purse, Unavailable("The ledger is away; try again.", code="ledger_away", retry_after_s=1))
 
     async def _insist(self, purse: Purse, waiter: _Waiter, opened: _Opened) -> None:
         """Before a 402: what lies unused elsewhere is called back, then asked for again."""
@@ -513,6 +518,7 @@ class Leases:
                         _give(purse, waiter)
                         return
             except RuxaError as error:
+                self._tell(error)
                 if not waiter.future.done():
                     waiter.future.set_exception(_again(error))
                 return
@@ -608,16 +614,19 @@ class Leases:
         if not done:
             self._doubtful.append(intent)
 
+    def _tell(self, error: RuxaError) -> None:
+        """An error that is not just the database being away: the operator learns of it."""
+        if not isinstance(error, Unavailable):
+            self.signals.emit("ledger.finding", "error", proof="lease", value=error.detail or error.code)
+
     async def _quietly(self, sql: Any, *args: object) -> bool:
         """Whether a statement went through; when the database is away it is tried again at a later round."""
         try:
             async with self.works.work() as work:
                 await work.run(sql, *args)
-        except Unavailable:
-            return False
         except RuxaError as error:
-            self.signals.emit("ledger.finding", "error", proof="lease", value=error.detail or error.code)
-            return True
+            self._tell(error)
+            return not isinstance(error, Unavailable)
         return True
 
 
