@@ -135,6 +135,8 @@ def check(envelope: Envelope, terms: Terms) -> None:
 
 def dropped(envelope: Envelope, terms: Terms) -> tuple[str, ...]:
     """Top-level names that must not go out, in order."""
+    if not envelope.unknown and not terms.drop_fields:
+        return ()
     gone = () if terms.own_key else tuple(name for name in envelope.unknown if name not in terms.pass_fields)
     if terms.drop_fields:
         gone += tuple(name for name in envelope.members if name in terms.drop_fields and name not in gone)
