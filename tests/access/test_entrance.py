@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from datetime import date
 from uuid import UUID
 
@@ -316,6 +317,48 @@ async def test_a_new_browser_is_told_by_mail_and_a_known_one_is_not(house: House
     letter = (await house.deliver())[-1]
     assert letter.subject.open("communicate") == "Sign-in from a new browser"
     assert "Safari on macOS" in letter.text.open("communicate")
+
+
+class Meddling(passwords.Hasher):
+    """Something happens between the moment a password is found right and the moment that counts."""
+
+    meddle: Callable[[], object] = staticmethod(lambda: None)
+
+    async def verify(self, stored: str | None, password: Sealed[str]) -> bool:
+        right = await super().verify(stored, password)
+        type(self).meddle()
+        return right
+
+
+async def test_a_password_that_is_changed_while_it_is_hashed_lets_nobody_in(house: House) -> None:
+    person, new = Person(), Person()
+    entered = await house.join(person)
+    fresh = await house.hasher.hash(new.password)
+    hasher = Meddling(house.vault)
+    entrance = msgspec.structs.replace(house.door, hasher=hasher)
+    Meddling.meddle = staticmethod(lambda: admin(house, "UPDATE access.member SET password_hash = %s", fresh))
+    assert await code_of(door.sign_in(entrance, person.email, person.password, VISITOR)) == "sign_in_refused"
+    async with house.console.work() as work:
+        session = await sessions.find(work, house.vault, entered.session.token)
+    assert session is not None
+    old = await house.hasher.hash(person.password)
+    admin(house, "UPDATE access.member SET password_hash = %s", old)
+    changed = door.change_password(entrance, session, person.password, Person().password, VISITOR)
+    assert await code_of(changed) == "sign_in_refused"
+    hasher.close()
+
+
+async def test_a_sign_up_that_is_replaced_while_the_password_is_hashed_proves_nothing(house: House) -> None:
+    person = Person()
+    await door.sign_up(house.door, person.form(), VISITOR)
+    secret = await house.link()
+    fresh = await house.hasher.hash(Person().password)
+    hasher = Meddling(house.vault)
+    entrance = msgspec.structs.replace(house.door, hasher=hasher)
+    Meddling.meddle = staticmethod(lambda: admin(house, "UPDATE access.member SET password_hash = %s", fresh))
+    assert await code_of(door.verify(entrance, secret, VISITOR, password=person.password)) == "link_dead"
+    assert admin(house, "SELECT verified_at FROM access.member") == [(None,)]
+    hasher.close()
 
 
 async def test_an_old_hash_is_renewed_at_sign_in(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

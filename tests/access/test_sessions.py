@@ -45,6 +45,12 @@ async def test_a_session_dies_after_90_days_however_much_it_is_used(house: House
     assert not await alive(house, entered.session.token)
 
 
+async def test_a_suspended_members_session_is_none_even_if_it_was_left(house: House) -> None:
+    entered = await house.join(Person())
+    later(house, "UPDATE access.member SET suspended_at = ruxa.now()")
+    assert not await alive(house, entered.session.token)
+
+
 async def test_tokens_are_random_hashed_and_replaced(house: House) -> None:
     entered = await house.join(Person())
     token = entered.session.token.open("security")

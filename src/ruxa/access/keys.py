@@ -26,6 +26,7 @@ from ruxa.store.work import Work
 
 LABEL: Final = "api-key"
 BASE62: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_VALUES: Final = bytes(max(BASE62.find(byte), 0) for byte in range(256))
 BODY: Final = 33
 SUM: Final = 6
 LENGTH: Final = 8 + BODY + SUM
@@ -105,8 +106,15 @@ def well_formed(secret: bytes) -> bool:
         len(secret) == LENGTH
         and secret.startswith((b"rx_live_", b"rx_test_"))
         and secret[8:].isalnum()
-        and checksum(secret[:-SUM]) == secret[-SUM:]
+        and _number(secret[-SUM:]) == zlib.crc32(secret[:-SUM])
     )
+
+
+def _number(digits: bytes) -> int:
+    value = 0
+    for digit in digits:
+        value = value * 62 + _VALUES[digit]
+    return value
 
 
 def hash_of(vault: Vault, secret: bytes) -> bytes:
