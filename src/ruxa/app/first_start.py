@@ -16,6 +16,7 @@ import msgspec
 from ruxa.access import keys, members, organisations
 from ruxa.access.keys import KeyWish
 from ruxa.access.passwords import Hasher
+from ruxa.access.roles import CALL_SCOPES
 from ruxa.app import database, instance
 from ruxa.app.instance import Instance
 from ruxa.kernel import ids
@@ -128,7 +129,7 @@ async def _make(pool: Pool, vault: Vault, base_url: str, waiting: Path) -> Demo:
         owner = await members.create_synthetic(
             work, vault, Sealed(OWNER), Sealed("Demo Owner"), hashed, organisation.id
         )
-        wish = KeyWish(name=Sealed("demo"))
+        wish = KeyWish(name=Sealed("demo"), scopes=(*CALL_SCOPES, "usage:read", "billing:read"))
         key = await keys.create(work, vault, organisation.id, wish, created_by=owner)
         await topups.sandbox(work, organisation.organisation_ref, CREDIT_MICROS)
         made = Demo(

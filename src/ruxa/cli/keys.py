@@ -32,7 +32,7 @@ def create(args: Namespace) -> int:
             store_days=args.store_days,
             budget_micros=args.budget_micros,
             budget_period=args.budget_period,
-            expires_at=session.moment(args.expires, house.clock, "--expires") if args.expires else None,
+            expires_at=session.moment(args.expires, house.clock, "--expires", past=False) if args.expires else None,
         )
         async with house.work() as work:
             owner = await organisations.find(work, house.vault, session.organisation(args))

@@ -163,7 +163,7 @@ def _keys(tree: Tree) -> None:
     )
     leaf.add_argument("--budget-micros", type=micros, metavar="N", help="budget per period, USD micros")
     leaf.add_argument("--budget-period", choices=["day", "month", "total"])
-    leaf.add_argument("--expires", metavar="WHEN", help="+30d, or a date such as 2027-01-31 (UTC)")
+    leaf.add_argument("--expires", metavar="WHEN", help="30d (from now), or a date such as 2027-01-31 (UTC)")
     leaf.add_argument("--test", action="store_true", help="a key that reaches sandbox/* only (rx_test_)")
     leaf = _leaf(group, "list", "list an organisation's keys", "key list")
     leaf.add_argument("--org", required=True, metavar="ORG", help="organisation id")
@@ -181,7 +181,7 @@ def _usage(tree: Tree) -> None:
     leaf.add_argument("--content", action="store_true", help="also what was stored of its content, if anything")
     leaf = _leaf(group, "list", "list an organisation's calls, newest first", "usage list")
     leaf.add_argument("--org", required=True, metavar="ORG", help="organisation id")
-    leaf.add_argument("--since", metavar="WHEN", help="-1d, or a date such as 2027-01-31 (UTC)")
+    leaf.add_argument("--since", metavar="WHEN", help="1d (ago), or a date such as 2027-01-31 (UTC)")
     leaf.add_argument("--limit", type=whole, default=100, help="at most so many (default 100)")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -35,15 +36,16 @@ def organisation(args: Namespace) -> UUID:
     return ids.read("org", args.org)
 
 
-def moment(text: str, clock: Clock, option: str) -> datetime:
-    """``+30d`` or ``-1d`` from now, or a date (its first instant, UTC), or an ISO time. Raises InvalidCall."""
-    if text[:1] in "+-":
-        return clock.now() + timedelta(seconds=duration_s(text))
+def moment(text: str, clock: Clock, option: str, *, past: bool) -> datetime:
+    """``30d`` from now (or ago, when ``past``), or a date (its first instant, UTC), or an ISO time. InvalidCall."""
+    if re.fullmatch(r"[+-]?(\d+[smhdw])+", text):
+        seconds = duration_s(text)
+        return clock.now() + timedelta(seconds=-seconds if past and text[0] not in "+-" else seconds)
     try:
         read = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidCall(
-            f"{option}: {text!r} is no time; write +30d, 2027-01-31 or 2027-01-31T12:00:00Z.", code="bad_time"
+            f"{option}: {text!r} is no time; write 30d, 2027-01-31 or 2027-01-31T12:00:00Z.", code="bad_time"
         ) from None
     return read if read.tzinfo else read.replace(tzinfo=UTC)
 

@@ -48,7 +48,7 @@ def list_(args: Namespace) -> int:
     """``ruxa usage list``."""
 
     async def act(house: House) -> list[Call]:
-        since = session.moment(args.since, house.clock, "--since") if args.since else None
+        since = session.moment(args.since, house.clock, "--since", past=True) if args.since else None
         async with house.work() as work:
             owner = await organisations.find(work, house.vault, session.organisation(args))
             return await activity.page(work, owner.organisation_ref, since=since, limit=args.limit)

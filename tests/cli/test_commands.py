@@ -1,0 +1,247 @@
+"""The commands against a running server: the JSON that scripts rely on, and the words people read."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fixtures_server import RunningServer, eventually
+
+Make = Callable[..., RunningServer]
+
+
+@pytest.fixture
+def org(server: RunningServer) -> str:
+    """A fresh organisation with a cent of sandbox credit."""
+    made = server.cli_json(
+        "org", "create", "--name", "Kestrel", "--owner-email", f"k{time.monotonic_ns()}@kestrel.example"
+    )
+    server.cli("org", "credit", made["id"], "--micros", "10000", "--reason", "a test", "--sandbox")
+    return made["id"]
+
+
+def test_an_organisation(server: RunningServer) -> None:
+    made = server.cli_json("org", "create", "--name", "Kestrel Works", "--owner-email", "owner@kestrel.example")
+    assert {"id", "name", "balance_micros", "held_micros"} <= set(made)
+    assert made["name"] == "Kestrel Works"
+    assert (made["balance_micros"], made["held_micros"]) == (0, 0)
+    assert made["owner_link"].startswith(server.base_url + "/")
+    assert made["id"] in {row["id"] for row in server.cli_json("org", "list")}
+    credited = server.cli_json("org", "credit", made["id"], "--micros", "1_500_000", "--reason", "contract 7")
+    assert credited["balance_micros"] == credited["live_micros"] == 1_500_000
+    assert server.cli_json("org", "show", made["id"]) == {**credited}
+    lines = server.cli_json("ledger", "lines", "--org", made["id"])
+    assert [(line["code"], line["amount_micros"]) for line in lines] == [("credit", 1_500_000)]
+    assert "1.500000 USD" in server.cli("org", "show", made["id"])
+    assert "Kestrel Works" in server.cli("org", "list")
+
+
+@pytest.mark.parametrize("org_id", ["org_" + "0" * 32, "org_nonsense", "key_" + "0" * 32, "x"])
+def test_an_unknown_organisation(server: RunningServer, org_id: str) -> None:
+    for args in (("org", "show", org_id), ("usage", "list", "--org", org_id), ("key", "list", "--org", org_id)):
+        done = server.cli_raw(*args)
+        if args[0] == "key" and org_id.startswith("org_0"):
+            continue  # an unknown organisation has no keys
+        assert done.returncode == 2, args
+        assert re.fullmatch(r"ruxa: No such org.*\n", done.stderr), done.stderr
+
+
+def test_a_key_is_shown_once_used_rotated_and_revoked(server: RunningServer, org: str) -> None:
+    made = server.cli_json("key", "create", "--org", org, "--name", "first", "--rpm", "100", "--expires", "1d")
+    assert re.fullmatch(r"key_[0-9a-f]{32}", made["id"])
+    assert re.fullmatch(r"rx_live_[0-9A-Za-z]{39}", made["key"])
+    assert server.chat(key=made["key"])[0] == 200
+    listed = server.cli_json("key", "list", "--org", org)
+    assert [(row["id"], row["name"], row["rpm"]) for row in listed] == [(made["id"], "first", 100)]
+    assert made["key"] not in json.dumps(listed)
+    expires = datetime.fromisoformat(listed[0]["expires_at"])
+    assert abs(expires - datetime.now(UTC) - timedelta(days=1)) < timedelta(minutes=5)
+
+    renewed = server.cli_json("key", "rotate", made["id"], "--overlap", "0")
+    assert renewed["id"] == made["id"]
+    assert renewed["key"] != made["key"]
+    begun = time.monotonic()
+    eventually(lambda: server.chat(key=made["key"])[0] == 401, 5)
+    assert time.monotonic() - begun < 2.5
+    assert server.chat(key=renewed["key"])[0] == 200
+
+    assert server.cli_json("key", "revoke", made["id"]) == {"id": made["id"], "revoked": True}
+    begun = time.monotonic()
+    eventually(lambda: server.chat(key=renewed["key"])[0] == 401, 5)
+    assert time.monotonic() - begun < 2.5
+    server.cli("key", "revoke", made["id"])
+    server.cli("key", "rotate", made["id"], code=2)
+
+
+def test_a_key_with_bounds(server: RunningServer, org: str) -> None:
+    made = server.cli_json(
+        *("key", "create", "--org", org, "--name", "bounded", "--test", "--models", "sandbox/embedding"),
+        *("--scopes", "chat,embeddings", "--budget-micros", "100", "--budget-period", "day"),
+    )
+    assert made["key"].startswith("rx_test_")
+    assert server.chat(key=made["key"])[0] == 403
+    body = {"model": "sandbox/embedding", "input": "one two three"}
+    assert server.http("POST", "/v1/embeddings", body, key=made["key"])[0] == 200
+    row = server.cli_json("key", "list", "--org", org)[0]
+    assert row["budget_micros"] == 100
+    assert row["models"] == ["sandbox/embedding"]
+    for wrong in (("--scopes", "everything"), ("--budget-micros", "5"), ("--expires", "yesterday"), ("--rpm", "0")):
+        assert server.cli_raw("key", "create", "--org", org, "--name", "n", *wrong).returncode == 2
+
+
+def test_a_budget_ends(server: RunningServer, org: str) -> None:
+    made = server.cli_json(
+        *("key", "create", "--org", org, "--name", "poor", "--budget-micros", "300", "--budget-period", "total")
+    )
+    statuses = [server.chat(key=made["key"], max_tokens=10)[0] for _ in range(25)]
+    assert statuses[0] == 200
+    assert statuses[-1] == 402
+    assert server.chat()[0] == 200
+
+
+def test_a_call_its_price_and_its_line_show_within_a_second(server: RunningServer) -> None:
+    status, headers, answer = server.chat("Show me.")
+    begun = time.monotonic()
+    assert status == 200
+    request_id = headers["x-request-id"]
+    told = eventually(lambda: _by_api(server, request_id), 3, every_s=0.02)
+    assert time.monotonic() - begun < 1.0
+    assert told["id"] == request_id
+    row = server.cli_json("usage", "show", request_id)
+    assert {"id", "time", "key_id", "model", "provider", "dialect", "status", "usage", "cost_micros"} <= set(row)
+    assert "receipt_id" in row
+    assert row["cost_micros"] == int(headers["ruxa-cost-micros"])
+    assert row["usage"]["output_tokens"] == answer["usage"]["completion_tokens"]
+    assert row["ledger"] in {"settling", "posted"}
+    assert row["lease_id"]
+    content = server.cli_json("usage", "show", request_id, "--content")
+    assert content["content"] is None
+    assert content["content_until"] is None
+    listed = server.cli_json("usage", "list", "--org", server.organisation, "--since", "1h")
+    assert row["id"] in {entry["id"] for entry in listed}
+    assert server.cli_json("usage", "list", "--org", server.organisation, "--since", "+1h") == []
+    server.cli("usage", "show", "req_" + "0" * 32, code=2)
+    server.cli("usage", "show", "nonsense", code=2)
+
+
+def _by_api(server: RunningServer, request_id: str) -> dict[str, object] | None:
+    status, _, body = server.http("GET", f"/api/v1/usage/{request_id}")
+    return json.loads(body) if status == 200 else None
+
+
+def test_proofs(server: RunningServer) -> None:
+    told = server.cli_json("ledger", "check")
+    assert told["ok"] is True
+    assert {"name", "ok", "value"} <= set(told["proofs"][0])
+    assert all(proof["ok"] and proof["value"] == 0 for proof in told["proofs"])
+    assert "I8" in server.cli("ledger", "check")
+
+
+def test_prices(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> None:
+    listed = {row["model"]: row for row in server.cli_json("price", "list")}
+    assert listed["sandbox/chat"]["rates"]["input_micros"] > 0
+    assert any(model.startswith("openai/") for model in listed)
+    server.cli("price", "set", "mine/model", "--input", "100", "--output", "200", "--cache-read", "10")
+    mine = server.cli_json("price", "list", "mine/")
+    assert [row["model"] for row in mine] == ["mine/model"]
+    assert mine[0]["rates"]["cache_read_micros"] == 10
+    mine[0]["rates"]["output_micros"] = 300
+    file = tmp_path_factory.mktemp("prices") / "prices.json"
+    file.write_text(json.dumps(mine))
+    assert server.cli_json("price", "import", str(file)) == {"imported": 1}
+    assert server.cli_json("price", "list", "mine/")[0]["rates"]["output_micros"] == 300
+    file.write_text('[{"model": "mine/model"}]')
+    assert "is no price file" in server.cli_raw("price", "import", str(file)).stderr
+    server.cli("price", "set", "bare-name", "--input", "1", "--output", "1", code=2)
+
+
+def test_people_come_in_by_a_link(server: RunningServer, org: str) -> None:
+    operator = server.cli_json("operator", "add", "op@kestrel.example", "--role", "support")
+    member = server.cli_json("member", "add", "dev@kestrel.example", "--org", org, "--role", "viewer")
+    for invited in (operator, member):
+        assert invited["minutes"] == 30
+        assert invited["link"].startswith(server.base_url + "/")
+        assert server.http("GET", invited["link"].removeprefix(server.base_url), key=None)[0] == 200
+    assert server.cli_raw("operator", "add", "no address").returncode == 2
+
+
+def test_the_doctor_is_content_with_a_fresh_demo(server: RunningServer) -> None:
+    told = server.cli_json("doctor")
+    assert told["ok"] is True, told
+    names = {check["name"] for check in told["checks"]}
+    assert {"schema", "ledger", "clock", "process gateway 0", "operator", "keys"} <= names
+    assert server.cli("doctor").rstrip().endswith("All well.")
+
+
+def test_the_doctor_names_what_is_wrong_and_what_to_do(fresh_server: Make) -> None:
+    server = fresh_server()
+    (server.place / "ruxa.toml").write_text('[providers.openai]\nkey = "env:KEY_THAT_IS_NOT_SET"\n')
+    (server.data / "journal" / "w" / "quarantine").mkdir(parents=True)
+    (server.data / "journal" / "w" / "quarantine" / "x.rxj").write_bytes(b"x")
+    server.data.chmod(0o755)
+    told = server.cli_json("doctor", code=1)
+    bad = {check["name"]: check for check in told["checks"] if not check["ok"]}
+    assert set(bad) == {"data directory is private", "journal", "provider openai"}
+    assert all(check["advice"] for check in bad.values())
+    assert "KEY_THAT_IS_NOT_SET" in bad["provider openai"]["found"]
+    people = server.cli("doctor", code=1)
+    assert "chmod" in people
+    assert "3 finding(s)" in people
+
+
+def test_a_provider_is_checked(server: RunningServer) -> None:
+    told = server.cli_json("provider", "check")
+    assert [(row["name"], row["ok"], row["status"]) for row in told] == [("sandbox", True, 200)]
+    (server.place / "other.toml").write_text(
+        '[providers.nowhere]\nbase_url = "http://127.0.0.1:9/v1"\ndialect = "openai_chat"\nkey = "env:SOME_KEY"\n'
+        f'[providers.wrong]\nbase_url = "{server.base_url}/v1"\ndialect = "openai_chat"\nkey = "env:SOME_KEY"\n'
+    )
+    done = server.cli_raw("provider", "check", "--json", "--config", "other.toml", SOME_KEY="canary-secret")
+    assert done.returncode == 1
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert (rows["nowhere"]["reachable"], rows["nowhere"]["ok"]) == (False, False)
+    assert (rows["wrong"]["reachable"], rows["wrong"]["key_ok"], rows["wrong"]["ok"]) == (True, False, False)
+    assert "canary-secret" not in done.stdout + done.stderr
+
+
+def test_where_the_database_is(server: RunningServer) -> None:
+    shown = server.cli_json("db", "url")
+    assert shown["running"] is True
+    assert re.match(r"postgresql://ruxa_operator@/ruxa\?host=", shown["url"])
+    assert ":" in server.cli("db", "url", "--show-password").removeprefix("postgresql://").partition("@")[0]
+    assert server.cli_json("db", "migrate") == {"applied": []}
+
+
+def test_commands_work_without_a_server(fresh_server: Make) -> None:
+    server = fresh_server()
+    demo = json.loads((server.data / "demo.json").read_text())
+    assert server.cli_json("org", "show", demo["organisation"])["balance_micros"] == 5_000_000
+    assert server.cli_json("ledger", "check")["ok"] is True
+    assert server.cli_json("doctor")["ok"] is True
+    server.start()
+    assert server.chat()[0] == 200
+    assert server.stop() == 0
+
+
+def test_the_demo_is_removed(fresh_server: Make) -> None:
+    server = fresh_server().start()
+    key = server.key
+    assert server.chat()[0] == 200
+    told = server.cli_json("demo", "remove")
+    assert told == {"removed": True, "mode": "live", "restart_needed": True}
+    assert not (server.data / "demo.json").exists()
+    eventually(lambda: server.chat(key=key)[0] == 401, 5)
+    assert server.stop() == 0
+    server.args = ("--host", "0.0.0.0")
+    server.start()
+    assert "(live)" in server.stdout()
+    assert "ruxa operator add" in server.stdout()
+    assert not (server.data / "demo.json").exists()
+    assert server.chat(key=key)[0] == 401
+    assert server.cli_raw("demo", "remove").returncode == 2
+    assert server.stop() == 0
