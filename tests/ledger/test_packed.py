@@ -6,8 +6,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from fixtures_database import Database
 
+from fixtures_database import Database
 from ruxa.kernel import ids
 from ruxa.ledger import packed, prices, usage
 from ruxa.ledger.usage import Segment, UsageRow

@@ -1351,7 +1351,7 @@ BEGIN
             FROM pg_temp.usage_batch AS b GROUP BY b.lease_id
         ) AS g ON g.lease_id = l.id
         WHERE l.state = 'closed' OR l.spent_micros + g.amount > l.amount_micros OR g.waived > 0
-        GROUP BY l.organisation_ref ORDER BY hashtextextended('ledger ' || l.organisation_ref::text, 0)
+        GROUP BY l.organisation_ref ORDER BY l.organisation_ref
     LOOP
         PERFORM ledger.lock_organisation(item.organisation_ref);
         locked := locked || item.organisation_ref;
@@ -1649,22 +1649,29 @@ COMMENT ON VIEW ledger.charge IS 'Usage rows as ledger lines: free, settling (th
 CREATE FUNCTION ledger.proofs() RETURNS TABLE (name text, value bigint, examined bigint, sample text[])
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH sums AS MATERIALIZED (
-        SELECT code, kind, unit, debits_posted, credits_posted, debits_pending, credits_pending
-        FROM ledger.account_balance
+    WITH resolved AS MATERIALIZED (
+        SELECT t.pending_id FROM ledger.transfer AS t WHERE t.pending_id IS NOT NULL
+    ), moves AS MATERIALIZED (
+        SELECT t.debit_id, t.credit_id,
+            sum(t.amount_micros) FILTER (WHERE t.state IN ('posted', 'post')) AS posted,
+            sum(t.amount_micros) FILTER (WHERE t.state = 'pending' AND r.pending_id IS NULL) AS pending
+        FROM ledger.transfer AS t LEFT JOIN resolved AS r ON r.pending_id = t.id AND t.state = 'pending'
+        GROUP BY t.debit_id, t.credit_id
     ), moved AS MATERIALIZED (
         SELECT side.id, sum(side.dr_posted) AS dr_posted, sum(side.cr_posted) AS cr_posted,
             sum(side.dr_pending) AS dr_pending, sum(side.cr_pending) AS cr_pending
         FROM (
-            SELECT t.debit_id AS id, CASE WHEN t.state IN ('posted', 'post') THEN t.amount_micros ELSE 0 END AS dr_posted,
-                0 AS cr_posted, CASE WHEN t.state = 'pending' AND r.id IS NULL THEN t.amount_micros ELSE 0 END AS dr_pending,
-                0 AS cr_pending
-            FROM ledger.transfer AS t LEFT JOIN ledger.transfer AS r ON r.pending_id = t.id
+            SELECT m.debit_id AS id, m.posted AS dr_posted, 0 AS cr_posted, m.pending AS dr_pending, 0 AS cr_pending
+            FROM moves AS m
             UNION ALL
-            SELECT t.credit_id, 0, CASE WHEN t.state IN ('posted', 'post') THEN t.amount_micros ELSE 0 END, 0,
-                CASE WHEN t.state = 'pending' AND r.id IS NULL THEN t.amount_micros ELSE 0 END
-            FROM ledger.transfer AS t LEFT JOIN ledger.transfer AS r ON r.pending_id = t.id
+            SELECT m.credit_id, 0, m.posted, 0, m.pending FROM moves AS m
         ) AS side GROUP BY side.id
+    ), sums AS (
+        SELECT a.unit, CASE WHEN a.counted THEN a.dr_posted ELSE coalesce(m.dr_posted, 0) END AS debits_posted,
+            CASE WHEN a.counted THEN a.cr_posted ELSE coalesce(m.cr_posted, 0) END AS credits_posted,
+            CASE WHEN a.counted THEN a.dr_pending ELSE coalesce(m.dr_pending, 0) END AS debits_pending,
+            CASE WHEN a.counted THEN a.cr_pending ELSE coalesce(m.cr_pending, 0) END AS credits_pending
+        FROM ledger.account AS a LEFT JOIN moved AS m ON m.id = a.id
     ), used AS MATERIALIZED (
         SELECT u.lease_id, sum(u.amount_micros) AS amount, sum(u.waived_micros) AS waived
         FROM ledger.usage_event AS u WHERE u.lease_id IS NOT NULL GROUP BY u.lease_id
@@ -2070,6 +2077,13 @@ GRANT EXECUTE ON FUNCTION
     ledger.partitions_ahead(integer), ledger.seal(integer), ledger.proofs(), ledger.balance(uuid),
     ledger.hold_settle(uuid, bigint)
     TO ruxa_worker, ruxa_operator;
+-- The worker replays the journals of gateways that are gone.
+GRANT EXECUTE ON FUNCTION
+    ledger.run_end(text, bigint), ledger.runs_open(text), ledger.segment_begin(text, bigint, bigint),
+    ledger.segment_acknowledge(text, bigint, bigint, bytea, bigint),
+    ledger.segment_refuse(text, bigint, bigint, bytea, text), ledger.usage_stage(),
+    ledger.usage_flush(text, bigint, bigint), ledger.lease_abandon(uuid, uuid, text, text, bigint)
+    TO ruxa_worker;
 GRANT EXECUTE ON FUNCTION
     ledger.transfer_post(uuid, text, text, bigint, text, uuid, uuid, boolean), ledger.transfer_resolve(uuid, bigint)
     TO ruxa_operator;
