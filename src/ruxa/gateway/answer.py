@@ -12,6 +12,12 @@ STRICT = b"ruxa-strict"
 INLINE = b"ruxa-inline"
 TIMING = b"ruxa-timing"
 
+WHOLE_LINES = b"content-type: %b\r\nx-request-id: req_%032x\r\nruxa-cost-micros: %d\r\n"
+STREAM_LINES = (
+    b"content-type: %b\r\nx-request-id: req_%032x\r\nruxa-receipt: req_%032x\r\n"
+    b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
+)
+
 
 def asks(exchange: Exchange, name: bytes) -> bool:
     """Whether the caller sent ``name: true``."""
@@ -20,13 +26,11 @@ def asks(exchange: Exchange, name: bytes) -> bool:
 
 def head(exchange: Exchange, content_type: bytes, *, streamed: bool) -> bytes:
     """The header block of an answer. Not streamed: the exchange is settled, its cost is known."""
-    lines = b"content-type: %b\r\nx-request-id: %b\r\n" % (content_type, exchange.request_id.encode())
     if streamed:
-        lines += b"ruxa-receipt: %b\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n" % (
-            exchange.request_id.encode()
-        )
+        call = exchange.id
+        lines = STREAM_LINES % (content_type, call, call)
     else:
-        lines += b"ruxa-cost-micros: %d\r\n" % exchange.amount
+        lines = WHOLE_LINES % (content_type, exchange.id, exchange.amount)
     if exchange.dropped:
         lines += b"ruxa-lossy: %b\r\n" % ", ".join(exchange.dropped).encode("ascii", "replace")
     patched = exchange.patched

@@ -134,28 +134,29 @@ class Attempt:
             self._complete(answer, body, meter.counted(envelope.load, len(body)), "counted", found.finish)
 
     def _complete(self, answer: Answer, body: bytes, usage: Usage, source: Source, finish: Finish | None) -> None:
-        exchange, gear = self._exchange, self._gear
-        cost = meter.cost_of(exchange, usage)
-        if not meter.fits(exchange, cost):
-            gear.spawn(self._complete_slowly(answer, body, usage, source, finish, cost))
+        cost = meter.cost_of(self._exchange, usage)
+        if meter.fits(self._exchange, cost):
+            self._deliver(answer, body, usage, source, finish, cost)
         else:
-            self._deliver(answer, body, usage, source, finish)
-
-    def _deliver(self, answer: Answer, body: bytes, usage: Usage, source: Source, finish: Finish | None) -> None:
-        exchange = self._exchange
-        try:
-            meter.settle(self._gear, exchange, answer.status, usage=usage, source=source, finish=finish)
-        except Unavailable as error:
-            self._refuse_unjournaled(error)
-            return
-        content_type = answer.headers.get(b"content-type", exchange.dialect.content_type)
-        exchange.reply.send(answer.status, answers.head(exchange, content_type, streamed=False), body)
+            self._gear.spawn(self._complete_slowly(answer, body, usage, source, finish, cost))
 
     async def _complete_slowly(
         self, answer: Answer, body: bytes, usage: Usage, source: Source, finish: Finish | None, cost: int
     ) -> None:
         await meter.extend(self._gear, self._exchange, cost)
-        self._deliver(answer, body, usage, source, finish)
+        self._deliver(answer, body, usage, source, finish, cost)
+
+    def _deliver(
+        self, answer: Answer, body: bytes, usage: Usage, source: Source, finish: Finish | None, cost: int
+    ) -> None:
+        exchange = self._exchange
+        try:
+            meter.settle(self._gear, exchange, answer.status, usage=usage, source=source, finish=finish, cost=cost)
+        except Unavailable as error:
+            self._refuse_unjournaled(error)
+            return
+        content_type = answer.headers.get(b"content-type", exchange.dialect.content_type)
+        exchange.reply.send(answer.status, answers.head(exchange, content_type, streamed=False), body)
 
     def _refuse_unjournaled(self, error: Unavailable) -> None:
         exchange = self._exchange

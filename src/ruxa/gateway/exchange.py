@@ -100,7 +100,6 @@ class Exchange:
         "planned_at",
         "reply",
         "request",
-        "request_id",
         "reservation",
         "started",
         "target",
@@ -113,7 +112,6 @@ class Exchange:
         self.dialect = dialect
         self.started = monotonic()
         self.id = fresh_id(now_ms)
-        self.request_id = f"req_{self.id:032x}"
         self.entry: Entry | None = None
         self.entered = False  # counted in the key's limits
         self.envelope: Envelope | None = None
@@ -131,6 +129,11 @@ class Exchange:
         self.attempts = 0
         self.planned_at = 0.0
         self.first_byte_at = 0.0
+
+    @property
+    def request_id(self) -> str:
+        """As the caller sees it."""
+        return f"req_{self.id:032x}"
 
     @property
     def streams(self) -> bool:

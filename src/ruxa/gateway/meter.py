@@ -65,11 +65,12 @@ def settle(
     finish: Finish | None = None,
     error_code: str | None = None,
     charged: bool = True,
+    cost: int | None = None,
 ) -> None:
     """End the exchange: row, charge, journal, lease, limits, counters. A second time does nothing.
 
-    charged: False when the platform bears what was used. Raises Unavailable when a charge can't be journaled; then
-    nothing is charged and the answer must not be completed.
+    charged: False when the platform bears what was used; cost: ``cost_of`` the usage, if known already. Raises
+    Unavailable when a charge can't be journaled; then nothing is charged and the answer must not be completed.
     """
     if exchange.done:
         return
@@ -79,9 +80,9 @@ def settle(
     amount = waived = 0
     total = usage.total if usage is not NOTHING else 0
     if total > TOKENS_MAX:
-        usage, total = bounded(usage), TOKENS_MAX
+        usage, total, cost = bounded(usage), TOKENS_MAX, None
     if reservation is not None and target is not None and usage is not NOTHING:
-        amount = prices.charge(target.price, usage)
+        amount = prices.charge(target.price, usage) if cost is None else cost
         if not charged:
             amount, waived = 0, amount
         elif amount > reservation.hold and not reservation.extend(amount - reservation.hold):

@@ -323,7 +323,9 @@ class Pipeline:
         patched = exchange.patched = dialect.patch(
             envelope,
             upstream_model=target.upstream_model,
-            pseudonym=self._pseudonyms.of(provider.name, entry.grant.organisation_ref),
+            pseudonym=self._pseudonyms.of(provider.name, entry.grant.organisation_ref)
+            if envelope.identities
+            else _nobody,
             terms=provider.terms,
             output_cap=exchange.output_cap,
         )
@@ -517,6 +519,10 @@ class Pipeline:
             return ip_address(request.peer).is_loopback
         except ValueError:
             return False
+
+
+def _nobody(identity: str) -> str:
+    raise AssertionError("an identity that the envelope did not name")
 
 
 def plain_error(error: RuxaError, request_id: str) -> tuple[int, bytes, bytes]:

@@ -23,6 +23,8 @@ from ruxa.dialects.openai_chat.stream import ChatReader
 from ruxa.dialects.table import check
 from ruxa.kernel.errors import NotFound, RuxaError
 
+_NOTHING = Forwarded()
+
 
 class OpenAIChat:
     """See ``dialect.Dialect``."""
@@ -61,9 +63,9 @@ class OpenAIChat:
 
     def forward_headers(self, headers: Mapping[bytes, bytes], terms: Terms) -> Forwarded:
         """See the contract: none but ``openai-beta`` words that the terms name."""
+        if b"openai-beta" not in headers:
+            return _NOTHING
         asked = words(headers, b"openai-beta")
-        if not asked:
-            return Forwarded()
         kept = [word for word in asked if word in terms.pass_betas]
         gone = tuple(f"openai-beta:{word}" for word in asked if word not in terms.pass_betas)
         lines = b"OpenAI-Beta: " + join(kept) + b"\r\n" if kept else b""
