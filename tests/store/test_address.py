@@ -40,12 +40,18 @@ def test_a_given_url_keeps_host_and_options(url: str, database: str) -> None:
     found = conninfo_to_dict(address.url("ruxa_worker"))
     assert (found["host"], found["port"], found["sslmode"]) == ("db.example", "6543", "verify-full")
     assert (found["dbname"], found["user"]) == (database, "ruxa_worker")
+    assert found["tcp_user_timeout"] == "10000"
     given = address.given_url("other")
     assert given is not None
     assert conninfo_to_dict(given)["password"] == "se/cret"
     assert conninfo_to_dict(given)["dbname"] == "other"
     assert "cret" not in repr(address)
     assert repr(address) == f"<address db.example:6543 {database}>"
+
+
+def test_what_the_url_says_of_the_network_is_kept() -> None:
+    address = Address.of_url("postgresql://me@db.example/mine?tcp_user_timeout=500", LOGINS)
+    assert conninfo_to_dict(address.url("ruxa_worker"))["tcp_user_timeout"] == "500"
 
 
 @pytest.mark.parametrize("url", ["postgresql://me:topsecret@[bad", "nonsense=topsecret", "postgresql:///mine", ""])

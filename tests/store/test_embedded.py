@@ -211,6 +211,18 @@ def test_a_path_too_long_for_a_socket_gets_a_short_private_directory(make: Make,
     assert ask(cluster, "SELECT 1") == [(1,)]
 
 
+@pytest.mark.parametrize("name", ["with a space", "with,comma", "with'quotes\"", "ünïcödé", "-dash"])
+def test_any_name_of_a_data_directory_will_do(make: Make, memory_path: Path, name: str) -> None:
+    cluster = make(data=memory_path / name)
+    run(cluster)
+    assert ask(cluster, "SELECT 1") == [(1,)]
+    os.kill(pid_of(cluster), signal.SIGKILL)
+    until(lambda: cluster.poll() is not None)
+    cluster.start()
+    cluster.ready()
+    assert ask(cluster, "SELECT 1") == [(1,)]
+
+
 def test_somebody_elses_socket_directory_is_refused(make: Make, memory_path: Path) -> None:
     cluster = make(data=memory_path / ("d" * 60) / ("f" * 60))
     mine = memory_path / "mine"
@@ -547,6 +559,21 @@ def test_where_namespaces_are_refused_root_becomes_another_user(open_directory: 
         cluster.ready()
     finally:
         cluster.stop()
+
+
+def test_a_cluster_moves_out_when_namespaces_are_refused_later(make: Make, open_directory: Path) -> None:
+    """As root: made in a namespace, then started where that is refused, then where it is allowed again."""
+    cluster = make(data=open_directory / "data")
+    run(cluster)
+    ask(cluster, "CREATE TABLE kept AS SELECT 1 AS n")
+    cluster.stop()
+    for isolation in ("drop" if ROOT else "none", None):
+        again = make(data=open_directory / "data", isolation=isolation, drop_root=open_directory / "var")
+        run(again)
+        assert ask(again, "SELECT n FROM kept") == [(1,)]
+        assert again.directory.is_symlink() == ROOT
+        assert again.isolation == ("drop" if ROOT else "none")
+        again.stop()
 
 
 def test_programs_that_user_cannot_reach_are_copied_with_their_libraries(open_directory: Path) -> None:

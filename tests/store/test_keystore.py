@@ -9,6 +9,7 @@ import random
 import signal
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -18,8 +19,12 @@ import pytest
 from fixtures_database import Database
 from ruxa.kernel import crypto
 from ruxa.kernel.clock import Clock
-from ruxa.store import keystore
+from ruxa.kernel.errors import Unavailable
+from ruxa.store import database as databases
+from ruxa.store import keystore, migrate
+from ruxa.store.embedded import Cluster
 from ruxa.store.keystore import Keystore
+from ruxa.store.logins import Logins
 from ruxa.store.vault import Vault
 
 if TYPE_CHECKING:
@@ -275,3 +280,48 @@ async def test_killed_at_any_moment_again_and_again(database: Database, sizes: S
     await _readable(database, sealed)
     # One living epoch; a key that was made and never recorded may lie there for an hour.
     assert (await _epochs(database)).count("destroyed") == len(await _epochs(database)) - 1
+
+
+async def test_the_database_killed_in_rotations_loses_no_key(memory_path: Path) -> None:
+    """An epoch's key is destroyed only after the move of the last key under it is on disk."""
+    logins = Logins(bytes(range(32)))
+    cluster = Cluster(memory_path / "data", logins)
+    cluster.initialise()
+    cluster.start()
+    cluster.ready()
+    try:
+        databases.setup(cluster.address)
+        migrate.migrate(cluster.url("ruxa_owner"))
+        vault = await Vault.unlock(cluster.address, memory_path / "keys", clock=Clock())
+        sealed = await _subjects(vault, 12)
+        outages = 0
+        for _ in range(4):
+            stop = asyncio.Event()
+
+            async def rotate(stop: asyncio.Event = stop) -> None:
+                nonlocal outages
+                while not stop.is_set():
+                    try:
+                        await vault.rotate_epoch()
+                    except Unavailable:
+                        outages += 1
+                        await asyncio.sleep(0.01)
+
+            rotating = asyncio.create_task(rotate())
+            await asyncio.sleep(random.random() / 5)
+            os.kill(int((cluster.directory / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+            while cluster.poll() is None:
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(cluster.start)
+            await asyncio.to_thread(cluster.ready)
+            stop.set()
+            await rotating
+            fresh = await Vault.unlock(cluster.address, memory_path / "keys", clock=Clock())
+            for subject, envelope in sealed.items():
+                opened = await fresh.open("access.member.name_sealed", subject, subject, envelope, purpose="provide")
+                assert opened.open("provide") == f"name of {subject}"
+            await fresh.close()
+        assert outages
+        await vault.close()
+    finally:
+        cluster.stop()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ruxa.kernel.errors import Conflict
+from ruxa.kernel.errors import Conflict, Unavailable
 from ruxa.store.lock import Lock
 
 HOLD = """
@@ -55,6 +55,13 @@ def test_the_second_is_told_who_has_it_until_he_dies(tmp_path: Path) -> None:
     mine.release()
     mine.release()
     Lock(path).take()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="file") as caught:
+        Lock(tmp_path / "file" / "lock").take()
+    assert caught.value.code == "data_unwritable"
 
 
 def test_a_child_that_outlives_its_parent_does_not_keep_it(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from ruxa.kernel.errors import InvalidCall
 from ruxa.store.logins import ADMIN, Login, Logins
 
 DATABASE = "ruxa"
+# Over a network that is cut in silence a statement would wait for ever; a unix socket knows at once.
+_NETWORK = {"tcp_user_timeout": "10000", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
 _SYSTEM_DATABASES = ("postgres", "template0", "template1", "")
 
 
@@ -37,7 +39,7 @@ class Address:
             parts = conninfo_to_dict(url)
         except psycopg.Error:
             raise InvalidCall("The database URL cannot be read.", code="database_url") from None
-        options = {name: str(value) for name, value in parts.items() if value is not None}
+        options = {**_NETWORK, **{name: str(value) for name, value in parts.items() if value is not None}}
         user, password, named = options.pop("user", ""), options.pop("password", ""), options.pop("dbname", "")
         if "host" not in options and "service" not in options:
             raise InvalidCall("The database URL names no host.", code="database_url")

@@ -109,16 +109,19 @@ class Cluster:
     def isolation(self) -> Isolation:
         """How the server is kept from being root: not needed, a user namespace, or another user."""
         if self._isolation is None:
-            self._isolation = _find_isolation(self.bin_dir)
+            # A link was made when root had to become another user, whose files these are now.
+            self._isolation = "drop" if self.directory.is_symlink() else _find_isolation(self.bin_dir)
         return self._isolation
 
     @property
     def socket_directory(self) -> Path:
         """The private directory of the unix socket: in DATA/run, or a short one when that path is too long."""
-        if self.isolation == "drop":
+        # Whoever only wants the address of a cluster that is there need not try what the system allows.
+        if self.directory.is_symlink() or (not self.directory.exists() and self.isolation == "drop"):
             return self._home() / "run"
         inside = self.data / "run" / "postgres"
-        if len(str(inside / f".s.PGSQL.{_PORTS[1]}")) <= _SOCKET_PATH_MAX:
+        # A comma separates hosts to a client and directories to the server.
+        if len(os.fsencode(inside / f".s.PGSQL.{_PORTS[1]}")) <= _SOCKET_PATH_MAX and not set(str(inside)) & set(',"'):
             return inside
         mark = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"ruxa-{os.geteuid()}-{mark}"
@@ -154,6 +157,8 @@ class Cluster:
         """Starts the server as a child in a session of its own; an orphan of an earlier run is stopped first."""
         assert self._process is None or self._process.poll() is not None, "the server runs already"
         self._lock.take()
+        if self.isolation == "drop" and not self.directory.is_symlink():
+            self._move_out()
         self.stopped_orphans = strays.stop(self.directory)
         if strays.can_tell():
             # No process of ours is left, so a lock file is stale, whoever has its number now.
@@ -206,6 +211,18 @@ class Cluster:
         if self._lock.held:
             self._tidy()
         self._lock.release()
+
+    def _move_out(self) -> None:
+        """A cluster from when namespaces were allowed: it moves to where the other user can reach it."""
+        strays.stop(self.directory)
+        target = self._home() / "postgres"
+        if target.exists():
+            raise Conflict(f"{target} is in the way of {self.directory}.", code="data_foreign")
+        shutil.move(self.directory, target)
+        for place, _, names in os.walk(target):
+            for path in (Path(place), *(Path(place) / name for name in names)):
+                self._give(path)
+        self.directory.symlink_to(target)
 
     def _tidy(self) -> None:
         """Takes back what lies outside the data directory: the short socket directory, when it is empty."""

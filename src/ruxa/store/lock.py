@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from ruxa.kernel.errors import Conflict
+from ruxa.kernel.errors import Conflict, Unavailable
 
 
 class Lock:
@@ -22,12 +22,20 @@ class Lock:
         return self._descriptor is not None
 
     def take(self) -> None:
-        """Takes the lock at once. Raises Conflict ``data_in_use`` naming the process that holds it."""
+        """Takes the lock at once. Raises Conflict ``data_in_use`` naming the process that holds it.
+
+        Raises Unavailable ``data_unwritable`` when it is another user's, or the disk is full or read-only.
+        """
         if self._descriptor is not None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Close-on-exec: a child that outlives us must not keep the lock.
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Close-on-exec: a child that outlives us must not keep the lock.
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Unavailable(
+                f"{self.path.parent} cannot be written: {error.strerror}.", code="data_unwritable"
+            ) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
