@@ -56,6 +56,7 @@ def environment() -> dict[str, str]:
     env.setdefault("UV_PYTHON_DOWNLOADS", "never")
     env.setdefault("UV_SYSTEM_CERTS", "true")
     env.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+    env.setdefault("NPM_CONFIG_UPDATE_NOTIFIER", "false")
     env["VIRTUAL_ENV"] = str(VENV)
     env.pop("PYTHONHOME", None)
     index = configured_index()
