@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from ruxa.egress.http import Origin, Pool, Upstream
 from ruxa.egress.recipient import Recipient, Register
@@ -118,13 +126,14 @@ async def opened(
     renderer: Render = render,
     port: int = 0,
     reuse_port: bool = True,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Running]:
     """A door, on a free port unless one is given."""
     told = Told()
     wheel = Wheel(tick_s=TICK_S)
     door = Door(serve, renderer, wheel=wheel, sink=told, limits=limits, screen=screen)
     try:
-        port = await door.start("127.0.0.1", port, reuse_port=reuse_port)
+        port = await door.start("127.0.0.1", port, reuse_port=reuse_port, tls=tls)
         yield Running(door, port, told, wheel)
     finally:
         await door.close()
@@ -249,3 +258,37 @@ def deliver(door: Door, pieces: list[bytes]) -> FakeTransport:
         connection.data_received(piece)
     connection.connection_lost(None)
     return transport
+
+
+def authority(place: Path, name: str) -> tuple[Path, Path, Path]:
+    """A private CA and a certificate of it for ``name``: (CA, certificate, key)."""
+    now = datetime.datetime.now(datetime.UTC)
+
+    def made(
+        subject: str,
+        key: ec.EllipticCurvePrivateKey,
+        issuer: str,
+        signer: ec.EllipticCurvePrivateKey,
+        *,
+        ca: bool,
+    ) -> x509.Certificate:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(subject)]), critical=False)
+            .sign(signer, hashes.SHA256())
+        )
+
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    paths = place / "ca.pem", place / "cert.pem", place / "key.pem"
+    pem = serialization.Encoding.PEM
+    paths[0].write_bytes(made("test authority", ca_key, "test authority", ca_key, ca=True).public_bytes(pem))
+    paths[1].write_bytes(made(name, key, "test authority", ca_key, ca=False).public_bytes(pem))
+    paths[2].write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return paths

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from ruxa.egress.http import Answer, Deadlines, Origin, Pool, Upstream
 from ruxa.egress.recipient import Register
 from ruxa.egress.timers import Wheel
 from ruxa.kernel import bounds
 from ruxa.kernel.errors import NoUpstream, UpstreamBroken, UpstreamTimeout
-from wire_parts import SOMEBODY, TICK_S, Told, provider, read_call, until
+from wire_parts import SOMEBODY, TICK_S, Told, authority, provider, read_call, until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Steps = list[bytes | float | None]  # bytes to write, seconds to wait, None: reset
@@ -581,40 +576,6 @@ async def test_a_unix_socket_keeps_repeated_headers(tmp_path: Path) -> None:
     server.close()
 
 
-def authority(place: Path, name: str) -> tuple[Path, Path, Path]:
-    """A private CA and a certificate of it for ``name``: (CA, certificate, key)."""
-    now = datetime.datetime.now(datetime.UTC)
-
-    def made(
-        subject: str,
-        key: ec.EllipticCurvePrivateKey,
-        issuer: str,
-        signer: ec.EllipticCurvePrivateKey,
-        *,
-        ca: bool,
-    ) -> x509.Certificate:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
-            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(subject)]), critical=False)
-            .sign(signer, hashes.SHA256())
-        )
-
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    paths = place / "ca.pem", place / "cert.pem", place / "key.pem"
-    pem = serialization.Encoding.PEM
-    paths[0].write_bytes(made("test authority", ca_key, "test authority", ca_key, ca=True).public_bytes(pem))
-    paths[1].write_bytes(made(name, key, "test authority", ca_key, ca=False).public_bytes(pem))
-    paths[2].write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    return paths
-
-
 @pytest.mark.parametrize("case", ["trusted", "unknown authority", "other name"])
 async def test_tls_trusts_the_authority_and_the_name(tmp_path: Path, case: str) -> None:
     ca, certificate, key = authority(tmp_path, "localhost" if case != "other name" else "elsewhere")
@@ -653,3 +614,12 @@ async def test_tls_trusts_the_authority_and_the_name(tmp_path: Path, case: str) 
     await pool.close()
     server.close()
     await asyncio.sleep(0.05)
+
+
+async def test_a_closed_pool_dials_no_more() -> None:
+    async with provider(playing([OK])) as there:
+        await there.pool.close()
+        with pytest.raises(NoUpstream) as caught:
+            await post(there.upstream).head()
+        assert caught.value.code == "pool_closed"
+        assert not there.connections

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
+from pathlib import Path
 
 import pytest
 
 from ruxa.gateway.door import DoorBounds, Reply, Request
 from ruxa.kernel.errors import NotFound, Unauthenticated
 from wire_cases import CHUNKED, CONFORMANCE, GET, POST, statuses
-from wire_parts import Caller, deliver, echo, opened, until
+from wire_parts import Caller, authority, deliver, echo, opened, until
 
 
 def reset(caller: Caller) -> None:
@@ -525,3 +527,30 @@ async def test_two_workers_share_a_port() -> None:
         with pytest.raises(OSError, match="in use"):
             async with opened(echo, port=first.port, reuse_port=False):
                 pass
+
+
+async def test_tls_is_the_same_door(tmp_path: Path) -> None:
+    ca, certificate, key = authority(tmp_path, "localhost")
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(certificate, key)
+    secure: list[bool] = []
+
+    def serve(request: Request, reply: Reply) -> None:
+        secure.append(request.secure)
+        echo(request, reply)
+
+    async with opened(serve, tls=served) as running:
+        trust = ssl.create_default_context(cafile=str(ca))
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", running.port, ssl=trust, server_hostname="localhost"
+        )
+        caller = Caller(reader, writer)
+        writer.write(GET + b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000)
+        answer = await caller.all()
+        assert statuses(answer) == [200, 200]
+        assert answer.endswith(b"x" * 200_000)
+        writer.write(b"nonsense\r\n\r\n")
+        assert statuses(await caller.all()) == [400]
+        await caller.close()
+        await until(lambda: running.door.connections == 0)
+    assert secure == [True, True]

@@ -632,6 +632,8 @@ class Upstream:
 
     async def _connect(self, answer: Answer) -> None:
         try:
+            if self._pool.closed:
+                raise NoUpstream("This process is stopping.", code="pool_closed")
             if len(self._links) + len(self._dials) > bounds.UPSTREAM_CONNECTIONS_MAX:
                 raise NoUpstream("Too many calls to this provider at once.", code="connections_exhausted")
             async with asyncio.timeout(answer.connect_s):
