@@ -17,6 +17,7 @@ from ruxa.access.passwords import Hasher
 from ruxa.access.roles import Permission
 from ruxa.access.sessions import Session
 from ruxa.console.charts import Period
+from ruxa.console.rollups import Rollups
 from ruxa.console.words import Words
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.signals import Sink
@@ -35,7 +36,7 @@ class Deps:
     base_url: public address without a path, as links in mail use it; mode: demo or live (decision D9); gateway_openapi:
     the paths and schemas of the part of ``/api/v1`` that the gateway serves, for the published union (decision D2);
     trial_micros: credit granted once per verified address (decision D10); providers: those that can be called, None for
-    all that are priced.
+    all that are priced; rollups: what home has added up lately.
     """
 
     pool: Pool
@@ -50,6 +51,7 @@ class Deps:
     mail_url: str = "outbox:"
     providers: frozenset[str] | None = None
     gateway_openapi: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    rollups: Rollups = field(default_factory=Rollups)
 
     @property
     def entrance(self) -> Entrance:

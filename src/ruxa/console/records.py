@@ -32,22 +32,6 @@ _FILTER: LiteralString = """
       AND (%s::text IS NULL OR model = %s) AND (%s::uuid IS NULL OR key_id = %s)
       AND (%s::text IS NULL OR (status >= 400) = (%s = 'failed'))
 """
-_PERIOD: LiteralString = """
-    WITH seen AS MATERIALIZED (
-        SELECT extract(epoch FROM at)::bigint / %s AS bucket, model, status >= 400 AS failed, amount_micros, latency_ms,
-               input_tokens::bigint + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens + output_tokens
-               + reasoning_tokens + audio_input_tokens + audio_output_tokens AS tokens
-        FROM ledger.charge WHERE organisation_ref = %s AND id >= %s
-    )
-    SELECT GROUPING(bucket), bucket, '', count(*), count(*) FILTER (WHERE failed),
-           coalesce(sum(amount_micros), 0)::bigint, coalesce(sum(tokens), 0)::bigint,
-           percentile_disc(0.5) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE NOT failed),
-           percentile_disc(0.95) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE NOT failed)
-    FROM seen GROUP BY GROUPING SETS ((bucket), ())
-    UNION ALL
-    (SELECT 2, NULL, model, count(*), 0, coalesce(sum(amount_micros), 0)::bigint, 0, NULL, NULL
-     FROM seen GROUP BY model ORDER BY 6 DESC, 4 DESC LIMIT %s)
-"""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -135,14 +119,6 @@ class Sums(msgspec.Struct, frozen=True):
     p95: int | None = None
 
 
-class Period(msgspec.Struct, frozen=True):
-    """A period's sums: altogether, by bucket (its number since 1970) and by model, dearest first."""
-
-    total: Sums
-    buckets: dict[int, Sums]
-    models: list[tuple[str, Sums]]
-
-
 class Used(msgspec.Struct, frozen=True):
     """What one key used."""
 
@@ -178,27 +154,51 @@ class Moved(msgspec.Struct, frozen=True):
 async def calls(
     work: Work, organisation_ref: UUID, asked: Filter, *, before: UUID | None, after: UUID | None, limit: int
 ) -> list[Call]:
-    """Calls newest first: below ``before``, or the ones just above ``after``."""
+    """Calls newest first: below ``before``, or the ones just above ``after``.
+
+    Looks at the nearest days first: planning over every day's partition costs more than reading a page.
+    """
     floor = FIRST_ID if asked.since is None else ids.floor(int(asked.since.timestamp() * 1000))
-    low, high = max(after or FIRST_ID, floor), before or LAST_ID
-    args = (
-        organisation_ref,
-        low,
-        high,
-        asked.model,
-        asked.model,
-        asked.key_id,
-        asked.key_id,
-        asked.outcome,
-        asked.outcome,
-        limit,
-    )
-    if after is None:
-        rows = await work.rows(_CALL + _FILTER + "ORDER BY id DESC LIMIT %s", *args)
-    else:
-        rows = await work.rows(_CALL + _FILTER + "ORDER BY id LIMIT %s", *args)
-        rows.reverse()
-    return [Call(*row) for row in rows]
+    found: list[Call] = []
+    for low, high in windows(max(after or FIRST_ID, floor), before or LAST_ID, up=after is not None):
+        args = (
+            organisation_ref,
+            low,
+            high,
+            asked.model,
+            asked.model,
+            asked.key_id,
+            asked.key_id,
+            asked.outcome,
+            asked.outcome,
+            limit,
+        )
+        if after is None:
+            rows = await work.rows(_CALL + _FILTER + "ORDER BY id DESC LIMIT %s", *args)
+        else:
+            rows = await work.rows(_CALL + _FILTER + "ORDER BY id LIMIT %s", *args)
+            rows.reverse()
+        found = [Call(*row) for row in rows]
+        if len(found) == limit:
+            break
+    return found
+
+
+def windows(low: UUID, high: UUID, *, up: bool) -> list[tuple[UUID, UUID]]:
+    """Growing ranges of ids between ``low`` and ``high``, from one end: 2 days, 14 days, all."""
+    found: list[tuple[UUID, UUID]] = []
+    for days in (2, 14):
+        span = days * 86_400_000
+        if up:
+            edge = ids.floor(min(ids.unix_ms(low) + span, 2**48 - 1))
+            if low > FIRST_ID and edge < high:
+                found.append((low, edge))
+        else:
+            newest = ids.unix_ms(ids.fresh()) if high == LAST_ID else ids.unix_ms(high)
+            edge = ids.floor(max(newest - span, 0))
+            if edge > low:
+                found.append((edge, high))
+    return [*found, (low, high)]
 
 
 async def call(work: Work, organisation_ref: UUID, request_id: UUID) -> Call | None:
@@ -207,50 +207,56 @@ async def call(work: Work, organisation_ref: UUID, request_id: UUID) -> Call | N
     return None if row is None else Call(*row)
 
 
-async def period(work: Work, organisation_ref: UUID, since: datetime, step_s: int, models: int) -> Period:
-    """The sums since ``since``, from one pass over the organisation's rows."""
-    rows = await work.rows(
-        _PERIOD,
-        step_s,
-        organisation_ref,
-        ids.floor(int(since.timestamp() * 1000)),
-        models,
-    )
-    found = Period(Sums(), {}, [])
-    total = found.total
-    for kind, bucket, model, *sums in rows:
-        if kind == 2:
-            found.models.append((model, Sums(*sums)))
-        elif kind == 1:
-            total = Sums(*sums)
-        else:
-            found.buckets[bucket] = Sums(*sums)
-    return msgspec.structs.replace(found, total=total)
-
-
-async def errors(work: Work, organisation_ref: UUID, since: datetime, limit: int) -> list[tuple[str, int]]:
-    """Error codes of failed calls and how many, most first."""
+async def bucket_sums(
+    work: Work, organisation_ref: UUID, since_s: int, step_s: int
+) -> list[tuple[int, str, str | None, Sums]]:
+    """Bucket number, model, error code (None: succeeded) and sums since ``since_s`` (unix seconds)."""
     rows = await work.rows(
         """
-        SELECT coalesce(error_code, status::text), count(*) FROM ledger.charge
-        WHERE organisation_ref = %s AND id >= %s AND status >= 400 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %s
+        SELECT floor(date_part('epoch', at) / %s)::bigint, model,
+               CASE WHEN status >= 400 THEN coalesce(error_code, status::text) END, count(*),
+               sum(amount_micros)::bigint,
+               sum(input_tokens::bigint + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens
+                   + output_tokens + reasoning_tokens + audio_input_tokens + audio_output_tokens)::bigint
+        FROM ledger.charge WHERE organisation_ref = %s AND id >= %s GROUP BY 1, 2, 3
         """,
+        step_s,
         organisation_ref,
-        ids.floor(int(since.timestamp() * 1000)),
-        limit,
+        ids.floor(since_s * 1000),
     )
-    return [(row[0], row[1]) for row in rows]
+    return [
+        (number, model, code, Sums(calls, 0 if code is None else calls, spend, tokens))
+        for number, model, code, calls, spend, tokens in rows
+    ]
 
 
-async def models(work: Work, organisation_ref: UUID) -> list[str]:
-    """The models that the organisation ever called while rows last, by skipping from one to the next."""
+async def bucket_latencies(
+    work: Work, organisation_ref: UUID, since_s: int, step_s: int, bins_per_e: int
+) -> list[tuple[int, int, int]]:
+    """Bucket number, latency bin and its calls that succeeded; a bin is ``1 / bins_per_e`` of a log wide."""
+    rows = await work.rows(
+        """
+        SELECT floor(date_part('epoch', at) / %s)::bigint, floor(ln(latency_ms + 1) * %s)::integer, count(*)
+        FROM ledger.charge WHERE organisation_ref = %s AND id >= %s AND status < 400 GROUP BY 1, 2
+        """,
+        step_s,
+        bins_per_e,
+        organisation_ref,
+        ids.floor(since_s * 1000),
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+async def models(work: Work, organisation_ref: UUID, since: datetime) -> list[str]:
+    """The models of the organisation's latest calls since then, to choose from."""
     rows = await work.rows(
         """
         SELECT DISTINCT model FROM (
-            SELECT model FROM ledger.charge WHERE organisation_ref = %s ORDER BY id DESC LIMIT 2000
+            SELECT model FROM ledger.charge WHERE organisation_ref = %s AND id >= %s ORDER BY id DESC LIMIT 1000
         ) AS latest WHERE model <> '' ORDER BY 1
         """,
         organisation_ref,
+        ids.floor(int(since.timestamp() * 1000)),
     )
     return [row[0] for row in rows]
 
@@ -275,32 +281,32 @@ async def lines(
 ) -> list[Line]:
     """Ledger lines newest first: charges of calls, and what was added to or taken from lots outside of calls."""
     low, high = after or FIRST_ID, before or LAST_ID
-    args = (organisation_ref, low, high, limit, organisation_ref, low, high, limit, limit)
-    if after is None:
+    order: LiteralString = "ORDER BY id DESC LIMIT %s" if after is None else "ORDER BY id LIMIT %s"
+    charges: list[Line] = []
+    for from_, to in windows(low, high, up=after is not None):
+        args = (organisation_ref, from_, to, limit)
         rows = await work.rows(
-            _CHARGES + "DESC LIMIT %s) UNION ALL (" + _LOTS + "DESC LIMIT %s)) AS l" + _NEWEST, *args
+            _CHARGES + ("ORDER BY id DESC LIMIT %s" if after is None else "ORDER BY id LIMIT %s"), *args
         )
-    else:
-        rows = await work.rows(_CHARGES + "LIMIT %s) UNION ALL (" + _LOTS + "LIMIT %s)) AS l" + _OLDEST, *args)
-        rows.reverse()
-    return [Line(*row) for row in rows]
+        charges = [Line(*row) for row in rows]
+        if len(charges) == limit:
+            break
+    args = (organisation_ref, low, high, limit)
+    moved = await work.rows(_LOTS + order, *args)
+    both = sorted([*charges, *(Line(*row) for row in moved)], key=lambda line: line.id, reverse=after is None)[:limit]
+    return both if after is None else both[::-1]
 
 
 _CHARGES: LiteralString = """
-    SELECT id, at, code, model, scope, amount_micros, state FROM ((
-        SELECT id, at, 'charge' AS code, model, scope, -amount_micros AS amount_micros, line_state AS state
-        FROM ledger.charge WHERE organisation_ref = %s AND id > %s AND id < %s AND amount_micros > 0 ORDER BY id
+    SELECT id, at, 'charge', model, scope, -amount_micros, line_state
+    FROM ledger.charge WHERE organisation_ref = %s AND id > %s AND id < %s AND amount_micros > 0
 """
 _LOTS: LiteralString = """
-        SELECT id, at, code, '' AS model, scope,
-               CASE WHEN credit LIKE 'lot:%%' THEN amount_micros ELSE -amount_micros END, 'posted' AS state
-        FROM ledger.statement_line
-        WHERE organisation_ref = %s AND id > %s AND id < %s AND state = 'posted'
-          AND code IN ('sandbox_credit', 'credit', 'promo', 'refund', 'compensation', 'correction', 'expired', 'debt')
-        ORDER BY id
+    SELECT id, at, code, '', scope, CASE WHEN credit LIKE 'lot:%%' THEN amount_micros ELSE -amount_micros END, 'posted'
+    FROM ledger.statement_line
+    WHERE organisation_ref = %s AND id > %s AND id < %s AND state = 'posted'
+      AND code IN ('sandbox_credit', 'credit', 'promo', 'refund', 'compensation', 'correction', 'expired', 'debt')
 """
-_NEWEST: LiteralString = " ORDER BY id DESC LIMIT %s"
-_OLDEST: LiteralString = " ORDER BY id LIMIT %s"
 
 
 async def lease_transfers(work: Work, organisation_ref: UUID, lease_id: UUID) -> list[Moved]:
@@ -316,15 +322,16 @@ async def lease_transfers(work: Work, organisation_ref: UUID, lease_id: UUID) ->
     return [Moved(*row) for row in rows]
 
 
-async def first_steps(work: Work, organisation_id: UUID, organisation_ref: UUID) -> tuple[bool, bool]:
-    """Whether the organisation has a key of its own, and whether it ever made a call that lasts."""
+async def first_steps(work: Work, organisation_id: UUID, organisation_ref: UUID, since: datetime) -> tuple[bool, bool]:
+    """Whether the organisation has a key of its own, and whether it made a call since then."""
     row = await work.row(
         """
         SELECT EXISTS (SELECT FROM access.key WHERE organisation_id = %s AND session_id IS NULL),
-               EXISTS (SELECT FROM ledger.charge WHERE organisation_ref = %s)
+               EXISTS (SELECT FROM ledger.charge WHERE organisation_ref = %s AND id >= %s)
         """,
         organisation_id,
         organisation_ref,
+        ids.floor(int(since.timestamp() * 1000)),
     )
     assert row is not None
     return row[0], row[1]

@@ -157,7 +157,7 @@ async def test_home_counts_the_period(console: Any, books: Any) -> None:
     await charged(console, books, organisation_id, [1_000_000, 500_000])
     page = (await browser.get("/home")).text
     assert "1.5000" in page
-    assert "120 ms" in page
+    assert re.search(r"1(19|2[01]) ms", page)
     assert "data-chart" in page
     assert "3.50" in page
 

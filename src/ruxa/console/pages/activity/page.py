@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from ruxa.kernel.errors import NotFound
 from ruxa.store.work import Work
 
 PURPOSE = "provide"
+MODELS_OF = timedelta(days=2)
 HEAD = (
     "id",
     "time",
@@ -81,7 +83,9 @@ async def load(visit: Visit, work: Work) -> View | Go:
             ),
             "names": named,
             "keys": [(ids.text("key", line.id), named[line.id]) for line in lines],
-            "model_names": await records.models(work, visit.person.organisation_ref),
+            "model_names": await records.models(
+                work, visit.person.organisation_ref, visit.deps.clock.now() - MODELS_OF
+            ),
         }
     )
 

@@ -9,6 +9,7 @@ import msgspec
 from ruxa.console import charts, money, records
 from ruxa.console.charts import Chart, Series
 from ruxa.console.page import Go, Page, View, Visit
+from ruxa.console.rollups import Period
 from ruxa.store.work import Work
 
 MODELS = 6
@@ -23,11 +24,10 @@ async def load(visit: Visit, work: Work) -> View | Go:
     now = visit.deps.clock.now()
     period = charts.period(visit.query.get("period"))
     starts, step_s = charts.buckets(period, now)
-    found = await records.period(work, person.organisation_ref, starts[0], step_s, MODELS)
+    found = await visit.deps.rollups.period(work, person.organisation_ref, starts, step_s, now)
     total = found.total
     purse = await money.purse_of(work, person.organisation_ref) if person.may("balance:read") else None
-    has_key, has_call = await records.first_steps(work, person.organisation_id, person.organisation_ref)
-    failed = await records.errors(work, person.organisation_ref, starts[0], ERRORS) if total.errors else []
+    has_key, has_call = await records.first_steps(work, person.organisation_id, person.organisation_ref, starts[0])
     steps = [
         {"name": "verify", "done": True, "href": "/settings"},
         {"name": "credit", "done": purse is not None and purse.total > 0, "href": "/billing"},
@@ -52,10 +52,10 @@ async def load(visit: Visit, work: Work) -> View | Go:
             },
             "models": [
                 {"name": name, "calls": sums.calls, "spend": sums.spend, "share": whole(sums.spend, total.spend)}
-                for name, sums in found.models
+                for name, sums in found.models[:MODELS]
                 if name
             ],
-            "errors": [{"code": code, "calls": count} for code, count in failed],
+            "errors": [{"code": code, "calls": count} for code, count in found.errors[:ERRORS]],
             "steps": steps if show_steps else [],
             "steps_done": sum(1 for step in steps if step["done"]),
             **_charts(visit, starts, step_s, found),
@@ -74,7 +74,7 @@ def whole(part: int, of: int) -> int:
     return part * 100 // of if of else 0
 
 
-def _charts(visit: Visit, starts: list[datetime], step_s: int, found: records.Period) -> dict[str, object]:
+def _charts(visit: Visit, starts: list[datetime], step_s: int, found: Period) -> dict[str, object]:
     words = visit.words
     seconds = [int(start.timestamp()) for start in starts]
     sums = [found.buckets.get(at // step_s, records.Sums()) for at in seconds]
