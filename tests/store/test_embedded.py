@@ -483,6 +483,18 @@ def test_a_long_log_is_turned_over(make: Make) -> None:
     assert cluster.log.with_name("postgres.log.1").stat().st_size > 1 << 20
 
 
+def test_a_log_that_grows_while_it_runs_is_cut(make: Make) -> None:
+    cluster = make()
+    run(cluster)
+    with cluster.log.open("ab") as log:
+        log.write(b"x" * (5 << 20))
+    assert cluster.poll() is None
+    assert cluster.log.stat().st_size == 0
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(cluster.address.admin_url("postgres"), password="wrong")
+    assert 0 < cluster.log.stat().st_size < 1000
+
+
 # Who it runs as
 
 

@@ -49,8 +49,16 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     file = tmp_path / "epochs" / f"{epoch.hex}.key"
     file.rename(tmp_path / "elsewhere")
     file.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(Unavailable, match="symbolic links"):
         keys.read(epoch)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "epochs").write_text("not a directory")
+    with pytest.raises(Unavailable) as caught:
+        EpochDirectory(tmp_path).create(ids.fresh())
+    assert caught.value.code == "keys_unwritable"
+    assert str(tmp_path) in caught.value.public
 
 
 def test_only_old_unknown_keys_are_strays(tmp_path: Path) -> None:

@@ -56,3 +56,11 @@ def test_a_secret_others_can_read_or_that_is_damaged_is_refused(
         Logins.load(tmp_path)
     assert caught.value.code == code
     assert str(tmp_path) in caught.value.public
+
+
+def test_a_place_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("not a directory")
+    with pytest.raises(Unavailable) as caught:
+        Logins.load(tmp_path / "keys")
+    assert caught.value.code == "keys_unreadable"
+    assert str(tmp_path) in caught.value.public

@@ -48,10 +48,14 @@ class EpochDirectory:
 
     def create(self, epoch: UUID) -> bytes:
         """See EpochKeys."""
-        files.private_directory(self.path.parent)
-        files.private_directory(self.path)
         key = crypto.fresh_key()
-        assert files.create(self._file(epoch), key), "epoch ids are fresh"
+        try:
+            files.private_directory(self.path.parent)
+            files.private_directory(self.path)
+            made = files.create(self._file(epoch), key)
+        except OSError as error:
+            raise Unavailable(f"{self.path} cannot be written: {error.strerror}.", code="keys_unwritable") from None
+        assert made, "epoch ids are fresh"
         # What is wrapped next cannot be opened without this file: read it back from where it will be read.
         assert self.read(epoch) == key
         return key
@@ -62,8 +66,8 @@ class EpochDirectory:
             return files.read_secret(self._file(epoch), crypto.KEY_BYTES)
         except FileNotFoundError:
             return None
-        except PermissionError:
-            raise Unavailable(f"{self.path} cannot be read: wrong owner or mode.", code="keys_unreadable") from None
+        except OSError as error:
+            raise Unavailable(f"{self.path} cannot be read: {error.strerror}.", code="keys_unreadable") from None
 
     def destroy(self, epoch: UUID) -> None:
         """See EpochKeys."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, cast
 from uuid import UUID
 
 import psycopg
@@ -68,6 +68,19 @@ def move_clock(url: str, offset_s: int) -> None:
     moved = _run(url, "UPDATE ruxa.clock_offset SET offset_s = %s, moved_at = pg_catalog.clock_timestamp()", offset_s)
     if moved == 0:
         raise Conflict("Only the clock of a directory made with --simulated can be moved.", code="clock_fixed")
+
+
+def mode(url: str) -> Mode:
+    """Demo or live, as the database has it: its word counts on every machine."""
+    failure: RuxaError
+    try:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            row = connection.execute("SELECT mode FROM ruxa.instance").fetchone()
+            assert row is not None, "settle comes first"
+            return cast(Mode, row[0])
+    except psycopg.Error as error:
+        failure = fault.of(error)
+    raise failure
 
 
 async def now(work: Work) -> datetime:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -38,13 +39,13 @@ class Logins:
         """The secret of this instance's keys directory, made (0600, fsynced) when it is not there yet."""
         path = keys / "logins"
         try:
-            return cls(files.read_secret(path, 32))
-        except FileNotFoundError:
+            with suppress(FileNotFoundError):
+                return cls(files.read_secret(path, 32))
             files.private_directory(keys)
             files.create(path, os.urandom(32))
             return cls(files.read_secret(path, 32))
-        except PermissionError:
-            raise Unavailable(f"{path} cannot be read: wrong owner or mode.", code="keys_unreadable") from None
+        except OSError as error:
+            raise Unavailable(f"{path} cannot be read or written: {error.strerror}.", code="keys_unreadable") from None
 
     def password(self, login: str) -> str:
         """The password of one login."""
