@@ -19,7 +19,7 @@ import pytest
 from fixtures_database import Database
 from ruxa.kernel import crypto
 from ruxa.kernel.clock import Clock
-from ruxa.kernel.errors import Unavailable
+from ruxa.kernel.errors import Broken, Unavailable
 from ruxa.store import database as databases
 from ruxa.store import keystore, migrate
 from ruxa.store.embedded import Cluster
@@ -322,6 +322,63 @@ async def test_the_database_killed_in_rotations_loses_no_key(memory_path: Path) 
                 assert opened.open("provide") == f"name of {subject}"
             await fresh.close()
         assert outages
+        await vault.close()
+    finally:
+        cluster.stop()
+
+
+def _recovered(cluster: Cluster, secrets: list[bytes], epochs: list[UUID], subject: UUID, envelope: bytes) -> bool:
+    """The attack of D32: every stored key carved out of heap and WAL, every secret tried on each, the value opened."""
+    stolen = b"".join(path.read_bytes() for path in cluster.directory.rglob("*") if path.is_file())
+    key_id = crypto.kid(envelope)
+    for epoch in epochs:
+        head = b"\x01\x01" + epoch.bytes[-8:]
+        bound_to = keystore._bound_to(key_id, "subject", "account", subject, None, epoch)  # pyright: ignore[reportPrivateUsage]
+        at = stolen.find(head)
+        while at != -1:
+            wrapped = stolen[at : at + crypto.KEY_BYTES + crypto.OVERHEAD_BYTES]
+            at = stolen.find(head, at + 1)
+            for secret in secrets:
+                try:
+                    key = crypto.unseal(secret, wrapped, bound_to)
+                    field = crypto.derive(key, "ruxa1|account|access.member|name_sealed")
+                    place = f"access.member|name_sealed|{subject.hex}|{subject.hex}||1".encode()
+                    return crypto.unseal(field, envelope, place) == f"name of {subject}".encode()
+                except Broken:
+                    continue
+    return False
+
+
+async def test_a_destroyed_key_is_in_no_copy_once_its_epoch_has_ended(memory_path: Path) -> None:
+    """DELETE alone leaves it in heap and WAL (the control shows that it is found there); the epoch's end does not."""
+    cluster = Cluster(memory_path / "data", Logins(bytes(range(32))), fsync=False)
+    cluster.initialise()
+    cluster.start()
+    cluster.ready()
+    try:
+        databases.setup(cluster.address)
+        migrate.migrate(cluster.url("ruxa_owner"))
+        keys = memory_path / "keys"
+        vault = await Vault.unlock(cluster.address, keys, clock=Clock())
+        ((subject, envelope),) = (await _subjects(vault, 1)).items()
+        seen: set[UUID] = set()
+
+        def recovered() -> bool:
+            with psycopg.connect(cluster.address.admin_url(), autocommit=True) as admin:
+                admin.execute("CHECKPOINT")
+                seen.update(row[0] for row in admin.execute("SELECT id FROM keystore.epoch"))
+            secrets = [path.read_bytes() for path in (keys / "epochs").iterdir()]
+            return _recovered(cluster, secrets, sorted(seen), subject, envelope)
+
+        assert recovered(), "the control: a living key is found, or the attack proves nothing"
+        await vault.destroy_subject(subject, ("account",))
+        assert recovered(), "the published window: until its epoch ends the key is in copies"
+        old_secrets = [path.read_bytes() for path in (keys / "epochs").iterdir()]
+        await vault.rotate_epoch()
+        assert not recovered()
+        assert _recovered(cluster, old_secrets, sorted(seen), subject, envelope), (
+            "the bytes are there; the epoch is not"
+        )
         await vault.close()
     finally:
         cluster.stop()
