@@ -16,7 +16,8 @@ from fixtures_access import VISITOR, House, Person
 from ruxa.access import entrance as door
 from ruxa.access import grants, keys, members, sessions
 from ruxa.access.keys import BASE62, Created, KeyWish
-from ruxa.kernel.errors import CallerError, Conflict, InvalidCall, NotFound
+from ruxa.access.roles import CALL_SCOPES, SCOPES, Scope
+from ruxa.kernel.errors import CallerError, Conflict, Forbidden, InvalidCall, NotFound
 from ruxa.kernel.sealed import Sealed
 
 HEADS = st.sampled_from([b"rx_live_", b"rx_test_"])
@@ -138,6 +139,29 @@ async def test_wrong_wishes_are_refused_by_field(house: House) -> None:
         with pytest.raises(InvalidCall) as caught:
             await made(house, organisation_id, **changes)
         assert caught.value.param == param, changes
+
+
+async def test_nobody_gives_a_key_more_than_their_own_role(house: House) -> None:
+    _, owner_id, organisation_id = await house.owner()
+    _, stranger_id, _ = await house.owner()
+    developer = Person()
+    await house.join(developer)
+    async with house.console.work() as work:
+        invited = await members.invite(work, house.vault, organisation_id, developer.email, "developer")
+
+    async def give(member_id: UUID, *scopes: Scope) -> str:
+        try:
+            async with house.console.work() as work:
+                await keys.create(work, house.vault, organisation_id, wish(scopes=scopes), created_by=member_id)
+        except Forbidden as error:
+            return error.code
+        return "given"
+
+    assert await give(owner_id, *SCOPES) == "given"
+    assert await give(invited.member_id, *CALL_SCOPES, "usage:read") == "given"
+    assert await give(invited.member_id, "chat", "admin:*") == "scope_beyond_role"
+    assert await give(invited.member_id, "billing:read") == "scope_beyond_role"
+    assert await give(stranger_id, "usage:read") == "scope_beyond_role"
 
 
 async def test_a_revoked_key_is_dead_and_revoking_again_is_no_error(house: House) -> None:

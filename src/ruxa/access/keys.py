@@ -17,9 +17,9 @@ from uuid import UUID
 import msgspec
 
 from ruxa.access import addresses, records
-from ruxa.access.roles import CALL_SCOPES, SCOPES, Scope
+from ruxa.access.roles import CALL_SCOPES, OF_ROLE, OF_SCOPE, SCOPES, Permission, Role, Scope
 from ruxa.kernel import bounds, ids
-from ruxa.kernel.errors import Conflict, InvalidCall, NotFound
+from ruxa.kernel.errors import Conflict, Forbidden, InvalidCall, NotFound
 from ruxa.kernel.sealed import Sealed
 from ruxa.store.vault import Vault
 from ruxa.store.work import Work
@@ -157,8 +157,17 @@ def _values(wish: KeyWish) -> tuple[object, ...]:
 async def create(
     work: Work, vault: Vault, organisation_id: UUID, wish: KeyWish, *, created_by: UUID | None = None
 ) -> Created:
-    """Make a key of the organisation; ``created_by`` is a member's id. InvalidCall names the wrong field."""
+    """Make a key of the organisation; ``created_by`` is a member's id. InvalidCall names the wrong field.
+
+    Forbidden ``scope_beyond_role`` when a scope allows more than the member's own role: a key is no way up.
+    """
     _check(wish)
+    if created_by is not None:
+        role = cast(Role | None, await records.membership_role(work, organisation_id, created_by))
+        own = frozenset[Permission]() if role is None else OF_ROLE[role]
+        if beyond := [scope for scope in wish.scopes if not OF_SCOPE[scope] <= own]:
+            public = "Your role does not allow to give these scopes: " + ", ".join(beyond) + "."
+            raise Forbidden(public, code="scope_beyond_role", param="scopes")
     key_id = ids.fresh()
     name = await vault.seal(NAME_COLUMN, organisation_id, key_id, addresses.name(wish.name).open(PURPOSE))
     if not await records.insert_key(work, key_id, organisation_id, name, _values(wish), created_by):
