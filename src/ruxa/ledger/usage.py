@@ -6,7 +6,7 @@ segment, then ``segment_acknowledge``. A row that is sent twice is booked once; 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -138,15 +138,6 @@ async def segment_acknowledge(work: Work, segment: Segment, *, sha256: bytes, ro
 async def segment_refuse(work: Work, segment: Segment, *, sha256: bytes, reason: str) -> None:
     """The segment is never booked (``age``, ``damaged``); its row says so."""
     await work.run(records.SEGMENT_REFUSE, segment.worker, segment.run, segment.number, sha256, reason)
-
-
-def charged(rows: Iterable[UsageRow]) -> dict[UUID, int]:
-    """The amounts of ``rows`` by lease."""
-    sums: dict[UUID, int] = {}
-    for row in rows:
-        if row.lease_id is not None:
-            sums[row.lease_id] = sums.get(row.lease_id, 0) + row.amount_micros
-    return sums
 
 
 def _tuple(row: UsageRow) -> tuple[object, ...]:
