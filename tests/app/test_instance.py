@@ -21,7 +21,7 @@ def test_an_instance_is_written_privately_and_read_again(tmp_path: Path) -> None
     made = instance.create(tmp_path, ids.fresh(), mode="demo", simulated=True, clock=Clock())
     assert instance.read(tmp_path) == made
     assert (tmp_path / "instance.json").stat().st_mode & 0o777 == 0o600
-    live = instance.make_live(tmp_path, made)
+    live = instance.change_mode(tmp_path, made, "live")
     assert (live.id, live.mode, live.simulated) == (made.id, "live", True)
     assert instance.read(tmp_path) == live
     assert list(tmp_path.iterdir()) == [tmp_path / "instance.json"]

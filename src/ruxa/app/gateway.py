@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from ruxa.app import database
+from ruxa.app import database, health
 from ruxa.app.orders import Orders, Start
 from ruxa.egress import providers
 from ruxa.egress.http import Pool as Upstreams
@@ -16,9 +14,7 @@ from ruxa.egress.timers import Wheel
 from ruxa.gateway.door import Door, DoorBounds, Reply, Request
 from ruxa.gateway.pipeline import Pipeline, Worker
 from ruxa.gateway.relayed import ConsoleRelay
-from ruxa.kernel import codec
 from ruxa.kernel.clock import Clock
-from ruxa.kernel.errors import RuxaError
 from ruxa.kernel.settings import Settings, read_secret
 from ruxa.kernel.signals import JsonLines
 from ruxa.store.notify import Notices
@@ -48,11 +44,7 @@ async def run(start: Start, orders: Orders) -> None:
         limits = DoorBounds(body_bytes_max=settings.body_bytes_max)
         if settings.role == "console":
             assert console is not None
-            door = Door(_relaying(console), _render, wheel=wheel, sink=sink, limits=limits)
-            stack.push_async_callback(door.close)
-            await door.start(start.host, start.port)
-            orders.ready()
-            await door.drain(await orders.drained())
+            await _relay(start, settings, orders, console, clock, sink, wheel, limits)
             return
         pipeline = await _pipeline(start, settings, clock, sink, wheel, upstreams, console, stack)
         door = Door(pipeline.serve, pipeline.render, wheel=wheel, sink=sink, limits=limits, screen=pipeline.screen)
@@ -66,6 +58,36 @@ async def run(start: Start, orders: Orders) -> None:
             await door.drain(max(within_s - SETTLE_S, 0.0))
         finally:
             await pipeline.drain()
+
+
+async def _relay(
+    start: Start,
+    settings: Settings,
+    orders: Orders,
+    console: ConsoleRelay,
+    clock: Clock,
+    sink: JsonLines,
+    wheel: Wheel,
+    limits: DoorBounds,
+) -> None:
+    """The role console: a door that only relays, and tells how it is."""
+    keys = database.keys_of(settings, start.instance)
+    address = await asyncio.to_thread(database.address_at, start.database, keys)
+    url = address.url("ruxa_gateway")
+    pool = await Pool.open(url, login="ruxa_gateway", min_size=1, max_size=1, clock=clock)
+
+    def serve(request: Request, reply: Reply) -> None:
+        if not health.answer(request, reply, pool):
+            console(request, reply)
+
+    door = Door(serve, health.render, wheel=wheel, sink=sink, limits=limits)
+    try:
+        await door.start(start.host, start.port)
+        orders.ready()
+        await door.drain(await orders.drained())
+    finally:
+        await door.close()
+        await pool.close()
 
 
 async def _pipeline(
@@ -112,21 +134,3 @@ async def _pipeline(
         wheel=wheel,
         console=console,
     )
-
-
-def _relaying(console: ConsoleRelay) -> Callable[[Request, Reply], None]:
-    """Everything to the console but the door's own sign of life."""
-
-    def serve(request: Request, reply: Reply) -> None:
-        if request.path == b"/healthz":
-            reply.send(200, b"content-type: application/json\r\n", b'{"alive":true}\n')
-        else:
-            console(request, reply)
-
-    return serve
-
-
-def _render(error: RuxaError, request: Request | None) -> tuple[int, bytes, bytes]:
-    """The relaying door's own errors, in the shape of ``/api/v1``."""
-    shape = {"code": error.code, "message": error.public, "data": None, "requestId": f"req_{secrets.token_hex(16)}"}
-    return error.status, b"content-type: application/json\r\ncache-control: no-store\r\n", codec.encode(shape)

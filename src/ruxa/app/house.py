@@ -9,8 +9,9 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from ruxa.app import database, instance, rules
+from ruxa.app import database, hook, instance, rules
 from ruxa.app.instance import Instance, Lock, Server
+from ruxa.egress.recipient import Register
 from ruxa.kernel.clock import Clock, monotonic
 from ruxa.kernel.errors import Conflict, NotFound
 from ruxa.kernel.settings import Settings
@@ -114,6 +115,7 @@ async def reached(
 async def opened(settings: Settings, what: str) -> AsyncGenerator[House]:
     """``reached``, with the operator's pool and the vault."""
     os.umask(0o077)
+    hook.install(Register(quiet(settings)), quiet(settings))
     async with reached(settings, what) as (found, address, server, sink):
         moved_s = await asyncio.to_thread(owner.offset_s, address.url("ruxa_owner")) if found.simulated else 0
         clock = Clock(moved_s)

@@ -93,11 +93,11 @@ def create(data: Path, id_: UUID, *, mode: Mode, simulated: bool, clock: Clock) 
     return made
 
 
-def make_live(data: Path, instance: Instance) -> Instance:
-    """The demo is over: the same instance, live."""
-    live = msgspec.structs.replace(instance, mode="live")
-    write_private(data / "instance.json", msgspec.json.format(msgspec.json.encode(live)) + b"\n")
-    return live
+def change_mode(data: Path, instance: Instance, mode: Mode) -> Instance:
+    """The same instance, demo or live: the demo was removed, or the database says so."""
+    changed = msgspec.structs.replace(instance, mode=mode)
+    write_private(data / "instance.json", msgspec.json.format(msgspec.json.encode(changed)) + b"\n")
+    return changed
 
 
 def write_private(path: Path, content: bytes) -> None:

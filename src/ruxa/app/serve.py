@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
 from setproctitle import setproctitle
 
 from ruxa import __version__
@@ -19,8 +20,16 @@ from ruxa.kernel import ids
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import JsonLines
+from ruxa.store.address import Address
 
 Say = Callable[[str], None]
+
+_DOES = {
+    "all": "listens on",
+    "gateway": "answers calls on",
+    "console": "shows the console on",
+    "worker": "works on jobs, its health on",
+}
 
 
 def run(settings: Settings, say: Say) -> int:
@@ -37,15 +46,9 @@ def run(settings: Settings, say: Say) -> int:
         # Read again: another process may have made it before we held the lock.
         found = instance.read(settings.data)
         rules.check(settings, found)
-        if settings.role == "worker":
-            held, port = None, settings.port
-        else:
-            held, port = ports.reserve(settings.host, settings.port)
-        try:
+        held, port = ports.reserve(settings.host, settings.port)
+        with held:
             return asyncio.run(_serve(settings, found or create(settings), port, say))
-        finally:
-            if held is not None:
-                held.close()
     finally:
         lock.release()
 
@@ -84,21 +87,21 @@ async def _serve(settings: Settings, found: Instance, port: int, say: Say) -> in
     base_url = (settings.public_url or local_url).rstrip("/")
     first: list[str] = []
 
-    async def set_up() -> None:
+    async def set_up() -> Instance:
         # Imported while the children, spawned before, import theirs.
         from ruxa.app import first_start
 
         await database.bring_up(place.address, found, settings, sink, serving=True)
-        if found.mode == "demo":
-            first.extend(await first_start.demo(settings, found, place.address, clock, base_url))
+        agreed = await asyncio.to_thread(_agree, settings, found, place.address)
+        if agreed.mode == "demo":
+            first.extend(await first_start.demo(settings, agreed, place.address, clock, base_url))
         else:
-            first.extend(await first_start.live(settings, found, place.address, clock))
+            first.extend(await first_start.live(settings, agreed, place.address, clock))
+        return agreed
 
-    def announce() -> None:
-        if settings.role == "worker":
-            say(f"Ruxa {__version__} works on jobs.")
-        else:
-            say(f"Ruxa {__version__} listens on {base_url} ({found.mode}{', simulated' if found.simulated else ''})")
+    def announce(agreed: Instance) -> None:
+        simulated = ", simulated" if agreed.simulated else ""
+        say(f"Ruxa {__version__} {_DOES[settings.role]} {base_url} ({agreed.mode}{simulated})")
         for line in first:
             say(line)
 
@@ -106,6 +109,18 @@ async def _serve(settings: Settings, found: Instance, port: int, say: Say) -> in
         settings, found, place, host=settings.host, port=port, base_url=base_url, sink=sink, set_up=set_up
     )
     return await supervisor.run(announce)
+
+
+def _agree(settings: Settings, found: Instance, address: Address) -> Instance:
+    """The database's word on demo or live counts: the demo may have been made, or removed, from another machine."""
+    from ruxa.store import instance as owner
+
+    mode = owner.mode(address.url("ruxa_owner"))
+    if mode == found.mode:
+        return found
+    agreed = msgspec.structs.replace(found, mode=mode)
+    rules.check(settings, agreed)
+    return instance.change_mode(settings.data, found, mode)
 
 
 def _url(host: str, port: int) -> str:

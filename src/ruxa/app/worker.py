@@ -8,12 +8,15 @@ from datetime import UTC
 from pathlib import Path
 
 from ruxa.access import jobs as access_jobs
-from ruxa.app import database, hook
+from ruxa.app import database, health, hook
 from ruxa.app.orders import Orders, Start
 from ruxa.egress.mail import Smtp
 from ruxa.egress.recipient import Recipient, Register
+from ruxa.egress.timers import Wheel
 from ruxa.gateway import books
+from ruxa.gateway.door import Door, Reply, Request
 from ruxa.kernel.clock import Clock
+from ruxa.kernel.errors import NotFound
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import JsonLines, Sink
 from ruxa.ledger import jobs as ledger_jobs
@@ -51,6 +54,8 @@ async def run(start: Start, orders: Orders) -> None:
         _schedule_access(jobs, pool, vault, mail, sink)
         _schedule_keys(jobs, vault)
         await _schedule_journal(jobs, settings.data / "journal", address, clock, vault, sink, stack)
+        if settings.role == "worker":
+            await _tell_health(start, sink, pool, stack)
         stop = asyncio.Event()
         running = asyncio.ensure_future(jobs.run(address.url("ruxa_worker"), stop, grace_s=2.0))
         orders.ready()
@@ -59,6 +64,21 @@ async def run(start: Start, orders: Orders) -> None:
         draining.cancel()
         stop.set()
         await running
+
+
+async def _tell_health(start: Start, sink: Sink, pool: Pool, stack: AsyncExitStack) -> None:
+    """Alone on its machine, the worker has a door that only tells how it is."""
+    wheel = Wheel()
+    wheel.start()
+    stack.callback(wheel.stop)
+
+    def serve(request: Request, reply: Reply) -> None:
+        if not health.answer(request, reply, pool):
+            raise NotFound("A worker has /healthz and /readyz only.", code="unknown_path")
+
+    door = Door(serve, health.render, wheel=wheel, sink=sink)
+    stack.push_async_callback(door.close)
+    await door.start(start.host, start.port)
 
 
 async def _pool(address: Address, clock: Clock, stack: AsyncExitStack) -> Pool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 
-from ruxa.access import keys, members, organisations
+from ruxa.access import entries, keys, members, organisations
+from ruxa.access.authorize import OPERATOR
 from ruxa.app import instance
 from ruxa.app.house import House
 from ruxa.cli import output, session
@@ -39,8 +40,10 @@ async def _remove(house: House) -> bool:
                 await members.remove_staff(work, line.member_id)
                 await members.suspend(work, line.member_id)
             await organisations.suspend(work, organisation.id, "request")
+            wanted = organisation.id
+            await entries.add(work, OPERATOR, "organisation:suspended", organisation_id=wanted, object_id=wanted)
     await asyncio.to_thread(owner.change_mode, house.address.url("ruxa_owner"), "live")
-    instance.make_live(house.settings.data, house.instance)
+    instance.change_mode(house.settings.data, house.instance, "live")
     for name in ("demo.json", "demo.json.waiting"):
         (house.settings.data / name).unlink(missing_ok=True)
     return house.server is not None

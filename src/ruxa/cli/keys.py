@@ -6,7 +6,8 @@ from argparse import Namespace
 from datetime import timedelta
 from typing import Any, cast
 
-from ruxa.access import keys, organisations
+from ruxa.access import entries, keys, organisations
+from ruxa.access.authorize import OPERATOR
 from ruxa.access.keys import Created, KeyLine, KeyWish
 from ruxa.access.roles import CALL_SCOPES, Scope
 from ruxa.app.house import House
@@ -46,6 +47,7 @@ def create(args: Namespace) -> int:
                     limit_micros=wish.budget_micros,
                     period=wish.budget_period,
                 )
+            await entries.add(work, OPERATOR, "key:created", organisation_id=owner.id, object_id=created.id)
             return created
 
     output.show(args, _secret(session.within(args, act)))
@@ -71,7 +73,9 @@ def revoke(args: Namespace) -> int:
     async def act(house: House) -> None:
         key_id = ids.read("key", args.key)
         async with house.work() as work:
-            await keys.revoke(work, await keys.organisation_of(work, key_id), key_id)
+            owner = await keys.organisation_of(work, key_id)
+            await keys.revoke(work, owner, key_id)
+            await entries.add(work, OPERATOR, "key:revoked", organisation_id=owner, object_id=key_id)
 
     session.within(args, act)
     output.show(args, {"id": args.key, "revoked": True})
@@ -86,7 +90,9 @@ def rotate(args: Namespace) -> int:
         overlap = timedelta(seconds=duration_s(args.overlap))
         async with house.work() as work:
             owner = await keys.organisation_of(work, key_id)
-            return await keys.rotate(work, house.vault, owner, key_id, overlap=overlap)
+            renewed = await keys.rotate(work, house.vault, owner, key_id, overlap=overlap)
+            await entries.add(work, OPERATOR, "key:rotated", organisation_id=owner, object_id=key_id)
+            return renewed
 
     output.show(args, _secret(session.within(args, act)))
     return 0

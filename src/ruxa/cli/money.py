@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from ruxa.access import organisations
+from ruxa.access import entries, organisations
+from ruxa.access.authorize import OPERATOR
 from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.kernel import ids
@@ -114,15 +115,16 @@ def price_import(args: Namespace) -> int:
     return 0
 
 
-async def _put(house: House, entries: list[Priced]) -> None:
+async def _put(house: House, wanted: list[Priced]) -> None:
     async with house.work() as work:
         here = await prices.current(work)
-        for entry in entries:
+        for entry in wanted:
             if "/" not in entry.model.strip("/"):
                 raise InvalidCall(f"{entry.model}: a model's public name is provider/name.", param="model")
             old = here.get(entry.model)
             aliases = entry.aliases or (old.aliases if old else ())
-            await prices.put(work, entry.model, entry.rates, source="operator", aliases=aliases)
+            price_id = await prices.put(work, entry.model, entry.rates, source="operator", aliases=aliases)
+            await entries.add(work, OPERATOR, "price:changed", object_id=price_id)
 
 
 def _line(line: Line) -> dict[str, Any]:

@@ -1,0 +1,44 @@
+"""``/healthz`` and ``/readyz`` of the processes that take no calls: the worker alone, the console's door."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ruxa.gateway.door import Reply, Request
+from ruxa.kernel import codec
+from ruxa.kernel.errors import RuxaError
+from ruxa.store import instance as owner
+from ruxa.store.pool import Pool
+
+JSON = b"content-type: application/json\r\ncache-control: no-store\r\n"
+
+
+def answer(request: Request, reply: Reply, pool: Pool) -> bool:
+    """Answer when it is one of the two paths; False when it is another."""
+    if request.path == b"/healthz":
+        reply.send(200, JSON, b'{"alive":true}\n')
+        return True
+    if request.path == b"/readyz":
+        task = asyncio.ensure_future(_ready(reply, pool))
+
+        def leave() -> None:
+            task.cancel()
+
+        reply.on_gone = leave
+        return True
+    return False
+
+
+def render(error: RuxaError, request: Request | None) -> tuple[int, bytes, bytes]:
+    """Errors of such a door."""
+    return error.status, JSON, codec.encode({"code": error.code, "message": error.public, "data": None})
+
+
+async def _ready(reply: Reply, pool: Pool) -> None:
+    try:
+        async with pool.work() as work:
+            await owner.now(work)
+    except RuxaError:
+        reply.send(503, JSON, b'{"ready":false,"checks":{"database":false}}\n')
+    else:
+        reply.send(200, JSON, b'{"ready":true,"checks":{"database":true}}\n')
