@@ -100,7 +100,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a target permits: names of claims, unknown top-level fields and beta headers that may pass.
 
-    allowed: claim names (exact, or with ``*`` as the whole tail: ``tool:*``); pass_fields: top-level names to pass;
+    allowed: claim names (exact, ``tool:*`` for all of a kind, ``*`` for all); pass_fields: top-level names to pass;
     drop_fields: top-level names this provider refuses (never sent, not even by us); pass_betas: beta header values to
     pass beyond the table; own_key: the customer's own provider key, where unknown
     fields pass.
@@ -201,8 +201,7 @@ class Reader(Protocol):
 
     finish: how it ended; error: what the provider said went wrong; peek: ``waiting`` until the
     first frame that means something, then ``meaningful`` or ``error`` (decision D15); done: the terminal event came,
-    so the stream is complete; events: output-carrying events that went by;
-    passed_bytes: all that went by.
+    so the stream is complete; events: output-carrying events that went by.
     """
 
     peek: Literal["waiting", "meaningful", "error"]
@@ -210,7 +209,6 @@ class Reader(Protocol):
     error: RuxaError | None
     done: bool
     events: int
-    passed_bytes: int
 
     @property
     def usage(self) -> Usage | None:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+ENDS = (b"\n\n", b"\r\n\r\n")
 HEARTBEAT = b": keep-alive\n\n"
 
 
 class Cutter:
     """Gives back only whole events; what is not yet whole waits inside."""
 
-    __slots__ = ("_held",)
+    __slots__ = ("held",)
 
     def __init__(self) -> None:
-        self._held = bytearray()
+        self.held = bytearray()
 
     def cut(self, data: bytes) -> bytes:
         """``data`` in, all events that are whole now out (the same object when it is a run of whole events)."""
-        held = self._held
-        if not held and data.endswith((b"\n\n", b"\r\n\r\n")):
+        held = self.held
+        if not held and data.endswith(ENDS):
             return data
         seen = max(len(held) - 3, 0)
         held += data
@@ -32,12 +33,12 @@ class Cutter:
     @property
     def waiting(self) -> bool:
         """Whether a part of an event is held."""
-        return bool(self._held)
+        return bool(self.held)
 
     def rest(self) -> bytes:
         """What never became a whole event; the cutter is empty afterwards."""
-        rest = bytes(self._held)
-        self._held.clear()
+        rest = bytes(self.held)
+        self.held.clear()
         return rest
 
 

@@ -9,7 +9,7 @@ import msgspec
 from ruxa.dialects.anthropic_messages.figures import Figures, finish_of, merged, usage_of
 from ruxa.dialects.anthropic_messages.write import error_body, error_of
 from ruxa.dialects.dialect import Finish
-from ruxa.dialects.sse import Cutter, data_of, events
+from ruxa.dialects.sse import ENDS, Cutter, data_of, events
 from ruxa.dialects.usage import Usage, estimate
 from ruxa.kernel.errors import RuxaError, UpstreamBroken
 
@@ -43,17 +43,18 @@ class MessageReader:
         "_delta_bytes",
         "_figures",
         "_frame",
+        "_held",
         "_plain",
         "done",
         "error",
         "events",
         "finish",
-        "passed_bytes",
         "peek",
     )
 
     def __init__(self) -> None:
         self._cutter = Cutter()
+        self._held = self._cutter.held
         self._plain = False
         self._figures: Figures | None = None
         self._frame = 1 << 30
@@ -63,7 +64,6 @@ class MessageReader:
         self.error: RuxaError | None = None
         self.done = False
         self.events = 0
-        self.passed_bytes = 0
 
     @property
     def usage(self) -> Usage | None:
@@ -72,17 +72,16 @@ class MessageReader:
 
     def feed(self, data: bytes) -> bytes:
         """See ``dialect.Reader``."""
-        data = self._cutter.cut(data)
-        if not data:
-            return b""
-        if self._plain and data.startswith(_DELTA) and b"event: message_" not in data and b"event: error" not in data:
-            size = len(data)
-            self.passed_bytes += size
-            self._delta_bytes += size
-            self.events += data.count(b"\n\n")
-            if size < self._frame:
-                self._frame = size
-            return data
+        if self._held or not data.endswith(ENDS):
+            data = self._cutter.cut(data)
+            if not data:
+                return b""
+        if self._plain and data.startswith(_DELTA):
+            count = data.count(b"\n\n")
+            if count == 1 or (b"event: message_" not in data and b"event: error" not in data):
+                self.events += count
+                self._delta_bytes += len(data)
+                return data
         return self._read(data)
 
     def _read(self, data: bytes) -> bytes:
@@ -101,9 +100,7 @@ class MessageReader:
                     self._frame = min(self._frame, len(event))
                     self._plain = True
             kept.append(event)
-        out = data if self.error is None else b"".join(kept)
-        self.passed_bytes += len(out)
-        return out
+        return data if self.error is None else b"".join(kept)
 
     def _note(self, text: bytes) -> None:
         try:

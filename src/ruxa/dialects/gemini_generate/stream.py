@@ -13,9 +13,11 @@ from ruxa.dialects.body import given
 from ruxa.dialects.dialect import Finish
 from ruxa.dialects.gemini_generate.figures import Figures, usage_of
 from ruxa.dialects.gemini_generate.write import decode_told, error_object, error_of
-from ruxa.dialects.sse import Cutter, data_of, events
+from ruxa.dialects.sse import ENDS, Cutter, data_of, events
 from ruxa.dialects.usage import Usage, estimate
 from ruxa.kernel.errors import RuxaError, UpstreamBroken
+
+_CANDIDATES = b'data: {"candidates"'
 
 
 class GenerateReader:
@@ -27,6 +29,7 @@ class GenerateReader:
         "_delta_bytes",
         "_figures",
         "_frame",
+        "_held",
         "_last",
         "_plain",
         "_started",
@@ -34,12 +37,12 @@ class GenerateReader:
         "error",
         "events",
         "finish",
-        "passed_bytes",
         "peek",
     )
 
     def __init__(self, *, array: bool) -> None:
         self._cutter = Cutter()
+        self._held = self._cutter.held
         self._array = array
         self._started = False
         self._plain = False
@@ -52,7 +55,6 @@ class GenerateReader:
         self.error: RuxaError | None = None
         self.done = False
         self.events = 0
-        self.passed_bytes = 0
 
     @property
     def usage(self) -> Usage | None:
@@ -71,19 +73,21 @@ class GenerateReader:
 
     def feed(self, data: bytes) -> bytes:
         """See ``dialect.Reader``."""
-        data = self._cutter.cut(data)
-        if not data:
-            return b""
-        if self._plain and b'"finishReason"' not in data and b'"error"' not in data and b'"promptFeedback"' not in data:
-            if b'"usageMetadata"' in data:
-                self._last = data
-            size = len(data)
-            self.passed_bytes += size
-            self._delta_bytes += size
-            self.events += data.count(b"\n\n") or data.count(b"\n\r\n")
-            if size < self._frame:
-                self._frame = size
-            return self._elements(data) if self._array else data
+        if self._held or not data.endswith(ENDS):
+            data = self._cutter.cut(data)
+            if not data:
+                return b""
+        if self._plain and b'"finishReason"' not in data:
+            count = data.count(b"\n\r\n") or data.count(b"\n\n")
+            ordinary = count == 1 and data.startswith(_CANDIDATES)
+            if ordinary or (b'"error"' not in data and b'"promptFeedback"' not in data):
+                if b'"usageMetadata"' in data:
+                    self._last = data
+                self.events += count
+                self._delta_bytes += len(data)
+                if not self._array:
+                    return data
+                return b",\r\n" + data[6:].rstrip() if ordinary and self._started else self._elements(data)
         return self._read(data)
 
     def _read(self, data: bytes) -> bytes:
@@ -102,7 +106,6 @@ class GenerateReader:
                     self._frame = min(self._frame, len(event))
             kept.append(event)
         out = data if self.error is None else b"".join(kept)
-        self.passed_bytes += len(out)
         return self._elements(out) if self._array else out
 
     def _elements(self, data: bytes) -> bytes:

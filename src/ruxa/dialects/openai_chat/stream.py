@@ -10,11 +10,14 @@ from ruxa.dialects.body import ABSENT
 from ruxa.dialects.dialect import Finish
 from ruxa.dialects.openai_chat.figures import Figures, finish_of, usage_of
 from ruxa.dialects.openai_chat.write import error_body, error_of
-from ruxa.dialects.sse import HEARTBEAT, Cutter, data_of, events
+from ruxa.dialects.sse import ENDS, HEARTBEAT, Cutter, data_of, events
 from ruxa.dialects.usage import Usage, estimate
 from ruxa.kernel.errors import RuxaError, UpstreamBroken
 
 _NOTHING = (msgspec.Raw(), msgspec.Raw(b"null"), msgspec.Raw(b'""'), msgspec.Raw(b"[]"))
+
+# How a chunk ends that neither finishes a choice nor carries figures.
+_ORDINARY = (b'_reason":null}]}\n\n', b'_reason":null}],"usage":null}\n\n')
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -61,17 +64,18 @@ class ChatReader:
         "_delta_bytes",
         "_figures",
         "_frame",
+        "_held",
         "_strip",
         "done",
         "error",
         "events",
         "finish",
-        "passed_bytes",
         "peek",
     )
 
     def __init__(self, *, strip: bool) -> None:
         self._cutter = Cutter()
+        self._held = self._cutter.held
         self._strip = strip
         self._compact = False
         self._figures: Figures | None = None
@@ -82,7 +86,6 @@ class ChatReader:
         self.error: RuxaError | None = None
         self.done = False
         self.events = 0
-        self.passed_bytes = 0
 
     @property
     def usage(self) -> Usage | None:
@@ -91,23 +94,21 @@ class ChatReader:
 
     def feed(self, data: bytes) -> bytes:
         """See ``dialect.Reader``."""
-        data = self._cutter.cut(data)
-        if not data:
-            return b""
-        if (
-            self._compact
-            and b'"usage":{' not in data
-            and b'_reason":"' not in data
-            and b'"error":' not in data
-            and b"[DONE]" not in data
-        ):
-            size = len(data)
-            self.passed_bytes += size
-            self._delta_bytes += size
-            self.events += data.count(b"\n\n")
-            if size < self._frame:
-                self._frame = size
-            return data
+        if self._held or not data.endswith(ENDS):
+            data = self._cutter.cut(data)
+            if not data:
+                return b""
+        if self._compact:
+            count = data.count(b"\n\n")
+            if (count == 1 and data.endswith(_ORDINARY)) or (
+                b'"usage":{' not in data
+                and b'_reason":"' not in data
+                and b'"error":' not in data
+                and b"[DONE]" not in data
+            ):
+                self.events += count
+                self._delta_bytes += len(data)
+                return data
         return self._read(data)
 
     def _read(self, data: bytes) -> bytes:
@@ -124,9 +125,7 @@ class ChatReader:
                     break
                 continue
             kept.append(event)
-        out = data if whole else b"".join(kept)
-        self.passed_bytes += len(out)
-        return out
+        return data if whole else b"".join(kept)
 
     def _note(self, text: bytes) -> bool:
         """Reads one event's data; False: do not pass it on."""
