@@ -249,3 +249,68 @@ def test_a_database_that_crashes_loses_nothing(private_cluster: Cluster, tmp_pat
     assert account["delivered"] > 500
     assert account["extra"] == account["wrong"] == account["unaccounted_micros"] == 0
     assert account["lost"] <= 2
+
+
+def test_a_worker_that_slept_past_its_leases_owes_at_most_them(fresh_database: Database, tmp_path: Path) -> None:
+    """Stopped, its leases expire and close, the freed money is spent elsewhere; then it wakes, reports and spends."""
+    urls = {login: fresh_database.url(login) for login in ("ruxa_operator", "ruxa_gateway")}
+    storm = Storm(urls, tmp_path, 2_000_000)
+    zombie = storm.start("w0", hold=1000)
+    try:
+        deadline = time.monotonic() + 20
+        while storm.written("w0") < 2000:
+            assert zombie.poll() is None, (tmp_path / "w0.err").read_text()[-2000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        zombie.send_signal(signal.SIGSTOP)
+        time.sleep(0.1)
+        with storm.operator() as work, psycopg.connect(fresh_database.admin_url, autocommit=True) as admin:
+            lent = work.execute("SELECT held_micros FROM ledger.balance(%s) WHERE scope = 'live'", [storm.organisation])
+            in_hand = int(str((lent.fetchone() or (0,))[0]))
+            assert in_hand > 0
+            for seconds in (40, 2000):
+                admin.execute(
+                    "CREATE OR REPLACE FUNCTION ruxa.now() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE"
+                    f" RETURN pg_catalog.clock_timestamp() + interval '{seconds} seconds'"  # pyright: ignore[reportArgumentType]
+                )
+                for (lease,) in work.execute("SELECT ledger.leases_due(100)").fetchall():
+                    work.execute("SELECT ledger.lease_expire(%s)", [lease])
+            row = work.execute(
+                "SELECT balance_micros, held_micros FROM ledger.balance(%s) WHERE scope = 'live'", [storm.organisation]
+            ).fetchone()
+            assert row is not None
+            assert row[1] == 0
+            elsewhere = int(str(row[0]))
+        with psycopg.connect(urls["ruxa_gateway"], autocommit=True) as gateway:
+            hold = ids.fresh()
+            args = [hold, storm.organisation, elsewhere]
+            placed = gateway.execute("SELECT ledger.hold_place(%s, %s, 'live', '{}', %s, '1 hour')", args).fetchone()
+            assert placed == (None,)
+            gateway.execute("SELECT ledger.hold_settle(%s, %s)", [hold, elsewhere])
+        zombie.send_signal(signal.SIGCONT)
+        time.sleep(1.0)
+        storm.kill(zombie)
+    finally:
+        stop_all([zombie])
+    storm.finish(["w0"])
+    delivered = storm.delivered()
+    with storm.operator() as work:
+        charged = dict(work.execute("SELECT id, amount_micros FROM ledger.charge").fetchall())  # pyright: ignore[reportArgumentType]
+        late = work.execute("SELECT count(*) FROM ledger.charge WHERE late").fetchone()
+        row = work.execute(
+            "SELECT balance_micros, debt_micros FROM ledger.balance(%s) WHERE scope = 'live'", [storm.organisation]
+        ).fetchone()
+        lost = work.execute(
+            "SELECT debits_posted FROM ledger.account_balance WHERE code = 'expense:abandoned'"
+        ).fetchone()
+        wrong = work.execute("SELECT name, value, sample FROM ledger.proofs() WHERE value > 0").fetchall()
+    assert not wrong, wrong
+    assert row is not None
+    assert lost == (0,)
+    assert (late or (0,))[0] > 0  # pyright: ignore[reportOperatorIssue]
+    balance, debt = int(str(row[0])), int(str(row[1]))
+    assert len(delivered.keys() - charged.keys()) <= 1
+    assert charged.keys() <= delivered.keys()
+    assert balance == 0
+    assert 0 < debt <= in_hand
+    assert storm.balance - elsewhere - (sum(charged.values()) - debt) == balance
