@@ -88,14 +88,6 @@ async def test_invitations_are_throttled_per_address_and_organisation(
     assert caught.value.retry_after_s
 
 
-async def test_all_members_page_by_page(house: House) -> None:
-    made = [(await house.join(Person())).member_id for _ in range(3)]
-    async with house.console.work() as work:
-        first = await members.page(work, house.vault, limit=2)
-        rest = await members.page(work, house.vault, after=first[-1].id)
-    assert [one.id for one in (*first, *rest)] == list(reversed(made))
-
-
 async def test_inviting_again_changes_the_role_and_a_member_cannot_be_invited(house: House) -> None:
     _, _, organisation_id = await house.owner()
     guest = Person()

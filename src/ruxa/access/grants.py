@@ -36,15 +36,6 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_default: int
 
 
-class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """A key's budget for the ledger: ``scope`` is what ``Grant.budget_scope`` says, ``micros`` the sum per period."""
-
-    scope: str
-    organisation_ref: UUID
-    micros: int
-    period: str
-
-
 async def find(work: Work, key_hash: bytes) -> Grant | None:
     """The grant of a secret's keyed hash (label ``api-key``).
 
@@ -83,11 +74,3 @@ async def mark_used(work: Work, keys: Sequence[UUID]) -> None:
     """Note today (UTC, a day and never a time) as the last day on which these keys were used."""
     if keys:
         await records.mark_keys_used(work, list(dict.fromkeys(keys)))
-
-
-async def budgets(work: Work) -> list[Budget]:
-    """Every living key that has a budget, for the job that credits budget accounts when a period starts."""
-    return [
-        Budget(scope=row[0].hex, organisation_ref=row[1], micros=row[2], period=row[3])
-        for row in await records.key_budgets(work)
-    ]

@@ -14,7 +14,7 @@ import msgspec
 
 from ruxa.access import addresses, links, organisations, outbox, records, sessions, terms, throttle
 from ruxa.access.roles import ROLES, STAFF_ROLES, Role, StaffRole
-from ruxa.kernel import bounds, ids
+from ruxa.kernel import ids
 from ruxa.kernel.errors import Conflict, InvalidCall, NotFound
 from ruxa.kernel.sealed import Sealed
 from ruxa.store.vault import Vault
@@ -178,11 +178,6 @@ async def remove_staff(work: Work, member_id: UUID) -> None:
     """Takes the staff role away and ends the member's sessions."""
     await records.set_staff_role(work, member_id, None)
     await sessions.revoke_all(work, member_id)
-
-
-async def page(work: Work, vault: Vault, *, after: UUID | None = None, limit: int = 50) -> list[Profile]:
-    """All members, newest first, from below ``after`` (staff)."""
-    return [await _profile(vault, row) for row in await records.members(work, after, min(limit, bounds.PAGE_ROWS_MAX))]
 
 
 async def staff(work: Work, vault: Vault) -> list[Profile]:

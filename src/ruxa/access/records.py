@@ -59,19 +59,6 @@ async def mark_keys_used(work: Work, keys: list[UUID]) -> None:
     await work.run("SELECT access.mark_keys_used(%s)", keys)
 
 
-async def key_budgets(work: Work) -> list[tuple[UUID, UUID, int, str]]:
-    """Living keys with a budget."""
-    return await work.rows(
-        """
-        SELECT k.id, o.organisation_ref, k.budget_micros, k.budget_period
-        FROM access.key k JOIN access.organisation o ON o.id = k.organisation_id
-        WHERE k.budget_micros IS NOT NULL AND k.revoked_at IS NULL
-          AND (k.expires_at IS NULL OR k.expires_at > ruxa.now())
-        ORDER BY k.id
-        """
-    )
-
-
 async def insert_key(
     work: Work,
     key_id: UUID,
@@ -519,23 +506,6 @@ async def suspend_member(work: Work, member_id: UUID, suspend: bool) -> bool:
         suspend,
         member_id,
     )
-
-
-async def members(work: Work, below: UUID | None, limit: int) -> list[MemberRow]:
-    """Newest first."""
-    return [
-        MemberRow(*row)
-        for row in await work.rows(
-            """
-            SELECT id, email_sealed, name_sealed, locale, staff_role, adult_at IS NOT NULL, verified_at IS NOT NULL,
-                suspended_at IS NOT NULL, created_at
-            FROM access.member WHERE %s::uuid IS NULL OR id < %s::uuid ORDER BY id DESC LIMIT %s
-            """,
-            below,
-            below,
-            limit,
-        )
-    ]
 
 
 async def staff(work: Work) -> list[MemberRow]:
