@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import ssl
 import struct
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ruxa.gateway.door import DoorBounds, Reply, Request
+from ruxa.kernel import bounds
 from ruxa.kernel.errors import NotFound, Unauthenticated
 from wire_cases import CHUNKED, CONFORMANCE, GET, POST, statuses
 from wire_parts import Caller, authority, deliver, echo, opened, until
@@ -554,3 +556,15 @@ async def test_tls_is_the_same_door(tmp_path: Path) -> None:
         await caller.close()
         await until(lambda: running.door.connections == 0)
     assert secure == [True, True]
+
+
+async def test_connections_are_bounded_by_the_files_of_the_process() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        async with opened(echo) as running:
+            raised = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            assert raised >= soft
+            assert 2 * running.door.connections_max + 256 <= max(raised, 258)
+            assert running.door.connections_max <= bounds.CONNECTIONS_MAX
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -10,6 +10,7 @@ No task runs per request and no timer either: callbacks of the socket, and one s
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import ssl
 import struct
@@ -421,7 +422,8 @@ class _Connection(asyncio.Protocol):
         if held:
             self._held = b""
             self._read(held)
-        self._read_on()
+        if self._stopped:
+            self._read_on()
 
     def _read_on(self) -> None:
         if self._stopped and self._state != "busy":
@@ -699,6 +701,17 @@ def _overloaded() -> Unavailable:
     return Unavailable("Too many large requests at once; try again.", code="overloaded", retry_after_s=1)
 
 
+def _files() -> int:
+    """How many files this process may open, after it has raised its own limit as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * bounds.CONNECTIONS_MAX
+    more = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < more:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+        soft = more
+    return wanted if soft == resource.RLIM_INFINITY else soft
+
+
 class Door:
     """The listener of one worker process."""
 
@@ -716,6 +729,7 @@ class Door:
         self.screen = screen
         self.wheel = wheel
         self.limits = limits or DoorBounds()
+        self.connections_max = self.limits.connections_max
         self.bodies_bytes = 0  # held by large bodies, of ``limits.bodies_bytes_max``
         self._render = render
         self._sink = sink
@@ -739,6 +753,8 @@ class Door:
         """
         loop = asyncio.get_running_loop()
         self.wheel.start()
+        # A call may need a file for its caller and one for its provider.
+        self.connections_max = min(self.limits.connections_max, max(1, (_files() - 256) // 2))
         if sockets:
             self._server = await loop.create_server(lambda: _Connection(self), sock=sockets[0], backlog=1024, ssl=tls)
         else:
@@ -794,9 +810,9 @@ class Door:
 
     def opened(self, connection: _Connection) -> None:
         """A caller connected; over the bound the longest idle ones make room, or it is turned away."""
-        if len(self._connections) >= self.limits.connections_max:
+        if len(self._connections) >= self.connections_max:
             idle = sorted((other for other in self._connections if other.idle), key=lambda other: other.due)
-            for other in idle[: max(1, self.limits.connections_max // 16)]:
+            for other in idle[: max(1, self.connections_max // 16)]:
                 other.cut()
             if not idle:
                 connection.transport.abort()
