@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import email
+import email.policy
+import re
 
 import psycopg
 import pytest
+from aiosmtpd.smtp import SMTP, Envelope
 
 from fixtures_access import VISITOR, House, Person
 from ruxa.access import entrance as door
 from ruxa.access import entries, grants, jobs, keys, outbox
 from ruxa.access.authorize import Principal
 from ruxa.access.keys import KeyWish
-from ruxa.egress.mail import Letter
+from ruxa.egress.mail import Letter, Smtp
 from ruxa.kernel.errors import UpstreamBusy, UpstreamError, UpstreamRefused, UpstreamTimeout
 from ruxa.kernel.sealed import Sealed
 
@@ -37,6 +41,45 @@ async def waiting(house: House) -> None:
 async def state(house: House) -> outbox.MailLine:
     async with house.console.work() as work:
         return (await outbox.page(work))[0]
+
+
+class Received:
+    """A real mail server that quotes whom it refuses."""
+
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+        self.refuses = True
+
+    async def handle_RCPT(self, server: object, session: object, envelope: Envelope, address: str, said: object) -> str:
+        envelope.rcpt_tos.append(address)
+        return f"451 4.7.1 <{address}> comes again" if self.refuses else "250 OK"
+
+    async def handle_DATA(self, server: object, session: object, envelope: Envelope) -> str:
+        self.got.append(bytes(envelope.content or b""))
+        return "250 OK"
+
+
+async def test_from_sign_up_to_a_real_mail_server_and_in_by_what_it_received(house: House) -> None:
+    person, server = Person(), Received()
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(lambda: SMTP(server, hostname="mx.test", loop=loop), "127.0.0.1", 0)
+    async with listener:
+        port = listener.sockets[0].getsockname()[1]
+        smtp = Smtp(f"smtp://127.0.0.1:{port}", "Ruxa <no-reply@ruxa.example>", house.database.clock)
+        ticket = await door.sign_up(house.door, person.form(), VISITOR)
+        assert await jobs.send_mail(house.worker, house.vault, smtp.send, house.signals) == 0
+        line = await state(house)
+        assert (line.state, line.fault, line.attempts) == ("waiting", "mail_busy", 1)
+        assert person.mark not in repr(house.signals.told)
+        later(house, "UPDATE access.mail SET next_at = ruxa.now()")
+        server.refuses = False
+        assert await jobs.send_mail(house.worker, house.vault, smtp.send, house.signals) == 1
+    message = email.message_from_bytes(server.got[0], policy=email.policy.default)
+    body = message.get_body(("plain",))  # type: ignore[attr-defined]
+    found = re.search(r"/verify/([\w-]{43})", body.get_content())
+    assert found
+    entered = await door.verify(house.door, Sealed(found[1]), VISITOR, ticket=ticket)
+    assert entered.new_organisation is not None
 
 
 async def test_two_workers_at_once_send_each_mail_once(house: House) -> None:
