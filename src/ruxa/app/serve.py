@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
@@ -81,7 +82,8 @@ def _only_instance(keys: Path) -> UUID | None:
 
 async def _serve(settings: Settings, found: Instance, port: int, say: Say) -> int:
     clock = Clock(settings.clock_offset_s)
-    sink = JsonLines("supervisor", clock)
+    # People at a terminal see what is wrong; a log gets everything.
+    sink = JsonLines("supervisor", clock, minimum="warning" if sys.stderr.isatty() else "info")
     place = database.of(settings, found, sink)
     local_url = _url(settings.host, port)
     base_url = (settings.public_url or local_url).rstrip("/")
@@ -105,8 +107,20 @@ async def _serve(settings: Settings, found: Instance, port: int, say: Say) -> in
         for line in first:
             say(line)
 
+    def told_to_stop() -> None:
+        if sys.stdout.isatty():
+            say("Stopping: calls under way are finished first (once more in two seconds ends at once).")
+
     supervisor = Supervisor(
-        settings, found, place, host=settings.host, port=port, base_url=base_url, sink=sink, set_up=set_up
+        settings,
+        found,
+        place,
+        host=settings.host,
+        port=port,
+        base_url=base_url,
+        sink=sink,
+        set_up=set_up,
+        told_to_stop=told_to_stop,
     )
     return await supervisor.run(announce)
 

@@ -126,7 +126,11 @@ class Child:
 
 
 class Supervisor:
-    """The processes of one server. ``say`` gets lines for people, ``sink`` gets signals."""
+    """The processes of one server.
+
+    set_up: called once the database is up; gives the instance as the database has it. told_to_stop: called at the
+    first signal.
+    """
 
     def __init__(
         self,
@@ -139,6 +143,7 @@ class Supervisor:
         base_url: str,
         sink: Sink,
         set_up: Callable[[], Awaitable[Instance]],
+        told_to_stop: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._instance = instance
@@ -146,6 +151,7 @@ class Supervisor:
         self._host, self._port, self._base_url = host, port, base_url
         self._sink = sink
         self._set_up = set_up
+        self._told_to_stop = told_to_stop
         self._children = [Child(kind, number) for kind, number in self._wanted()]
         self._started = False
         self._serving = False
@@ -185,20 +191,21 @@ class Supervisor:
                 loop.remove_signal_handler(number)
 
     def _wanted(self) -> list[tuple[Kind, int]]:
+        """The slowest to start first."""
         role = self._settings.role
         wanted: list[tuple[Kind, int]] = []
-        sandbox = self._instance.mode == "demo" or "sandbox" in self._settings.providers
-        if sandbox and role in {"all", "gateway"}:
-            wanted.append(("sandbox", 0))
+        if role in {"all", "console"}:
+            wanted.append(("console", 0))
+        if role in {"all", "worker"}:
+            wanted.append(("worker", 0))
         if role in {"all", "gateway"}:
             for number in range(self._settings.workers):
                 wanted.append(("gateway", number))
         if role == "console":
             wanted.append(("gateway", 0))
-        if role in {"all", "console"}:
-            wanted.append(("console", 0))
-        if role in {"all", "worker"}:
-            wanted.append(("worker", 0))
+        sandbox = self._instance.mode == "demo" or "sandbox" in self._settings.providers
+        if sandbox and role in {"all", "gateway"}:
+            wanted.append(("sandbox", 0))
         return wanted
 
     # Starting
@@ -390,6 +397,7 @@ class Supervisor:
         if self._first_signal_at is None:
             self._first_signal_at = now
             self._stopping.set()
+            self._told_to_stop()
         elif now - self._first_signal_at >= bounds.SECOND_SIGNAL_AFTER_S:
             self._at_once.set()
 
