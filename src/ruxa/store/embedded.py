@@ -118,7 +118,7 @@ class Cluster:
         """The private directory of the unix socket: in DATA/run, or a short one when that path is too long."""
         # Whoever only wants the address of a cluster that is there need not try what the system allows.
         if self.directory.is_symlink() or (not self.directory.exists() and self.isolation == "drop"):
-            return self._home() / "run"
+            return self._home / "run"
         inside = self.data / "run" / "postgres"
         # A comma separates hosts to a client and directories to the server.
         if len(os.fsencode(inside / f".s.PGSQL.{_PORTS[1]}")) <= _SOCKET_PATH_MAX and not set(str(inside)) & set(',"'):
@@ -219,7 +219,8 @@ class Cluster:
     def _move_out(self) -> None:
         """A cluster from when namespaces were allowed: it moves to where the other user can reach it."""
         strays.stop(self.directory)
-        target = self._home() / "postgres"
+        self._make_home()
+        target = self._home / "postgres"
         if target.exists():
             raise Conflict(f"{target} is in the way of {self.directory}.", code="data_foreign")
         shutil.move(self.directory, target)
@@ -237,7 +238,10 @@ class Cluster:
                 directory.rmdir()
 
     def _initdb(self, number: int) -> None:
-        target = self._home() / "postgres" if self.isolation == "drop" else self.directory
+        target = self.directory
+        if self.isolation == "drop":
+            self._make_home()
+            target = self._home / "postgres"
         building = target.with_name("postgres.new")
         shutil.rmtree(building, ignore_errors=True)
         self._private(building)
@@ -334,14 +338,17 @@ class Cluster:
             user = _ordinary_user()
             os.chown(path, user.pw_uid, user.pw_gid)
 
+    @property
     def _home(self) -> Path:
         """Where the cluster lies when root could only drop to another user."""
-        mark = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
-        for directory in (self._drop_root, self._drop_root / mark):
+        return self._drop_root / hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
+
+    def _make_home(self) -> None:
+        """Directories of root's that the other user may pass and not list."""
+        for directory in (self._drop_root, self._home):
             if not directory.exists():
                 directory.mkdir(parents=True)
                 directory.chmod(0o711)
-        return self._drop_root / mark
 
     def _reachable_programs(self, user: pwd.struct_passwd) -> Path:
         """The programs where ``user`` can run them: as they are, or a copy beside the clusters."""
@@ -360,7 +367,7 @@ class Cluster:
         if not copy.exists():
             building = copy.with_name(f".{copy.name}.{os.getpid()}")
             shutil.rmtree(building, ignore_errors=True)
-            self._home()
+            self._make_home()
             shutil.copytree(self.bin_dir.parent, building / package.name / self.bin_dir.parent.name, symlinks=True)
             shutil.copytree(libraries, building / libraries.name, symlinks=True)
             for directory in (building, building / package.name):
