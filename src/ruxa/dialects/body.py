@@ -88,12 +88,22 @@ def walk(body: bytes, members: Mapping[str, msgspec.Raw]) -> list[Span]:
     found: list[Span] = []
     at = _skip(body, 0) + 1
     for name, raw in members.items():
-        key = _KEY.match(body, at)
         value = bytes(raw)
-        if key is None or _decode_name(key[1]) != name or not body.startswith(value, key.end()):
+        usual = b'"%b": ' % name.encode() if name.isidentifier() else b""
+        if usual and body.startswith(usual, at):
+            start, begin = at, at + len(usual)
+        else:
+            key = _KEY.match(body, at)
+            if key is None or _decode_name(key[1]) != name:
+                _refuse_duplicate(body, members)
+            start, begin = key.start(1), key.end()
+        end = begin + len(value)
+        if not body.startswith(value, begin):
             _refuse_duplicate(body, members)
-        end = key.end() + len(value)
-        found.append((name, key.start(1), key.end(), end))
+        found.append((name, start, begin, end))
+        if body.startswith(b", ", end):
+            at = end + 2
+            continue
         at = _skip(body, end)
         if body[at] == 0x2C:
             at += 1

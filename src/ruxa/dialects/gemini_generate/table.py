@@ -7,6 +7,7 @@ so does Ruxa, and a body with both forms of one field is refused as a duplicate.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ruxa.dialects.body import ARRAY, BOOL, NULL, NUMBER, OBJECT, STRING
 from ruxa.dialects.table import Field, Table
@@ -19,6 +20,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _SNAKE = re.compile(r"_([a-z0-9])")
 
 
+@lru_cache(maxsize=256)
 def snake(name: str) -> str:
     """``maxOutputTokens`` -> ``max_output_tokens``."""
     return _HUMP.sub(lambda hit: "_" + hit[1].lower(), name)
