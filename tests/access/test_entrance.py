@@ -178,15 +178,15 @@ async def test_two_sign_ups_of_one_address_at_once_make_one_account(house: House
 async def test_answers_take_the_same_time_known_or_not(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     known, unknown = Person(), Person()
     await house.join(known)
-    monkeypatch.setattr("ruxa.kernel.bounds.SAME_ANSWER_S", 0.6)
+    monkeypatch.setattr("ruxa.kernel.bounds.SAME_ANSWER_S", 0.8)
     clock = asyncio.get_running_loop().time
     took: list[float] = []
     for address in (known.email, unknown.email):
         since = clock()
         await door.ask_reset(house.door, address, VISITOR)
         took.append(clock() - since)
-    assert min(took) >= 0.6
-    assert abs(took[0] - took[1]) < 0.15
+    assert min(took) >= 0.8
+    assert abs(took[0] - took[1]) < 0.3
 
 
 BAD_FIELDS = [
