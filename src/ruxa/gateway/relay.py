@@ -8,7 +8,7 @@ and pays for what was made until then (decision D16).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ruxa.dialects.dialect import Reader
 from ruxa.dialects.usage import Usage
@@ -22,10 +22,19 @@ from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import Broken, RuxaError, Unavailable, UpstreamBroken, UpstreamBusy, UpstreamError
 from ruxa.ledger.usage import Source
 
-if TYPE_CHECKING:
-    from ruxa.gateway.attempt import Attempt
-
 HEARTBEAT_S = 15.0
+
+
+class Attempt(Protocol):
+    """What began the stream and decides what follows when it fails before its first byte (``attempt.Attempt``)."""
+
+    def again_or_fail(self, error: RuxaError) -> None:
+        """Try again, if that is allowed still; else end with ``error``."""
+        ...
+
+    def fail(self, error: RuxaError) -> None:
+        """End with ``error``."""
+        ...
 
 
 class Relay:
