@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import psycopg
+import pytest
+
 from books import Books
-from ruxa.kernel.clock import Clock
+from ruxa.kernel.clock import Clock, monotonic
 from ruxa.ledger import accounts, jobs
 
 
@@ -48,4 +51,19 @@ async def test_two_janitors_at_once_do_each_step_once(books: Books) -> None:
     for ref in refs:
         assert await books.balance(ref) == accounts.Balance(1000, 0, 0)
     assert await jobs.janitor(books.worker) == 0
+    await books.prove()
+
+
+async def test_a_process_frozen_in_a_transaction_locks_its_organisation_for_seconds_only(books: Books) -> None:
+    ref = await books.organisation(live=1000)
+    async with await psycopg.AsyncConnection.connect(books.database.url("ruxa_worker")) as frozen:
+        lease = await books.lend(ref, 100, ttl_s=-1)
+        await frozen.execute("SELECT ledger.lease_expire(%s)", [lease])
+        started = monotonic()
+        other = await books.lend(ref, 200)
+        assert 3 < monotonic() - started < 4.9
+        with pytest.raises(psycopg.Error):
+            await frozen.execute("SELECT 1")
+        await frozen.close()
+    await books.close(other)
     await books.prove()

@@ -480,7 +480,12 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
 
         @rule()
         def empty_lots(self) -> None:
-            do(jobs.lots(pool, limit=100_000))
+            async def act() -> list[proofs.Proof]:
+                await jobs.lots(pool, limit=100_000)
+                async with pool.work() as work:
+                    return [proof for proof in await proofs.check(work) if not proof.ok]
+
+            assert do(act()) == []
             self.model.empty()
 
         @precondition(lambda self: not self.model.run_over)
@@ -506,7 +511,8 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
                             " WHERE organisation_ref = %s",
                             self.ref,
                         ),
-                        [proof for proof in await proofs.check(work) if not proof.ok],
+                        # I13 is the promise of a job that the machine runs when it likes: see empty_lots.
+                        [proof for proof in await proofs.check(work) if not (proof.ok or proof.name.startswith("I13"))],
                     )
 
             balance, lots, budget, leases, wrong = do(look())

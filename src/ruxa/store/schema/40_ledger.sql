@@ -200,6 +200,9 @@ CREATE FUNCTION ledger.lock_organisation(organisation uuid) RETURNS void
 AS $$
 BEGIN
     PERFORM ledger.commit_durably();
+    -- A process that is frozen between this statement and its commit must not keep the organisation locked: below the
+    -- lock_timeout of the others, so that they still get their turn.
+    PERFORM set_config('idle_in_transaction_session_timeout', '4s', true);
     PERFORM pg_advisory_xact_lock(hashtextextended('ledger ' || organisation::text, 0));
     PERFORM ledger.year_ensure(extract(year FROM ruxa.now() AT TIME ZONE 'UTC')::integer);
 END $$;
