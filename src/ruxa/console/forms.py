@@ -14,7 +14,6 @@ import msgspec
 
 T = TypeVar("T")
 CSRF_FIELD = "_csrf"
-CSRF_HEADER = "x-csrf-token"
 DO_FIELD = "_do"
 
 

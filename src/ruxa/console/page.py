@@ -16,7 +16,6 @@ from ruxa.access.entrance import Entrance
 from ruxa.access.passwords import Hasher
 from ruxa.access.roles import Permission
 from ruxa.access.sessions import Session
-from ruxa.console.charts import Period
 from ruxa.console.rollups import Rollups
 from ruxa.console.words import Words
 from ruxa.kernel.clock import Clock
@@ -74,6 +73,7 @@ class Person:
     organisation_id: UUID
     organisation_ref: UUID
     organisation_name: str
+    suspended: bool
     role: str | None
     staff_role: str | None
     csrf: str
@@ -115,11 +115,6 @@ class Visit:
         """The signed-in member; only pages that need one ask."""
         assert self.someone is not None
         return self.someone
-
-    def period(self) -> Period:
-        """The period that the page's switch asks for."""
-        value = self.query.get("period")
-        return value if value in ("week", "month") else "day"
 
 
 @dataclass(frozen=True, slots=True)

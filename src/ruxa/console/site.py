@@ -7,7 +7,7 @@ work, and renders every error: a page for people, the ``/api/v1`` shape for prog
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, quote, urlencode
 
 from litestar import Litestar, Request, Response, post, route
@@ -180,7 +180,7 @@ class Site:
         path = request.url.path
         if path.startswith("/api/"):
             return openapi.error(known, shown)
-        if isinstance(known, Unauthenticated) and request.method == "GET":
+        if isinstance(known, Unauthenticated) and known.code == "sign_in_required":
             to = path + (f"?{request.url.query}" if request.url.query else "")
             return Response(
                 b"", status_code=303, headers={"location": f"/sign-in?next={quote(to)}"}, media_type="text/plain"
@@ -223,8 +223,16 @@ def _known(error: Exception) -> RuxaError:
         if status == 413:
             return TooLarge("The request is too large.")
         if 400 <= status < 500:
-            return InvalidCall("The request is not well-formed.")
+            return InvalidCall("The request is not well-formed.", param=_param(error))
     return Broken("Something went wrong on our side. Nothing was charged.")
+
+
+def _param(error: HTTPException) -> str | None:
+    """The field that did not fit. The validator's own text stays out: it may repeat what was sent."""
+    for one in cast("list[object]", error.extra) if isinstance(error.extra, list) else []:
+        if isinstance(one, dict) and isinstance(key := cast("dict[str, object]", one).get("key"), str):
+            return key
+    return None
 
 
 async def read_form(request: AnyRequest) -> dict[str, list[str]]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
 ROWS = 50
 EXPORT_ROWS_MAX = 10_000
-Format = Literal["csv", "json"]
 
 
 class Leaf(msgspec.Struct, Generic[T], frozen=True):

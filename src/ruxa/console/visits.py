@@ -7,7 +7,7 @@ from uuid import UUID
 from litestar.datastructures import Headers
 from litestar.types import Scope
 
-from ruxa.access import authorize, links, members, organisations, sessions
+from ruxa.access import authorize, members, organisations, sessions
 from ruxa.access.roles import OF_ROLE, OF_STAFF_ROLE, Permission, Role, StaffRole
 from ruxa.access.sessions import Visitor
 from ruxa.console import forms
@@ -95,6 +95,7 @@ async def person(visit: Visit, work: Work, session: sessions.Session) -> Person:
         organisation_id=organisation.id if organisation is not None else NOWHERE,
         organisation_ref=organisation.organisation_ref if organisation is not None else NOWHERE,
         organisation_name=organisation.name.open(PURPOSE) if organisation is not None else "Ruxa",
+        suspended=organisation is not None and organisation.suspended_at is not None,
         role=role,
         staff_role=staff,
         csrf=session.csrf,
@@ -122,11 +123,6 @@ async def leave(visit: Visit, work: Work, secret: str) -> None:
     session = await _session(visit, work, secret)
     if session is not None:
         await sessions.revoke(work, session.member_id, session.id)
-
-
-def link_url(visit: Visit, kind: links.Kind, secret: Sealed[str]) -> str:
-    """The address of a one-time link on this server."""
-    return links.url(visit.deps.base_url, kind, secret).open("security")
 
 
 def organisation_of(shown: str) -> UUID:

@@ -142,8 +142,9 @@ async def test_bad_bodies_name_the_field_and_repeat_nothing(console: Any) -> Non
     browser, _, _ = await console.owner()
     canary = "canary-2f9a"
     for body, param in (
-        ({"name": 5}, None),
-        ({"name": "x", "scopes": [canary]}, None),
+        ({"name": 5}, "name"),
+        ({"name": "x", "scopes": [canary]}, "scopes[0]"),
+        ({"name": "x", "rmp": 5}, None),
         ({"name": canary, "rpm": 0}, "requests_per_minute"),
         ({"name": "x", "budget_micros": 5}, "budget_period"),
         ({"name": "x", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
@@ -189,8 +190,9 @@ async def test_usage_balance_and_receipts(console: Any, books: Any) -> None:
     own = (await browser.api("GET", "/api/v1/keys")).json()["keys"]
     mine = ids.read("key", own[1]["id"])
     lease = await books.lend(ref, 1000, "sandbox")
-    first = books.row(ref, lease, 20, "sandbox", key_id=mine)
-    second = books.row(ref, lease, 30, "sandbox")
+    now_ms = console.house.database.clock.unix_ms()
+    first = books.row(ref, lease, 20, "sandbox", key_id=mine, id=ids.at(now_ms - 5), at_ms=now_ms - 5)
+    second = books.row(ref, lease, 30, "sandbox", id=ids.at(now_ms), at_ms=now_ms)
     await books.flush([first, second])
     rows = (await browser.api("GET", "/api/v1/usage?limit=1")).json()
     assert [row["cost_micros"] for row in rows["rows"]] == [30]
@@ -221,7 +223,7 @@ async def test_organisation_and_members(console: Any) -> None:
         await browser.api("POST", "/api/v1/members", {"email": "g@example.org", "role": "viewer"}, status=201)
     ).json()
     assert invited.keys() == {"id"}
-    await browser.api("PATCH", f"/api/v1/members/{invited['id']}", {"role": "developer"}, status=200)
+    await browser.api("PATCH", f"/api/v1/members/{invited['id']}", {"role": "developer"}, status=204)
     roles = {one["id"]: one["role"] for one in (await browser.api("GET", "/api/v1/members")).json()["members"]}
     assert roles[invited["id"]] == "developer"
     await browser.api("DELETE", f"/api/v1/members/{invited['id']}", status=204)
@@ -238,10 +240,10 @@ async def test_staff_by_the_api(console: Any) -> None:
     await staff.api("POST", f"{path}/credit", {"micros": 5, "scope": "live", "reason": "x"}, status=201)
     assert (await staff.api("GET", path)).json()["balance_micros"] == 5
     await staff.api("POST", f"{path}/credit", {"micros": -5, "scope": "live", "reason": "x"}, status=409)
-    await staff.api("POST", f"{path}/suspend", {"why": "abuse"}, status=201)
+    await staff.api("POST", f"{path}/suspend", {"why": "abuse"}, status=204)
     key = await key_of(console, organisation_id, "usage:read")
     await console.browser().api("GET", "/api/v1/usage", key=key, status=401)
-    await staff.api("POST", f"{path}/restore", status=201)
+    await staff.api("POST", f"{path}/restore", status=204)
     await console.browser().api("GET", "/api/v1/usage", key=key)
     check = (await staff.api("GET", "/api/v1/staff/ledger/check")).json()
     assert check["ok"]

@@ -10,6 +10,7 @@ import pytest
 
 from fixtures_access import Person
 from ruxa.access import terms
+from ruxa.kernel import ids
 from ruxa.kernel.sealed import Sealed
 
 
@@ -213,3 +214,32 @@ async def test_live_mode_shows_no_mail_and_no_person(console: Any) -> None:
     assert "/invite/" not in page.text
     owner, _, _ = await live.owner()
     await owner.get("/outbox", 404)
+
+
+async def test_a_newcomer_gets_the_trial_credit_once(console: Any) -> None:
+    trial = sys.modules[type(console).__module__].made(console.house, trial_micros=2_000_000)
+    browser, person = trial.browser(), Person()
+    await browser.post("/sign-up", "sign_up", **fields(person))
+    await browser.post(await link(browser, "/verify/"), "verify")
+    assert "2.00" in (await browser.get("/home")).text
+    again = await trial.signed_in(person)
+    assert "2.000000 exactly" in (await again.get("/billing")).text
+
+
+async def test_a_suspended_organisation_is_told(console: Any) -> None:
+    owner, _, organisation_id = await console.owner()
+    staff, _ = await console.operator()
+    await staff.api(
+        "POST",
+        f"/api/v1/staff/organisations/{ids.text('org', organisation_id)}/suspend",
+        {"why": "payment"},
+        status=204,
+    )
+    assert "is suspended" in (await owner.get("/keys")).text
+
+
+async def test_a_form_of_an_ended_session_leads_to_sign_in(console: Any) -> None:
+    browser, _, _ = await console.owner()
+    browser.client.cookies.clear()
+    answer = await browser.post("/keys", "create", name="x", scopes="chat")
+    assert answer.headers["location"] == "/sign-in?next=/keys"

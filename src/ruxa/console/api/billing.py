@@ -52,7 +52,7 @@ class LinePage(msgspec.Struct, frozen=True):
     next: str | None
 
 
-class TopUp(msgspec.Struct, frozen=True):
+class TopUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sandbox credit; at most 50 USD at a time."""
 
     micros: int

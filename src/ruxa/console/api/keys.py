@@ -53,7 +53,7 @@ class KeyPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
-class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a new key shall be; what is left out is unlimited, all models, and every call scope."""
 
     name: str
@@ -77,7 +77,7 @@ class CreatedKey(msgspec.Struct, frozen=True):
     expires_at: datetime | None
 
 
-class Rotation(msgspec.Struct, frozen=True):
+class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long the old secret goes on, in hours (0 to 720)."""
 
     overlap_hours: int = 24

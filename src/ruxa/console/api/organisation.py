@@ -32,7 +32,7 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True):
     members: int
 
 
-class OrganisationChange(msgspec.Struct, frozen=True):
+class OrganisationChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What shall change; what is left out stays."""
 
     name: str | None = None
@@ -55,7 +55,7 @@ class Members(msgspec.Struct, frozen=True):
     members: list[Member]
 
 
-class Invitation(msgspec.Struct, frozen=True):
+class Invitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whom to invite, as what. The link goes by mail and to nobody else."""
 
     email: str
@@ -68,7 +68,7 @@ class Invited(msgspec.Struct, frozen=True):
     id: str
 
 
-class RoleChange(msgspec.Struct, frozen=True):
+class RoleChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The new role."""
 
     role: Role
@@ -124,7 +124,11 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             return Invited(ids.text("mem", member_id))
 
     @patch(
-        "/api/v1/members/{member_id:str}", operation_id="members_role", tags=["Organisation"], summary="Another role"
+        "/api/v1/members/{member_id:str}",
+        operation_id="members_role",
+        status_code=204,
+        tags=["Organisation"],
+        summary="Another role",
     )
     async def members_role(
         request: Request[Any, Any, Any], member_id: FromPath[str], data: JSONBody[RoleChange]

@@ -44,7 +44,7 @@ class StaffOrganisations(msgspec.Struct, frozen=True):
     next: str | None
 
 
-class Credit(msgspec.Struct, frozen=True):
+class Credit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A credit by hand: micros, for what, and why (kept sealed)."""
 
     micros: int
@@ -52,7 +52,7 @@ class Credit(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Suspension(msgspec.Struct, frozen=True):
+class Suspension(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why the organisation is suspended."""
 
     why: organisations.Why
@@ -121,6 +121,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
     @post(
         "/api/v1/staff/organisations/{organisation_id:str}/suspend",
         operation_id="staff_suspend",
+        status_code=204,
         tags=["Staff"],
         summary="Stop its keys within 2 seconds",
     )
@@ -135,6 +136,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
     @post(
         "/api/v1/staff/organisations/{organisation_id:str}/restore",
         operation_id="staff_restore",
+        status_code=204,
         tags=["Staff"],
         summary="Lift the suspension",
     )

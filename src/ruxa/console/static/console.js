@@ -68,6 +68,7 @@ function draw(holder) {
   const ink = getComputedStyle(holder).color;
   const quiet = { stroke: ink, font: `12px ${getComputedStyle(holder).fontFamily}`, grid: { stroke: colour("--chart-grid"), width: 1 }, ticks: { show: false } };
   const shade = ["--chart-1", "--chart-2", "--chart-past"].map(colour);
+  const edge = data.series.some((one) => one.kind === "bar") ? 0.6 : 0.1;
   const short = (value) => (value == null ? "" : data.scale ? (value / data.scale).toFixed(data.places) : String(value));
   const options = {
     width,
@@ -75,7 +76,9 @@ function draw(holder) {
     padding: [8, 20, 0, 0],
     cursor: { y: false, points: { size: 6 } },
     legend: { live: true },
-    scales: { x: { time: false }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
+    scales: {
+      x: { time: false, range: (_, low, high) => [low - data.step_s * edge, high + data.step_s * edge] },
+      y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
     axes: [
       { ...quiet, grid: { show: false }, size: 28, space: 56, values: (_, ticks) => ticks.map((tick) => hours(tick, data.step_s)), incrs: [3600, 3 * 3600, 6 * 3600, 86400, 2 * 86400, 5 * 86400, 7 * 86400] },
       { ...quiet, size: (_, labels) => 14 + 7 * Math.max(3, ...(labels ?? []).map((label) => label.length)), values: (_, ticks) => ticks.map(short) },
