@@ -258,3 +258,16 @@ def test_heartbeats_keep_a_json_array_whole() -> None:
     empty = reader_of("gemini_generate", array=True)
     told = json.loads(empty.heartbeat() + empty.fail(UpstreamTimeout("Too late."), "req_1"))
     assert told[0]["error"]["status"] == "DEADLINE_EXCEEDED"
+
+
+@pytest.mark.parametrize(("choices", "done"), [(1, True), (2, True), (3, False)])
+def test_a_stream_without_done_is_whole_when_every_choice_has_ended(choices: int, done: bool) -> None:
+    asked = envelope("openai_chat")
+    asked.load.choices = choices
+    reader = DIALECTS["openai_chat"].stream(asked)
+    for index in range(2):
+        chunk = {"choices": [{"index": index, "delta": {"content": "x"}, "finish_reason": "stop"}]}
+        reader.feed(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+    reader.end()
+    assert reader.done is done
+    assert (reader.error is None) is done

@@ -72,7 +72,9 @@ def _under(method: bytes, rest: str, owner: Name | None, query: bytes, headers: 
     """A path below a prefix; ``owner`` None: the roof that all three share (google-genai 3 asks below ``/v1``)."""
     if owner is None and (b"x-goog-api-key" in headers or b"x-goog-api-client" in headers or b"key=" in query):
         owner = "gemini_generate"
-    if owner == "gemini_generate" or (owner is None and rest.startswith("models/") and ":" in unquote(rest)):
+    if owner == "gemini_generate" or (
+        owner is None and method == b"POST" and rest.startswith("models/") and ":" in unquote(rest)
+    ):
         place = _gemini(method, rest, query)
         if place is not None and (owner is not None or place.endpoint != "none"):
             return place

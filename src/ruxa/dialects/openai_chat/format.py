@@ -73,7 +73,7 @@ class OpenAIChat:
 
     def stream(self, envelope: Envelope) -> Reader:
         """See the contract."""
-        return ChatReader(strip=not envelope.include_usage)
+        return ChatReader(strip=not envelope.include_usage, choices=envelope.load.choices)
 
     def answer(self, envelope: Envelope, body: bytes) -> Answer:
         """See the contract."""

@@ -56,7 +56,10 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 
 
 class ChatReader:
-    """See ``dialect.Reader``. ``strip``: take the usage chunk out, because only we asked for it (W50)."""
+    """See ``dialect.Reader``.
+
+    strip: take the usage chunk out, because only we asked for it (W50); choices: how many answers were asked for.
+    """
 
     __slots__ = (
         "_compact",
@@ -65,6 +68,7 @@ class ChatReader:
         "_figures",
         "_frame",
         "_held",
+        "_open",
         "_strip",
         "done",
         "error",
@@ -73,10 +77,11 @@ class ChatReader:
         "peek",
     )
 
-    def __init__(self, *, strip: bool) -> None:
+    def __init__(self, *, strip: bool, choices: int = 1) -> None:
         self._cutter = Cutter()
         self._held = self._cutter.held
         self._strip = strip
+        self._open = choices
         self._compact = False
         self._figures: Figures | None = None
         self._frame = 1 << 30
@@ -147,6 +152,7 @@ class ChatReader:
             for choice in chunk.choices:
                 if choice.finish_reason is not None:
                     self.finish = finish_of(choice.finish_reason)
+                    self._open -= 1
                     self.peek = "meaningful"
                 elif choice.delta is not None and choice.delta.says():
                     self.events += 1
@@ -173,7 +179,7 @@ class ChatReader:
         text = data_of(rest + b"\n")
         out = self._read(rest + b"\n\n") if text == b"[DONE]" or _whole(text) else b""
         if self.error is None and not self.done:
-            if self.finish is not None:
+            if self._open <= 0:
                 self.done = True  # some compatible providers leave [DONE] out; every choice has ended
             else:
                 self._break(UpstreamBroken("The provider's stream ended before its end.", code="stream_cut"))
