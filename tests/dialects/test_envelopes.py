@@ -241,3 +241,42 @@ def test_no_body_breaks_the_reader(name: Name, text: bytes, data: st.DataObject)
     rendered = DIALECTS[name].error(refusal, "req_1")
     assert json.loads(rendered.body)
     assert 400 <= rendered.status < 500
+
+
+DEEP: dict[str, tuple[Place, str]] = {
+    "openai": (
+        ENDPOINTS["openai_chat"],
+        '{"model":"m","messages":[{"role":"user","content":[{"type":"text","x":DEEP}]}],"tools":[{"x":DEEP}]}',
+    ),
+    "openai-embeddings": (Place(dialect="openai_chat", endpoint="embeddings"), '{"model":"m","input":[DEEP]}'),
+    "anthropic": (
+        ENDPOINTS["anthropic_messages"],
+        '{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"x","content":DEEP}]}]}]}',
+    ),
+    "gemini": (
+        ENDPOINTS["gemini_generate"],
+        '{"contents":[{"parts":[{"x":DEEP}]}],"generationConfig":{"responseSchema":DEEP}}',
+    ),
+    "gemini-batch": (
+        Place(dialect="gemini_generate", endpoint="batch_embed", model="m"),
+        '{"requests":[{"content":{"parts":[{"x":DEEP}]}}]}',
+    ),
+    "gemini-count": (
+        Place(dialect="gemini_generate", endpoint="count_tokens", model="m"),
+        '{"generateContentRequest":{"contents":DEEP}}',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", list(DEEP))
+def test_any_depth_is_read_or_refused(case: str) -> None:
+    place, form = DEEP[case]
+    refused = 0
+    for depth in [1, 100, *range(700, 1020, 3), 50_000]:
+        text = form.replace("DEEP", "[" * depth + "]" * depth).encode()
+        try:
+            envelope = DIALECTS[place.dialect].read(place, text)
+            patch(place.dialect, envelope, Terms(allowed=frozenset({"*"})))
+        except CallerError as error:
+            refused += error.code == "too_deep"
+    assert refused

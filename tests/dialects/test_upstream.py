@@ -28,10 +28,10 @@ SECRETS = [
 
 @pytest.mark.parametrize("secret", SECRETS)
 def test_secrets_are_hidden(secret: str) -> None:
-    shown = clean(f"Something about {secret} is wrong with 'temperature' at messages[3].content")
+    shown = clean(f"Something about {secret} is wrong with 'user_location' at messages[3].content")
     assert secret not in shown
     assert "[hidden]" in shown
-    assert "'temperature' at messages[3].content" in shown
+    assert "'user_location' at messages[3].content" in shown
 
 
 def test_a_message_is_bounded_and_printable() -> None:

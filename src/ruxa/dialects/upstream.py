@@ -11,7 +11,8 @@ MESSAGE_CHARS_MAX = 600
 RETRY_AFTER_S_MAX = 3600
 
 _SECRET = re.compile(
-    r"(?i)\b(?:bearer\s+\S+|(?:sk|rk|pk|gsk|xai|rx|key|tok|org|proj|acct|user|wrkspc|asst)[-_][\w*.\-]{4,}"
+    r"(?i)\b(?:bearer\s+\S+|(?:sk|rk|pk|gsk|xai|rx)[-_][\w*.\-]{4,}"
+    r"|(?:key|tok|org|proj|acct|user|wrkspc|asst)[-_](?=[\w*.\-]*[\d*])[\w*.\-]{4,}"
     r"|AIza[\w*\-]{8,}|ya29\.\S+|projects?[ /]+\w*\d{4,}\w*)"
     r"|[?&]key=[^\s&\"']+|[\w.+\-]+@[\w\-]+\.[\w.\-]+|[A-Za-z0-9+/]{80,}={0,2}"
 )

@@ -137,7 +137,7 @@ def read_batch(place: Place, body: bytes) -> Envelope:
 
 def batch_items(envelope: Envelope) -> list[msgspec.Raw]:
     """The requests of a batch that has been read."""
-    return _decode_items(envelope.members["requests"])
+    return take("requests", _decode_items, envelope.members["requests"], style)
 
 
 def open_inner(raw: msgspec.Raw, table: Table, path: str) -> tuple[bytes, dict[str, msgspec.Raw], Scan]:

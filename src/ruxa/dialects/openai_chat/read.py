@@ -115,12 +115,12 @@ def read_embeddings(place: Place, body: bytes) -> Envelope:
     seen = scan(body, members, EMBEDDINGS)
     if seen.wrong is not None:
         _refuse_type(seen.wrong, members, EMBEDDINGS)
-    given = members.get("input")
-    if given is None:
+    texts = members.get("input")
+    if texts is None:
         _refuse_missing("input")
     load = Load(text_bytes=seen.content_bytes, inputs=1)
-    if kind_word(given) == "array":
-        items = _decode_items(given)
+    if kind_word(texts) == "array":
+        items = take("input", _decode_items, texts, style)
         if not items:
             _refuse_value("input", "'input' must not be an empty array.")
         if kind_word(items[0]) != "number":  # a list of texts or of token lists; a list of numbers is one text
