@@ -1,7 +1,7 @@
 """One gateway worker as a process, for tests that kill it and for measuring it: ``gateway_process.py '{json}'``.
 
-The JSON names the database (``sockets``, ``database``, ``logins``), ``keys``, ``place``, ``port``, the worker's ``name``
-and either ``sandbox`` (URL) or ``openai`` (URL). Writes ``READY port`` to standard output.
+The JSON names the database (``sockets``, ``database``, ``logins``), ``keys``, ``place``, ``port``, the worker's
+``name`` and either ``sandbox`` (URL) or ``openai`` (URL). Writes ``READY port`` to standard output.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ async def main(said: dict[str, Any]) -> None:
     port = await door.start("127.0.0.1", said.get("port", 0))
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
     print("READY", port, flush=True)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

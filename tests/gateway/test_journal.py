@@ -64,10 +64,10 @@ class Books:
     async def begin(self, run: int, number: int) -> str:
         return self.states.setdefault((run, number), "open")
 
-    async def book(self, run: int, number: int, rows: Sequence[bytes]) -> int:
+    async def book(self, run: int, number: int, rows: Sequence[bytes]) -> tuple[int, int]:
         fresh = [row for row in rows if row not in self.rows]
         self.rows.update(dict.fromkeys(fresh, 1))
-        return len(fresh)
+        return len(fresh), 0
 
     async def close_leases(self, run: int, intents: Sequence[bytes]) -> None:
         self.closed.extend(intents)

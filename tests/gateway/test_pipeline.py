@@ -386,8 +386,8 @@ async def test_content_passes_byte_for_byte_and_identities_do_not(house: House, 
     await house.serve()
     text = 'é 漢字 🦊 \\u00e9 \\" {"a": 1.0, "b":1e2, "c":9007199254740993} \u2028'
     content = {
-        "openai_chat": b'[ {"role":"user", "content":[{"type":"text","text":%b},{"type":"future_block","x":[1.0,1e2]}]} ]',
-        "anthropic_messages": b'[ {"role":"user", "content":[{"type":"text","text":%b},{"type":"future_block","x":[1.0]}]} ]',
+        "openai_chat": b'[ {"role":"user", "content":[{"type":"text","text":%b},{"type":"future","x":[1.0,1e2]}]} ]',
+        "anthropic_messages": b'[ {"role":"user", "content":[{"type":"text","text":%b},{"type":"future","x":[1.0]}]} ]',
         "gemini_generate": b'[ {"role":"user", "parts":[{"text":%b},{"futurePart":{"x":[1.0,1e2]}}]} ]',
     }[dialect] % json.dumps(text).encode()
     rest = {

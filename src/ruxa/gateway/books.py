@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from ruxa.gateway import journal, recovery
-from ruxa.kernel.errors import Unavailable
+from ruxa.kernel.errors import RuxaError, Unavailable
 from ruxa.kernel.signals import Sink
 from ruxa.ledger import leases, packed, usage
 from ruxa.ledger.leases import Intent, Works
@@ -37,11 +37,28 @@ class LedgerBooks:
         async with self._works.work() as work:
             return await usage.segment_begin(work, usage.Segment(self.worker, run, number))
 
-    async def book(self, run: int, number: int, rows: Sequence[bytes]) -> int:
+    async def book(self, run: int, number: int, rows: Sequence[bytes]) -> tuple[int, int]:
         """See ``recovery.Books``."""
+        try:
+            return await self._book(run, number, rows), 0
+        except Unavailable:
+            raise
+        except RuxaError as fault:
+            # A row that the database can't take must not keep the others, and the worker, waiting for ever.
+            self._sink.emit("ledger.finding", "error", proof="usage_replay", value=fault.detail or fault.code)
+        booked = failed = 0
+        for row in rows:
+            try:
+                booked += await self._book(run, number, [row])
+            except Unavailable:
+                raise
+            except RuxaError:
+                failed += 1
+        return booked, failed
+
+    async def _book(self, run: int, number: int, rows: Sequence[bytes]) -> int:
         async with self._works.work() as work:
-            segment = usage.Segment(self.worker, run, number)
-            flushed = await packed.flush(work, rows, segment)
+            flushed = await packed.flush(work, rows, usage.Segment(self.worker, run, number))
         for _, reason in flushed.refused:
             self._sink.emit("ledger.finding", "error", proof="usage_refused", value=reason)
         return flushed.booked

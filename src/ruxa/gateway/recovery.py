@@ -59,8 +59,8 @@ class Books(Protocol):
         """Register a segment; the state of its permanent row: open, acknowledged, refused."""
         ...
 
-    async def book(self, run: int, number: int, rows: Sequence[bytes]) -> int:
-        """Commit encoded usage rows, each once for ever; gives how many were new."""
+    async def book(self, run: int, number: int, rows: Sequence[bytes]) -> tuple[int, int]:
+        """Commit encoded usage rows, each once for ever; gives how many were new and how many can't be booked."""
         ...
 
     async def close_leases(self, run: int, intents: Sequence[bytes]) -> None:
@@ -245,7 +245,9 @@ async def _replay_one(
         return 0
     fresh = 0
     for start in range(0, len(contents.rows), BATCH_ROWS):
-        fresh += await books.book(run, number, contents.rows[start : start + BATCH_ROWS])
+        booked, failed = await books.book(run, number, contents.rows[start : start + BATCH_ROWS])
+        fresh += booked
+        contents.damaged += failed
     if contents.intents:
         await books.close_leases(run, contents.intents)
     await books.acknowledge(run, number, contents.digest, len(contents.rows))
