@@ -57,7 +57,8 @@ async def test_served_files_are_named_by_content(console: Any) -> None:
     path = page.split('<link rel="stylesheet" href="')[1].split('"')[0]
     answer = await browser.get(path)
     assert "immutable" in answer.headers["cache-control"]
-    assert answer.headers["content-type"].startswith("text/css")
+    assert answer.headers["content-type"] == "text/css; charset=utf-8"
+    assert (await browser.get("/")).headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["content-encoding"] == "gzip"
     await browser.get(path.replace("/static/", "/static/0"), 404)
     await browser.get("/static/0000000000000000/../../../etc/passwd", 404)

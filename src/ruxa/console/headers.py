@@ -39,7 +39,7 @@ SECURITY: tuple[tuple[bytes, bytes], ...] = (
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), browsing-topics=(), interest-cohort=()"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), browsing-topics=()"),
 )
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})

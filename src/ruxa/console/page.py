@@ -125,7 +125,7 @@ class View:
     status: int = 200
     template: str | None = None
     body: bytes | None = None
-    media_type: str = "text/html; charset=utf-8"
+    media_type: str = "text/html"
     filename: str | None = None
 
 

@@ -56,6 +56,7 @@ class Site:
         self.shelf = Shelf()
         self.renderer = Renderer(self.shelf, Menu(PAGES))
         self.edge = headers.Edge(deps.base_url)
+        self.published = openapi.Description(deps)
 
     def visit(self, request: AnyRequest, form: dict[str, list[str]] | None = None) -> Visit:
         """The request as a page sees it; who is signed in is added by ``inside``."""
@@ -76,7 +77,7 @@ class Site:
             choices={name: tuple(values) for name, values in (form or {}).items()},
             theme=theme if theme in ("light", "dark") else None,
             someone=None,
-            description=lambda: openapi.described(request.app, self.deps),
+            description=lambda: self.published.of(request.app),
             address=visits.address_of(request.scope),
             agent=request.headers.get("user-agent", "")[:400],
         )
@@ -195,7 +196,7 @@ class Site:
             title if words.has(title) else "error.title",
             words.plain(message_key, text=known.public) if words.has(message_key) else known.public,
         )
-        response: Response[Any] = Response(body, status_code=known.status, media_type="text/html; charset=utf-8")
+        response: Response[Any] = Response(body, status_code=known.status, media_type="text/html")
         if known.retry_after_s is not None:
             response.set_header("retry-after", str(known.retry_after_s))
         return response
@@ -324,7 +325,7 @@ def create(deps: Deps) -> Litestar:
             preferences,
             sign_out,
             *(_page_handler(site, page) for page in PAGES),
-            *api.handlers(deps, site.edge),
+            *api.handlers(deps, site.edge, site.published),
         ],
         before_send=[site.edge.before_send],
         exception_handlers={Exception: fault, HTTPException: fault, RuxaError: fault},

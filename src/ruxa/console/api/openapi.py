@@ -78,9 +78,18 @@ def error(known: RuxaError, request_id: str) -> Response[Any]:
     return response
 
 
-def document(app: Litestar, deps: Deps) -> bytes:
-    """The published description as JSON."""
-    return msgspec.json.encode(described(app, deps))
+class Description:
+    """The published description of one application, made when first asked for."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._made: dict[str, Any] | None = None
+
+    def of(self, app: Litestar) -> dict[str, Any]:
+        """The description; nobody changes it."""
+        if self._made is None:
+            self._made = described(app, self._deps)
+        return self._made
 
 
 def described(app: Litestar, deps: Deps) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
@@ -12,14 +13,14 @@ from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 
 
-def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
+def handlers(deps: Deps, edge: Edge, published: openapi.Description) -> list[HTTPRouteHandler]:
     """Every route, ``openapi.json`` last."""
 
     @get("/api/v1/openapi.json", include_in_schema=False)
     async def description(request: Request[Any, Any, Any]) -> Response[bytes]:
         edge.refuse_host(request.headers)
         return Response(
-            openapi.document(request.app, deps),
+            msgspec.json.encode(published.of(request.app)),
             media_type="application/json",
             headers={"cache-control": "public, max-age=300"},
         )

@@ -119,7 +119,7 @@ async def _file(visit: Visit, work: Work, wanted: records.Filter, kind: str) -> 
         for row in rows
     ]
     if kind == "csv":
-        return View(body=tables.as_csv(HEAD, lines), media_type="text/csv; charset=utf-8", filename="ruxa-calls.csv")
+        return View(body=tables.as_csv(HEAD, lines), media_type="text/csv", filename="ruxa-calls.csv")
     body = msgspec.json.encode([dict(zip(HEAD, line, strict=True)) for line in lines])
     return View(body=body, media_type="application/json", filename="ruxa-calls.json")
 

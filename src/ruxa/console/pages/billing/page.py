@@ -63,7 +63,7 @@ async def _file(visit: Visit, work: Work, kind: str) -> View:
         for line in (money.line(one, visit.words) for one in found)
     ]
     if kind == "csv":
-        return View(body=tables.as_csv(HEAD, lines), media_type="text/csv; charset=utf-8", filename="ruxa-ledger.csv")
+        return View(body=tables.as_csv(HEAD, lines), media_type="text/csv", filename="ruxa-ledger.csv")
     body = msgspec.json.encode([dict(zip(HEAD, line, strict=True)) for line in lines])
     return View(body=body, media_type="application/json", filename="ruxa-ledger.json")
 
