@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import Any
 
 from hypothesis import strategies as st
+
+LONG = "--long" in sys.argv or os.environ.get("RUXA_TEST_LONG") == "1"
+
+
+def examples(usual: int) -> int:
+    """How many examples a property tries: the usual number, forty times as many in the long stage (decision D49)."""
+    return usual * 40 if LONG else usual
+
 
 SPACE = st.sampled_from(["", "", "", " ", "\n  ", "\t", "\r\n"])
 SCALARS = st.one_of(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from json_texts import VALUES, object_text, pairs_of
+from json_texts import VALUES, examples, object_text, pairs_of
 from ruxa.dialects import body
 from ruxa.kernel.errors import InvalidCall
 
@@ -22,7 +22,7 @@ PAIRS = st.lists(st.tuples(NAMES, VALUES), max_size=6)
 
 
 @given(st.data(), PAIRS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_members_lie_where_the_spans_say(data: st.DataObject, pairs: list[tuple[str, Any]]) -> None:
     text = data.draw(object_text(pairs))
     theirs = pairs_of(text)
@@ -63,7 +63,7 @@ def test_repeated_names_are_refused(text: bytes) -> None:
 
 
 @given(st.binary(max_size=60) | st.text(alphabet='{}[]",:\\ 1atrue', max_size=40).map(str.encode))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_any_bytes_are_an_object_or_refused(text: bytes) -> None:
     try:
         members = body.cut(text)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from json_texts import VALUES, object_text, pairs_of
+from json_texts import VALUES, examples, object_text, pairs_of
 from ruxa.dialects import DIALECTS
 from ruxa.dialects.dialect import Envelope, Name, Patched, Place, Terms
 from ruxa.dialects.gemini_generate.table import GENERATE, camel
@@ -148,7 +148,7 @@ def patch(name: Name, envelope: Envelope, terms: Terms = FREE, **more: Any) -> P
 
 @pytest.mark.parametrize("name", list(CALLS))
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_the_provider_parses_what_was_read(name: Name, data: st.DataObject) -> None:
     fields = CALLS[name]
     chosen = data.draw(st.lists(st.sampled_from(sorted(fields)), max_size=8))
@@ -222,7 +222,7 @@ def _either(parsed: dict[str, Any], name: str) -> Any:
 
 @pytest.mark.parametrize("name", list(CALLS))
 @given(text=st.binary(max_size=80) | st.text(alphabet='{}[]",:mode l1tru', max_size=60).map(str.encode), data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_no_body_breaks_the_reader(name: Name, text: bytes, data: st.DataObject) -> None:
     if data.draw(st.booleans()):
         fields = CALLS[name]

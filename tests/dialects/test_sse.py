@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from json_texts import examples
 from ruxa.dialects.sse import Cutter, data_of, events, name_of
 
 LINE = st.sampled_from(
@@ -24,7 +25,7 @@ EVENT = st.lists(LINE, min_size=1, max_size=3)
 
 
 @given(st.lists(EVENT, max_size=6), st.sampled_from(["\n", "\r\n"]), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_any_cut_gives_the_same_events(blocks: list[list[str]], end: str, data: st.DataObject) -> None:
     whole = "".join(end.join(lines) + end + end for lines in blocks).encode()
     cutter = Cutter()

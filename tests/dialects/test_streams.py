@@ -16,6 +16,7 @@ from google.genai import types as g
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from json_texts import examples
 from ruxa.dialects import DIALECTS
 from ruxa.dialects.dialect import Envelope, Load, Name, Place, Reader
 from ruxa.kernel.errors import UpstreamBusy, UpstreamTimeout
@@ -84,7 +85,7 @@ STREAMS: dict[Name, Callable[[list[str], bool], bytes]] = {
 
 @pytest.mark.parametrize("name", list(STREAMS))
 @given(texts=st.lists(TEXT, max_size=8), spaced=st.booleans(), data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_cut_passes_the_same_and_tells_the_same(
     name: Name, texts: list[str], spaced: bool, data: st.DataObject
 ) -> None:
@@ -106,7 +107,7 @@ def test_any_cut_passes_the_same_and_tells_the_same(
 
 
 @given(texts=st.lists(TEXT, max_size=6), spaced=st.booleans(), size=st.integers(1, 300))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_only_the_extra_chunk_is_stripped(texts: list[str], spaced: bool, size: int) -> None:
     whole = openai_stream(texts, spaced)
     reader = reader_of("openai_chat")
@@ -118,7 +119,7 @@ def test_only_the_extra_chunk_is_stripped(texts: list[str], spaced: bool, size: 
 
 
 @given(texts=st.lists(TEXT, max_size=6), spaced=st.booleans(), size=st.integers(1, 300))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_a_gemini_array_has_the_same_elements(texts: list[str], spaced: bool, size: int) -> None:
     whole = gemini_stream(texts, spaced)
     reader = reader_of("gemini_generate", array=True)
@@ -128,7 +129,7 @@ def test_a_gemini_array_has_the_same_elements(texts: list[str], spaced: bool, si
 
 @pytest.mark.parametrize("name", list(STREAMS))
 @given(texts=st.lists(TEXT, min_size=1, max_size=6), data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_early_end_is_an_error_that_can_be_told(name: Name, texts: list[str], data: st.DataObject) -> None:
     whole = STREAMS[name](texts, False)
     last = {
@@ -157,7 +158,7 @@ def test_any_early_end_is_an_error_that_can_be_told(name: Name, texts: list[str]
 
 @pytest.mark.parametrize("name", list(STREAMS))
 @given(data=st.binary(max_size=300), size=st.integers(1, 50))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_bytes_never_break_a_reader(name: Name, data: bytes, size: int) -> None:
     for text in (data, b"data: " + data + b"\n\n", b"event: error\ndata: " + data + b"\n\n"):
         reader = reader_of(name)

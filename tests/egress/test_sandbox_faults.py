@@ -42,9 +42,7 @@ def ask(server: Server, name: Name, text: str, *, stream: bool = True) -> tuple[
 
 def reader_of(name: Name) -> Reader:
     place = Place(dialect=name, endpoint="chat")
-    return DIALECTS[name].stream(
-        Envelope(place=place, body=b"", members={}, model="", load=Load(), include_usage=True)
-    )
+    return DIALECTS[name].stream(Envelope(place=place, body=b"", members={}, model="", load=Load(), include_usage=True))
 
 
 async def watch(server: Server, name: Name, text: str) -> tuple[Reader, bytes, int]:
@@ -168,9 +166,7 @@ async def test_a_hang_lasts_until_the_client_leaves(sandbox: Server, name: Name)
 @pytest.mark.parametrize("name", NAMES)
 async def test_whole_answers_that_are_none(sandbox: Server, name: Name) -> None:
     dialect = DIALECTS[name]
-    envelope = Envelope(
-        place=Place(dialect=name, endpoint="chat"), body=b"", members={}, model="", load=Load()
-    )
+    envelope = Envelope(place=Place(dialect=name, endpoint="chat"), body=b"", members={}, model="", load=Load())
     async with httpx.AsyncClient(timeout=5) as client:
         for fault in ("garbage", "half", "first-frame-error"):
             url, body, headers = ask(sandbox, name, f"x [[fail-{fault}]]", stream=False)
