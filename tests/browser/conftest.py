@@ -113,13 +113,10 @@ def window(browser: Browser, server: RunningServer) -> Iterator[Window]:
 
 @pytest.fixture
 def windows(browser: Browser, server: RunningServer) -> Iterator[Any]:
-    """Makes windows: width, colour scheme, locale, cookies of another one, with or without JavaScript."""
+    """Makes windows: width, colour scheme, locale, with or without JavaScript."""
     made: list[Window] = []
 
-    def make(
-        *, width: int = 1440, scheme: str = "light", locale: str = "en-US", like: Window | None = None, **more: Any
-    ) -> Window:
-        state = like.context.storage_state() if like is not None else None
+    def make(*, width: int = 1440, scheme: str = "light", locale: str = "en-US", **more: Any) -> Window:
         context = browser.new_context(
             locale=locale,
             viewport={"width": width, "height": 900},

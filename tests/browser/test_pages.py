@@ -122,6 +122,21 @@ def test_theme_and_menu_by_keyboard(windows: Any, server: Any) -> None:
     expect(page.locator("nav.side")).to_be_hidden()
 
 
+def test_a_filter_changes_the_list_in_place(windows: Any, server: Any, filled: list[str]) -> None:
+    del filled
+    window = windows()
+    page = window.sign_in(server)
+    window.go(page, "/activity")
+    page.evaluate("window.kept = true")
+    page.select_option("select[name=status]", "failed")
+    page.wait_for_url("**status=failed*")
+    expect(page.locator("#calls .s-fail").first).to_be_visible()
+    expect(page.locator("#calls .s-pass")).to_have_count(0)
+    assert page.evaluate("window.kept")
+    page.select_option("select[name=status]", "")
+    expect(page.locator("#calls .s-pass").first).to_be_visible()
+
+
 def test_charts_are_drawn_with_a_table_beside(windows: Any, server: Any, filled: list[str]) -> None:
     del filled
     page = windows().sign_in(server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -131,3 +132,25 @@ async def test_a_rebound_name_reaches_nothing(console: Any) -> None:
     assert answer.status_code == 400
     answer = await browser.client.get("/api/v1/keys", headers={"host": "rebound.example"})
     assert answer.json()["error"]["type"] == "unknown_host"
+
+
+async def test_on_https_the_session_cookie_is_bound_to_the_host(console: Any) -> None:
+    _, person, _ = await console.owner()
+    made = sys.modules[type(console).__module__].made
+    public = made(console.house, mode="live", base_url=PUBLIC)
+    answer = await public.browser().client.post(
+        "/sign-in",
+        data={
+            "_do": "sign_in",
+            "email": person.email.open("provide"),
+            "password": person.password.open("provide"),
+        },
+        headers={"host": "api.example.org", "origin": PUBLIC},
+        follow_redirects=False,
+    )
+    assert answer.status_code == 303, answer.text
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("__Host-ruxa=")
+    assert "Secure" in cookie
+    assert "Domain" not in cookie
+    assert answer.headers["strict-transport-security"]

@@ -131,6 +131,10 @@ async def test_errors_are_a_page_or_json(console: Any) -> None:
     assert (body["code"], body["data"]) == (404, None)
     assert body["error"].keys() == {"type", "param", "docUrl"}
     assert body["requestId"] == answer.headers["x-request-id"]
+    owner, _, _ = await console.owner()
+    said = await owner.get("/keys/key_" + "0" * 32, 404, cookie=f"ruxa={owner.client.cookies['ruxa']}; language=zh")
+    assert "这里没有此内容" in said.text
+    assert "No such" not in said.text
     wrong = await browser.client.request("DELETE", "/terms", headers={"host": "127.0.0.1:8000"})
     assert wrong.status_code == 404
 

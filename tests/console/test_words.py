@@ -84,6 +84,7 @@ def test_no_message_is_left_over() -> None:
         "terms.link",
         "privacy.link",
         "error.title_",
+        "error.text_",
         "fault.",
         "done.",
         "endpoint.",

@@ -26,7 +26,7 @@ from ruxa.console.forms import Faults
 from ruxa.console.page import Deps, Go, Page, View, Visit
 from ruxa.console.pages import PAGES
 from ruxa.console.render import Menu, Renderer
-from ruxa.console.words import Library, language
+from ruxa.console.words import Library, Words, language
 from ruxa.kernel import bounds
 from ruxa.kernel.errors import (
     Broken,
@@ -130,7 +130,8 @@ class Site:
         else:
             code = fault.code
             known = f"fault.{fault.code}"
-            key = known if visit.words.has(known) else "fault.raw"
+            raw = "fault.raw" if visit.words.language == "en" else "form.invalid"
+            key = known if visit.words.has(known) else raw
             fields, places, status = {fault.param or "": key}, {"text": fault.public}, fault.status
         outcome = await self.inside(page, visit, None)
         if isinstance(outcome, Go):
@@ -188,18 +189,22 @@ class Site:
             )
         visit = self.visit(request)
         title = f"error.title_{known.status}"
-        message_key = f"fault.{known.code}"
         words = visit.words
         body = self.renderer.error(
-            visit,
-            known.status,
-            title if words.has(title) else "error.title",
-            words.plain(message_key, text=known.public) if words.has(message_key) else known.public,
+            visit, known.status, title if words.has(title) else "error.title", _said(known, words)
         )
         response: Response[Any] = Response(body, status_code=known.status, media_type="text/html")
         if known.retry_after_s is not None:
             response.set_header("retry-after", str(known.retry_after_s))
         return response
+
+
+def _said(error: RuxaError, words: Words) -> str:
+    """The error in the reader's language; our own English text where no message is nearer."""
+    for key in (f"fault.{error.code}", f"error.text_{error.status}" if words.language != "en" else ""):
+        if words.has(key):
+            return words.plain(key, text=error.public)
+    return error.public
 
 
 def _where(error: Exception) -> str:
