@@ -7,7 +7,7 @@ server is given SCRAM verifiers. Everything can be repeated.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 import psycopg
@@ -57,7 +57,8 @@ class Report(msgspec.Struct, frozen=True):
 def prepare(address: Address) -> Report:
     """Makes a given PostgreSQL usable at start: nothing when it is set up, else by itself when its user may.
 
-    Raises Unavailable ``database_away``, or Conflict ``database_not_set_up`` naming ``ruxa db setup``.
+    Raises Unavailable ``database_away``; Conflict ``database_not_set_up``, or ``foreign_logins`` when another
+    installation's logins are there (nothing is changed then), each naming ``ruxa db setup``.
     """
     if _can_sign_in(address):
         return Report(not_configured=())
@@ -72,13 +73,14 @@ def prepare(address: Address) -> Report:
             "Run once: ruxa db setup --admin-url URL (or --print to see the SQL).",
             code="database_not_set_up",
         )
-    return setup(address)
+    return setup(address, renew=False)
 
 
-def setup(address: Address, admin_url: str | None = None) -> Report:
+def setup(address: Address, admin_url: str | None = None, *, renew: bool = True) -> Report:
     """Creates roles and database with an administrator's URL (the address's own by default). Repeatable.
 
-    Raises Unavailable when the server is away, Conflict when it is too old or refuses something needed.
+    renew: logins that are there get our passwords, whoever's they were. Raises Unavailable when the server is away,
+    Conflict when it is too old or refuses something needed, or without ``renew`` for logins with other passwords.
     """
     url = admin_url or address.admin_url("postgres")
     refused: set[str] = set()
@@ -92,6 +94,8 @@ def setup(address: Address, admin_url: str | None = None) -> Report:
             )
         # Two first starts take turns: roles cannot be altered by two at once.
         _run(server, sql.SQL("SELECT pg_advisory_lock({})").format(sql.Literal(_LOCK)), None, refused)
+        if not renew:
+            _refuse_foreign(server, address)
         for statement, optional in _server_statements(address.logins):
             _run(server, statement, optional, refused)
         found = server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [address.database]).fetchone()
@@ -121,6 +125,19 @@ def printed(logins: Logins, database: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _refuse_foreign(server: psycopg.Connection[tuple[object, ...]], address: Address) -> None:
+    """Logins belong to the whole server: to change another installation's passwords would lock its processes out."""
+    there = server.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [list(LOGINS)]).fetchall()
+    for (name,) in there:
+        login = cast(Login, name)
+        if not any(_signs_in(address, login, database) for database in (address.database, "postgres")):
+            raise Conflict(
+                "Another installation of Ruxa uses this PostgreSQL, or --keys is not the directory it was made with. "
+                "Nothing was changed. If its logins are yours to renew, run once: ruxa db setup --admin-url URL.",
+                code="foreign_logins",
+            )
+
+
 def _server_statements(logins: Logins) -> Iterator[tuple[sql.Composed, str | None]]:
     """(statement, None when it must succeed or else the name of what may be refused)."""
     for login in LOGINS:
@@ -128,9 +145,10 @@ def _server_statements(logins: Logins) -> Iterator[tuple[sql.Composed, str | Non
         # CREATE ROLE knows no IF NOT EXISTS; two first starts at once may both find it missing.
         yield (
             sql.SQL(
-                "DO $$BEGIN CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOINHERIT;"
+                "DO $$BEGIN CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOINHERIT"
+                " PASSWORD {verifier};"
                 " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END$$"
-            ).format(role=role),
+            ).format(role=role, verifier=sql.Literal(logins.verifier(login))),
             None,
         )
         yield sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(logins.verifier(login))), None
@@ -212,11 +230,14 @@ def _away(error: psycopg.Error, *, ours: bool) -> RuxaError:
 
 def _can_sign_in(address: Address) -> bool:
     """Whether every login already works."""
-    for login in LOGINS:
-        try:
-            psycopg.connect(address.url(login), connect_timeout=5).close()
-        except psycopg.OperationalError:
-            return False
+    return all(_signs_in(address, login, address.database) for login in LOGINS)
+
+
+def _signs_in(address: Address, login: Login, database: str) -> bool:
+    try:
+        psycopg.connect(_with_database(address.url(login), database), connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
     return True
 
 
