@@ -51,14 +51,19 @@ class RunningServer:
 
     # Life
 
-    def start(self, *, wait: bool = True) -> RunningServer:
-        """Start, and wait for ``/readyz``."""
+    def start(self, *, wait: bool = True, out: int | None = None) -> RunningServer:
+        """Start, and wait for ``/readyz``. out: a descriptor for both streams instead of the files."""
         self.place.mkdir(parents=True, exist_ok=True)
         command = [*self.before, sys.executable, "-m", "ruxa", "run", "--port", str(self.port)]
         command += ["--data", str(self.data), *self.args]
-        with (self.place / "stdout").open("ab") as out, (self.place / "stderr").open("ab") as err:
+        with (self.place / "stdout").open("ab") as told, (self.place / "stderr").open("ab") as signals:
             self.process = subprocess.Popen(
-                command, stdout=out, stderr=err, cwd=self.place, env=environment(**self.env), start_new_session=True
+                command,
+                stdout=told if out is None else out,
+                stderr=signals if out is None else out,
+                cwd=self.place,
+                env=environment(**self.env),
+                start_new_session=True,
             )
         if wait:
             self.wait_ready()

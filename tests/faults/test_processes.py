@@ -72,7 +72,7 @@ def test_names_limits_and_listeners(fresh_server: Make) -> None:
     assert server.described() is None
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_all(fresh_server: Make, number: int) -> None:
     server = fresh_server().start()
     pids = server.pids()
@@ -170,6 +170,20 @@ def test_a_stop_during_the_start_is_obeyed(fresh_server: Make) -> None:
     time.sleep(0.3)
     assert server.stop() == 0
     server.start()
+    assert server.stop() == 0
+
+
+def test_a_server_whose_reader_left_goes_on(fresh_server: Make) -> None:
+    """Output to a pipe that is closed (``ruxa run | head -1``) must not end it."""
+    server = fresh_server()
+    reader, writer = os.pipe()
+    os.close(reader)
+    server.start(wait=False, out=writer)
+    os.close(writer)
+    server.wait_ready()
+    os.kill(server.pids()["worker"], signal.SIGKILL)
+    eventually(lambda: server.pids().get("worker"), 15)
+    assert server.chat()[0] == 200
     assert server.stop() == 0
 
 

@@ -147,6 +147,9 @@ def _as_owner(server: RunningServer, sql: str) -> None:
         ((), {"RUXA_PROT": "1"}, "", "did you mean RUXA_PORT"),
         ((), {}, "[provider.openai]\n", "did you mean providers"),
         ((), {}, '[providers.openai]\nkey = "sk-x"\n', "env:NAME or file:PATH"),
+        ((), {}, '[providers.mine]\nbase_url = "http://127.0.0.1:9"\nkey = "env:PATH"\n', "give it a dialect"),
+        ((), {}, '[mail]\nurl = "smtp:"\n', r"\[mail\] needs url"),
+        ((), {"RUXA_METRICS_TOKEN": "env:NOT_THERE"}, "", "NOT_THERE is not set"),
     ],
 )
 def test_what_the_demo_must_not_meet(

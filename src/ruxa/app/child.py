@@ -7,7 +7,6 @@ import contextlib
 import logging
 import resource
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import cast, get_args
@@ -16,7 +15,9 @@ from setproctitle import setproctitle
 
 from ruxa.app.instance import join_children
 from ruxa.app.orders import Kind, Orders, Start
+from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import RuxaError
+from ruxa.kernel.signals import JsonLines, Sink
 
 Run = Callable[[Start, Orders], Awaitable[None]]
 
@@ -68,7 +69,32 @@ def _stop_orphan(data: Path) -> None:
         strays.stop(data / "postgres")
 
 
+def told(sink: Sink, error: BaseException) -> None:
+    """Tell where an unforeseen error came from, and of which type: its text may quote data, so it stays untold."""
+    where, frame = "unknown", error.__traceback__
+    while frame is not None:
+        where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    sink.emit("broken", "error", where=where, error=type(error).__name__)
+
+
+def watch_loop(sink: Sink) -> None:
+    """Errors that nobody awaits are told too."""
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            told(sink, error)
+        else:
+            sink.emit("broken", "error", where="loop", error=str(context.get("message", ""))[:80])
+
+    asyncio.get_running_loop().set_exception_handler(handle)
+
+
 async def _serve(run: Run, start: Start, orders: Orders) -> int:
+    name = f"gateway {start.number}" if start.kind == "gateway" else start.kind
+    sink = JsonLines(name, Clock(start.clock_offset_s))
+    watch_loop(sink)
     task = asyncio.ensure_future(run(start, orders))
     gone = asyncio.Event()
     orders.listen(gone.set)
@@ -86,10 +112,14 @@ async def _serve(run: Run, start: Start, orders: Orders) -> int:
         task.result()
     except RuxaError as error:
         orders.failed(error.public)
-        sys.stderr.write(f"ruxa: {start.kind}: {error.public} {error.detail}\n")
+        sink.emit("broken", "error", where=start.kind, error=f"{error.code} {error.detail}".strip())
         return 1
     except OSError as error:
-        orders.failed(f"{type(error).__name__}: {error.strerror or error}")
+        orders.failed(f"The operating system refused: {error.strerror or type(error).__name__}.")
+        return 1
+    except Exception as error:  # noqa: BLE001 - the edge of the process
+        orders.failed(f"The process {start.kind} broke; its signal `broken` says where.")
+        told(sink, error)
         return 1
     else:
         return 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ruxa.app import ports
 from ruxa.app.instance import Instance
+from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Conflict, InvalidCall
-from ruxa.kernel.settings import Settings
+from ruxa.kernel.settings import Settings, read_secret
 
 
 def check(settings: Settings, found: Instance | None) -> None:
@@ -27,6 +28,20 @@ def check(settings: Settings, found: Instance | None) -> None:
         raise InvalidCall(
             f"egress.allow_loopback is for development: refused while the host is {settings.host}.", code="bad_setting"
         )
+
+
+def check_parts(settings: Settings) -> None:
+    """What the processes would only find out one after the other: providers, mail, the token of the metrics."""
+    if settings.providers:
+        from ruxa.egress import providers
+
+        providers.load(settings.providers, read_secret)
+    if settings.mail.url != "outbox:":
+        from ruxa.egress.mail import Smtp
+
+        Smtp(settings.mail.url, settings.mail.sender, Clock())
+    if settings.metrics_token is not None:
+        read_secret(settings.metrics_token)
 
 
 def check_clock(settings: Settings, found: Instance | None) -> None:

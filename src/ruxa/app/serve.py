@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -40,6 +41,7 @@ def run(settings: Settings, say: Say) -> int:
     child.silence_loggers()
     setproctitle("ruxa: supervisor")
     rules.check(settings, instance.read(settings.data))
+    rules.check_parts(settings)
     instance.prepare(settings.data, settings.keys)
     lock = Lock.take(settings.data, "ruxa: supervisor")
     try:
@@ -52,6 +54,7 @@ def run(settings: Settings, say: Say) -> int:
             return asyncio.run(_serve(settings, found or create(settings), port, say))
     finally:
         lock.release()
+        _let_go_of_streams()
 
 
 def create(settings: Settings) -> Instance:
@@ -80,10 +83,20 @@ def _only_instance(keys: Path) -> UUID | None:
     return found[0] if len(found) == 1 else None
 
 
+def _let_go_of_streams() -> None:
+    """Words that nobody reads any more must not turn a good end into a bad one."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 async def _serve(settings: Settings, found: Instance, port: int, say: Say) -> int:
     clock = Clock(settings.clock_offset_s)
     # People at a terminal see what is wrong; a log gets everything.
     sink = JsonLines("supervisor", clock, minimum="warning" if sys.stderr.isatty() else "info")
+    child.watch_loop(sink)
     place = database.of(settings, found, sink)
     local_url = _url(settings.host, port)
     base_url = (settings.public_url or local_url).rstrip("/")
@@ -103,9 +116,11 @@ async def _serve(settings: Settings, found: Instance, port: int, say: Say) -> in
 
     def announce(agreed: Instance) -> None:
         simulated = ", simulated" if agreed.simulated else ""
-        say(f"Ruxa {__version__} {_DOES[settings.role]} {base_url} ({agreed.mode}{simulated})")
-        for line in first:
-            say(line)
+        # Whoever started us may have left; the server stays.
+        with contextlib.suppress(OSError):
+            say(f"Ruxa {__version__} {_DOES[settings.role]} {base_url} ({agreed.mode}{simulated})")
+            for line in first:
+                say(line)
 
     def told_to_stop() -> None:
         if sys.stdout.isatty():

@@ -165,7 +165,7 @@ class Supervisor:
     async def run(self, announce: Callable[[Instance], None]) -> int:
         """Start all, call ``announce`` with the instance when it answers, serve, stop. Returns the exit code."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         starting = asyncio.ensure_future(self._start())
@@ -187,7 +187,7 @@ class Supervisor:
                 if task is not None and not task.done():
                     task.cancel()
             await self._stop()
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
                 loop.remove_signal_handler(number)
 
     def _wanted(self) -> list[tuple[Kind, int]]:

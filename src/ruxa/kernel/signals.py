@@ -6,6 +6,7 @@ line per signal to standard error; metrics are counters kept by the room that em
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Literal, Protocol
 
@@ -73,5 +74,7 @@ class JsonLines:
             "event": event,
             **fields,
         }
-        sys.stderr.write(self._encode(line).decode() + "\n")
-        sys.stderr.flush()
+        # Whoever read our signals may have left; what they tell of goes on.
+        with contextlib.suppress(OSError):
+            sys.stderr.write(self._encode(line).decode() + "\n")
+            sys.stderr.flush()
