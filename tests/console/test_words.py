@@ -82,6 +82,7 @@ def test_no_message_is_left_over() -> None:
     unused = {key.removesuffix(".one").removesuffix(".other") for key in REFERENCE} - used_keys()
     kept = (
         "terms.link",
+        "refunds.link",
         "privacy.link",
         "error.title_",
         "error.text_",

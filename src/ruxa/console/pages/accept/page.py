@@ -44,6 +44,7 @@ async def load(visit: Visit, work: Work) -> View:
             and (visit.someone is None or visit.someone.member_id != found.member_id),
             "terms_version": terms.CURRENT.isoformat(),
             "terms_link": newcomers.text_link(visit, "terms"),
+            "refunds_link": newcomers.text_link(visit, "refunds"),
             "privacy_link": newcomers.text_link(visit, "privacy"),
         }
     )

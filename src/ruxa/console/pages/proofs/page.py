@@ -12,7 +12,7 @@ from ruxa.store.work import Work
 async def load(visit: Visit, work: Work) -> View:
     """Nothing is run by looking."""
     del work
-    return View({"proofs": [], "at": visit.deps.clock.now(), "took_ms": 0, "all_ok": False})
+    return View({"proofs": [], "at": visit.deps.clock.now(), "took_ms": 0, "all_ok": False, "idle": 0})
 
 
 async def run(visit: Visit, work: Work) -> View:
@@ -36,6 +36,7 @@ async def run(visit: Visit, work: Work) -> View:
             "at": visit.deps.clock.now(),
             "took_ms": int((monotonic() - began) * 1000),
             "all_ok": all(proof.ok for proof in found),
+            "idle": sum(1 for proof in found if proof.examined == 0),
         }
     )
 

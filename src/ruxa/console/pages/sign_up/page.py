@@ -36,6 +36,7 @@ async def load(visit: Visit, work: Work) -> View:
             "hours": bounds.SIGN_UP_TTL_H,
             "terms_version": terms.CURRENT.isoformat(),
             "terms_link": newcomers.text_link(visit, "terms"),
+            "refunds_link": newcomers.text_link(visit, "refunds"),
             "privacy_link": newcomers.text_link(visit, "privacy"),
         }
     )
