@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 import zlib
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Final, Literal, cast
 from uuid import UUID
@@ -163,16 +164,21 @@ async def create(
     """
     _check(wish)
     if created_by is not None:
-        role = cast(Role | None, await records.membership_role(work, organisation_id, created_by))
-        own = frozenset[Permission]() if role is None else OF_ROLE[role]
-        if beyond := [scope for scope in wish.scopes if not OF_SCOPE[scope] <= own]:
-            public = "Your role does not allow to give these scopes: " + ", ".join(beyond) + "."
-            raise Forbidden(public, code="scope_beyond_role", param="scopes")
+        await _require_role(work, organisation_id, created_by, wish.scopes)
     key_id = ids.fresh()
     name = await vault.seal(NAME_COLUMN, organisation_id, key_id, addresses.name(wish.name).open(PURPOSE))
     if not await records.insert_key(work, key_id, organisation_id, name, _values(wish), created_by):
         raise InvalidCall("The expiry lies in the past.", param="expires_at")
     return await _add_secret(work, vault, key_id, wish.livemode, wish.expires_at)
+
+
+async def _require_role(work: Work, organisation_id: UUID, member_id: UUID, scopes: Sequence[Scope]) -> None:
+    """Whoever sees a secret may do what it allows: a key is no way up."""
+    role = cast(Role | None, await records.membership_role(work, organisation_id, member_id))
+    own = frozenset[Permission]() if role is None else OF_ROLE[role]
+    if beyond := [scope for scope in scopes if not OF_SCOPE[scope] <= own]:
+        public = "Your role does not allow to give these scopes: " + ", ".join(beyond) + "."
+        raise Forbidden(public, code="scope_beyond_role", param="scopes")
 
 
 async def create_for_playground(
@@ -213,19 +219,29 @@ async def _add_secret(work: Work, vault: Vault, key_id: UUID, livemode: bool, ex
 
 
 async def rotate(
-    work: Work, vault: Vault, organisation_id: UUID, key_id: UUID, *, overlap: timedelta = timedelta(days=1)
+    work: Work,
+    vault: Vault,
+    organisation_id: UUID,
+    key_id: UUID,
+    *,
+    overlap: timedelta = timedelta(days=1),
+    rotated_by: UUID | None = None,
 ) -> Created:
     """A new secret for the key; the old one lives on for ``overlap`` (0 to 30 days), older ones end now.
 
-    NotFound when the organisation has no such living key.
+    rotated_by: the member who will see the secret. NotFound when the organisation has no such living key; Forbidden
+    ``scope_beyond_role`` when the key may do more than that member.
     """
     if not timedelta(0) <= overlap <= timedelta(days=bounds.ROTATION_DAYS_MAX):
         raise InvalidCall(f"The overlap is 0 to {bounds.ROTATION_DAYS_MAX} days.", param="overlap")
     row = await records.lock_living_key(work, organisation_id, key_id)
     if row is None:
         raise NotFound("No such key.")
+    livemode, expires_at, scopes = row
+    if rotated_by is not None:
+        await _require_role(work, organisation_id, rotated_by, cast(list[Scope], scopes))
     await records.end_secrets(work, key_id, overlap)
-    return await _add_secret(work, vault, key_id, row[0], row[1])
+    return await _add_secret(work, vault, key_id, livemode, expires_at)
 
 
 async def revoke(work: Work, organisation_id: UUID, key_id: UUID) -> None:

@@ -125,11 +125,13 @@ async def insert_secret(work: Work, key_hash: bytes, key_id: UUID, prefix: str) 
     )
 
 
-async def lock_living_key(work: Work, organisation_id: UUID, key_id: UUID) -> tuple[bool, datetime | None] | None:
-    """(livemode, expires_at) of a living key, locked until the end of the work."""
+async def lock_living_key(
+    work: Work, organisation_id: UUID, key_id: UUID
+) -> tuple[bool, datetime | None, list[str]] | None:
+    """(livemode, expires_at, scopes) of a living key, locked until the end of the work."""
     return await work.row(
         """
-        SELECT livemode, expires_at FROM access.key
+        SELECT livemode, expires_at, scopes FROM access.key
         WHERE id = %s AND organisation_id = %s AND revoked_at IS NULL AND kind = 'api'
           AND (expires_at IS NULL OR expires_at > ruxa.now())
         FOR NO KEY UPDATE
