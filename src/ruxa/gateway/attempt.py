@@ -149,14 +149,30 @@ class Attempt:
     def _deliver(
         self, answer: Answer, body: bytes, usage: Usage, source: Source, finish: Finish | None, cost: int
     ) -> None:
-        exchange = self._exchange
-        try:
-            meter.settle(self._gear, exchange, answer.status, usage=usage, source=source, finish=finish, cost=cost)
-        except Unavailable as error:
-            self._refuse_unjournaled(error)
-            return
-        content_type = answer.headers.get(b"content-type", exchange.dialect.content_type)
-        exchange.reply.send(answer.status, answers.head(exchange, content_type, streamed=False), body)
+        self._pieces.append(body)
+        meter.settle(
+            self._gear,
+            self._exchange,
+            answer.status,
+            usage=usage,
+            source=source,
+            finish=finish,
+            cost=cost,
+            then=self._written,
+        )
+
+    def _written(self, on_file: bool) -> None:
+        """The charge is on file, so the answer may go out; or it never will be, so it must not."""
+        exchange, answer = self._exchange, self._answer
+        assert answer is not None
+        body = self._pieces.pop()
+        if on_file:
+            content_type = answer.headers.get(b"content-type", exchange.dialect.content_type)
+            exchange.reply.send(answer.status, answers.head(exchange, content_type, streamed=False), body)
+        else:
+            self._refuse_unjournaled(
+                Unavailable("The journal can't be written now. Try again shortly.", code="journal_unavailable")
+            )
 
     def _refuse_unjournaled(self, error: Unavailable) -> None:
         exchange = self._exchange

@@ -7,8 +7,9 @@ sealed with AES-256-GCM under a key derived from the usage day key, the worker, 
 the frame's number, which is never used twice. Records: INTENT (a lease is about to be asked for), OPEN (a call goes
 upstream), CLOSE (the whole usage row, written before the last byte of the answer goes out).
 
-One ``pwrite`` a CLOSE, one ``fdatasync`` every 20 ms off the loop's thread. Segments are rotated when full or old,
-and unlinked once every row in them is committed in the database and the segment's permanent row says so.
+One ``pwrite`` a turn of the loop (or a stream's CLOSE), one ``fdatasync`` every 20 ms off the loop's thread. Segments
+are rotated when full or old, and unlinked once every row in them is committed in the database and the segment's
+permanent row says so.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ class Journal:
         self._standby: Segment | None = None
         self._number = 0
         self._lock = -1
-        self._waiting: list[bytes] = []  # OPENs not written yet
+        self._waiting: list[bytes] = []  # records of this turn of the loop, not written yet
+        self._closing: list[Callable[[Segment | None], None]] = []  # who waits for a CLOSE among them
         self._dirty = False
         self._preparing: asyncio.Task[None] | None = None
         self._syncing: asyncio.Task[None] | None = None
@@ -181,6 +183,18 @@ class Journal:
         segment.written += 1
         return segment
 
+    def close_in_turn(self, row: bytes, then: Callable[[Segment | None], None]) -> None:
+        """As ``close``, but written together with every other record of the loop's turn; then ``then`` is called, with
+        None when it could not be written. For whole answers, which go out after that."""
+        size = len(row)
+        assert size <= RECORD_BYTES_MAX, size
+        waiting = self._waiting
+        if not waiting:
+            asyncio.get_running_loop().call_soon(self._write_waiting)
+        waiting.append(_RECORD(CLOSE, size))
+        waiting.append(row)
+        self._closing.append(then)
+
     def note(self, row: bytes) -> Segment:
         """A usage row that had no OPEN (a refused or free call)."""
         segment = self._write(CLOSE, row, self.open_calls)
@@ -207,16 +221,51 @@ class Journal:
             waiting.clear()
         else:
             plain = _RECORD(kind, size) + body
-        self._seal(segment, plain)
+        self._seal_turn(segment, plain)
         return segment
 
     def _write_waiting(self) -> None:
+        """The end of a turn of the loop: all that waits, as one frame."""
         waiting, segment = self._waiting, self._current
-        if waiting and segment is not None and self.failed is None:
-            plain = b"".join(waiting)
-            waiting.clear()
-            with suppress(Unavailable):  # told, and no further call is taken
-                self._seal(segment, plain)
+        if not waiting:
+            return
+        plain = b"".join(waiting)
+        waiting.clear()
+        if segment is None or self.failed is not None:
+            self._closed(None)
+        else:
+            with suppress(Unavailable):  # told; whoever waits for it is told so too
+                self._seal_turn(segment, plain)
+
+    def _seal_turn(self, segment: Segment, plain: bytes) -> None:
+        """A frame that may hold CLOSEs of this turn: whoever waits for them goes on."""
+        if not self._closing:
+            self._seal(segment, plain)
+            return
+        try:
+            self._seal(segment, plain)
+        except Unavailable:
+            self._closed(None)
+            raise
+        self._closed(segment)
+
+    def _closed(self, segment: Segment | None) -> None:
+        closing, self._closing = self._closing, []
+        self.open_calls -= len(closing)
+        if segment is not None:
+            segment.rows += len(closing)
+            segment.written += len(closing)
+        self._go_on(closing, segment)
+
+    def _go_on(self, closing: list[Callable[[Segment | None], None]], segment: Segment | None) -> None:
+        closing.reverse()
+        try:
+            while closing:
+                closing.pop()(segment)
+        finally:
+            if closing:  # one of them broke: the others are not to wait for ever
+                closing.reverse()
+                asyncio.get_running_loop().call_soon(self._go_on, closing, segment)
 
     def _seal(self, segment: Segment, plain: bytes) -> None:
         number = segment.frames
@@ -243,7 +292,6 @@ class Journal:
         return _unavailable()
 
     def _rotate(self, kept: int) -> Segment:
-        self._write_waiting()
         old, fresh = self._current, self._standby
         assert old is not None
         if fresh is None or fresh.offset + kept > fresh.size:

@@ -6,6 +6,7 @@ the provider completely answered (D19) or, when the caller left, for what was ma
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import get_args
 
@@ -14,6 +15,7 @@ import msgspec
 from ruxa.dialects.dialect import Endpoint, Finish, Load, Name
 from ruxa.dialects.usage import Usage
 from ruxa.gateway.exchange import Exchange, Gear
+from ruxa.gateway.journal import Segment
 from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import RuxaError, Unavailable
 from ruxa.ledger import packed, prices
@@ -66,11 +68,13 @@ def settle(
     error_code: str | None = None,
     charged: bool = True,
     cost: int | None = None,
+    then: Callable[[bool], None] | None = None,
 ) -> None:
     """End the exchange: row, charge, journal, lease, limits, counters. A second time does nothing.
 
-    charged: False when the platform bears what was used; cost: ``cost_of`` the usage, if known already. Raises
-    Unavailable when a charge can't be journaled; then nothing is charged and the answer must not be completed.
+    charged: False when the platform bears what was used; cost: ``cost_of`` the usage, if known already; then: called
+    once the row is on file, at the end of the loop's turn at the latest, or with False. Without ``then`` it is on
+    file on return, else Unavailable is raised; what can't be journaled is not charged and must not be completed.
     """
     if exchange.done:
         return
@@ -124,32 +128,40 @@ def settle(
         exchange.attempts,
         named(exchange.dropped) if exchange.dropped else (),
     )
-    journal = gear.journal
-    try:
-        segment = journal.close(row) if exchange.opened else journal.note(row)
-    except Unavailable:
-        exchange.done = True
-        if exchange.opened:
-            journal.abandon()
-        _let_go(gear, exchange)
-        if amount:
-            raise
-        return
-    exchange.done = True
     exchange.amount = amount
-    if reservation is not None:
-        if amount or waived:
-            reservation.settle(amount)
+    exchange.done = True
+
+    def booked(segment: Segment | None) -> None:
+        if segment is None:
+            _let_go(gear, exchange)
         else:
-            reservation.release()
-    if exchange.entered:
-        entry.limiter.leave(exchange.expected, total)
-        gear.metrics.in_flight -= 1
-    gear.flusher.put(segment, row, reservation if amount or waived else None)
-    metrics = gear.metrics
-    metrics.call(place.dialect, status, latency_ms)
-    metrics.charged += amount
-    metrics.waived += waived
+            if reservation is not None:
+                if amount or waived:
+                    reservation.settle(amount)
+                else:
+                    reservation.release()
+            if exchange.entered:
+                entry.limiter.leave(exchange.expected, total)
+                gear.metrics.in_flight -= 1
+            gear.flusher.put(segment, row, reservation if amount or waived else None)
+            gear.metrics.ended(place.dialect, status, latency_ms, amount, waived)
+        if then is not None:
+            then(segment is not None)
+
+    if then is not None and exchange.opened:
+        gear.journal.close_in_turn(row, booked)
+        return
+    try:
+        segment = gear.journal.close(row) if exchange.opened else gear.journal.note(row)
+    except Unavailable:
+        if exchange.opened:
+            gear.journal.abandon()
+        if then is None and amount:
+            _let_go(gear, exchange)
+            raise
+        booked(None)
+    else:
+        booked(segment)
 
 
 def scope_of(exchange: Exchange) -> str:

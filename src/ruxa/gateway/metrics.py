@@ -59,8 +59,10 @@ class Metrics:
         """Set a gauge."""
         self.values.setdefault(name, {})[labels] = value
 
-    def call(self, dialect: str, status: int, latency_ms: int) -> None:
+    def ended(self, dialect: str, status: int, latency_ms: int, amount: int, waived: int) -> None:
         """A call ended."""
+        self.charged += amount
+        self.waived += waived
         cell = self._statuses.get((dialect, status))
         if cell is None:
             cell = self._statuses[dialect, status] = [0]
