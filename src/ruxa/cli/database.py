@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from argparse import Namespace
 
 import msgspec
@@ -19,12 +20,12 @@ from ruxa.store.logins import Logins
 
 
 def url(args: Namespace) -> int:
-    """``ruxa db url``."""
+    """``ruxa db url``: whole for a script (``psql "$(ruxa db url)"``), without the password on a terminal."""
     settings = settings_.load(args)
     found = house.existing(settings)
     address = database.of(settings, found, house.quiet(settings)).address
     shown = address.url("ruxa_operator")
-    if not args.show_password:
+    if sys.stdout.isatty() and not (args.json or args.show_password):
         shown = shown.replace(":" + address.logins.password("ruxa_operator") + "@", "@")
     if args.json:
         output.as_json({"url": shown, "running": house.running(settings.data) is not None})

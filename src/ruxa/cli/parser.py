@@ -221,7 +221,7 @@ def _upkeep(tree: Tree) -> None:
     _leaf(tree, "settings", "print each setting and where it came from", "settings")
     group = _group(tree, "db", "the database")
     leaf = _leaf(group, "url", "print how psql reaches the database as operator", "db url")
-    leaf.add_argument("--show-password", action="store_true", help="with the password in it")
+    leaf.add_argument("--show-password", action="store_true", help="on a terminal too (a script gets it always)")
     _leaf(group, "migrate", "apply the schema's steps", "db migrate")
     leaf = _leaf(group, "setup", "prepare a PostgreSQL of your own, once, as its administrator", "db setup")
     leaf.add_argument("--admin-url", metavar="URL", help="connect as this administrator")
