@@ -76,7 +76,10 @@ def test_every_quoted_command_parses(page: Path) -> None:
 
 
 def test_commands_are_found_and_wrong_ones_are_told() -> None:
-    text = "See `ruxa ledger check`.\n\n```\n$ .venv/bin/ruxa org credit ORG --micros 5 \\\n  --reason x  # why\nruxa org list --json > f | jq\n```\n"
+    text = (
+        "See `ruxa ledger check`.\n\n```\n$ .venv/bin/ruxa org credit ORG --micros 5 \\\n  --reason x  # why\n"
+        "ruxa org list --json > f | jq\n```\n"
+    )
     assert list(ruxa_lines(text)) == ["org credit ORG --micros 5    --reason x", "org list --json", "ledger check"]
     assert parses("org credit ORG --micros 5 --reason x") is None
     assert parses("key rotate") is None
@@ -117,7 +120,15 @@ def test_every_quoted_setting_exists(page: Path, tmp_path: Path) -> None:
         loaded = settings.load(env={}, flags={"config": str(file)}, cwd=tmp_path)
         load_providers(loaded.providers, lambda reference: reference)
     known = {f"RUXA_{name.upper()}" for name in settings.names() if "." not in name}
-    known |= {"RUXA_CLOCK_OFFSET", "RUXA_NO_DEMO", "RUXA_KEY", "RUXA_TEST_LONG", "RUXA_CHROMIUM", "RUXA_PG_BIN", "RUXA_TOKEN"}
+    known |= {
+        "RUXA_CLOCK_OFFSET",
+        "RUXA_NO_DEMO",
+        "RUXA_KEY",
+        "RUXA_TEST_LONG",
+        "RUXA_CHROMIUM",
+        "RUXA_PG_BIN",
+        "RUXA_TOKEN",
+    }
     quoted = set(re.findall(r"\bRUXA_[A-Z][A-Z_]*[A-Z]\b", text))
     unknown = {name for name in quoted - known if "__" not in name and not name.startswith("RUXA_TEST_")}
     assert unknown == set()
