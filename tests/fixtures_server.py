@@ -23,6 +23,9 @@ from typing import Any
 import pytest
 
 START_TIMEOUT_S = 60
+# Becomes the rest of its arguments; told to stop (SIGTERM) when the test's process ends, however it ends.
+_FOLLOW = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.getppid() == int(sys.argv[1]) or sys.exit(1); "
+_FOLLOW += "os.execvp(sys.argv[2], sys.argv[2:])"
 STOP_TIMEOUT_S = 35
 
 
@@ -54,7 +57,8 @@ class RunningServer:
     def start(self, *, wait: bool = True, out: int | None = None) -> RunningServer:
         """Start, and wait for ``/readyz``. out: a descriptor for both streams instead of the files."""
         self.place.mkdir(parents=True, exist_ok=True)
-        command = [*self.before, sys.executable, "-m", "ruxa", "run", "--port", str(self.port)]
+        command = [sys.executable, "-S", "-c", _FOLLOW, str(os.getpid())]
+        command += [*self.before, sys.executable, "-m", "ruxa", "run", "--port", str(self.port)]
         command += ["--data", str(self.data), *self.args]
         with (self.place / "stdout").open("ab") as told, (self.place / "stderr").open("ab") as signals:
             self.process = subprocess.Popen(

@@ -34,7 +34,8 @@ def test_each_role_on_a_machine_of_its_own(tmp_path: Path, own_postgres: str) ->
     try:
         for role in ("worker", "gateway", "console"):
             args = ("--role", role, "--keys", keys)
-            roles[role] = RunningServer(tmp_path / role, *args, RUXA_DATABASE_URL=own_postgres).start()
+            roles[role] = RunningServer(tmp_path / role, *args, RUXA_DATABASE_URL=own_postgres)
+            roles[role].start()
         ids = {json.loads((server.data / "instance.json").read_text())["id"] for server in roles.values()}
         assert len(ids) == 1
         assert {role: set(server.pids()) for role, server in roles.items()} == {
