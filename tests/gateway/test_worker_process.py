@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,20 @@ from ruxa.gateway.journal import Journal
 from ruxa.ledger import leases, usage
 
 SCRIPT = Path(__file__).parents[1] / "gateway_process.py"
+
+
+STARTED: list[Process] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays() -> Iterator[None]:
+    """A test that fails leaves no worker behind."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
 
 
 class Child:
@@ -51,6 +66,7 @@ class Child:
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, str(SCRIPT), json.dumps(self.said), stdout=PIPE, stderr=PIPE, env=environment
         )
+        STARTED.append(self.process)
         assert self.process.stdout
         line = await self.process.stdout.readline()
         if not line.startswith(b"READY"):
