@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from fixtures_server import RunningServer, environment
+from fixtures_server import RunningServer, environment, eventually
 from ruxa.app import database, instance
 from ruxa.kernel import settings as settings_
 from ruxa.kernel.clock import Clock
@@ -173,6 +173,16 @@ def test_without_the_demo_nothing_is_granted(fresh_server: Make) -> None:
     assert server.cli_json("org", "list") == []
     assert "sandbox" not in server.pids()
     assert server.http("GET", "/metrics", key=None)[0] in (401, 403, 404)
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1"])
+def test_other_names_of_this_machine(fresh_server: Make, host: str) -> None:
+    server = fresh_server("--host", host).start(wait=False)
+    eventually(lambda: server.described(), 60)
+    assert server.base_url.startswith(f"http://[{host}]:" if ":" in host else f"http://{host}:")
+    server.demo = json.loads((server.data / "demo.json").read_text())
+    assert server.chat()[0] == 200
     assert server.stop() == 0
 
 

@@ -51,7 +51,9 @@ def run(settings: Settings, say: Say) -> int:
         rules.check(settings, found)
         held, port = ports.reserve(settings.host, settings.port)
         with held:
-            return asyncio.run(_serve(settings, found or create(settings), port, say))
+            # Children bind the address that was reserved, not what a name may stand for then.
+            host: str = held.getsockname()[0]
+            return asyncio.run(_serve(settings, found or create(settings), host, port, say))
     finally:
         lock.release()
         _let_go_of_streams()
@@ -92,7 +94,7 @@ def _let_go_of_streams() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-async def _serve(settings: Settings, found: Instance, port: int, say: Say) -> int:
+async def _serve(settings: Settings, found: Instance, host: str, port: int, say: Say) -> int:
     clock = Clock(settings.clock_offset_s)
     # People at a terminal see what is wrong; a log gets everything.
     sink = JsonLines("supervisor", clock, minimum="warning" if sys.stderr.isatty() else "info")
@@ -130,7 +132,7 @@ async def _serve(settings: Settings, found: Instance, port: int, say: Say) -> in
         settings,
         found,
         place,
-        host=settings.host,
+        host=host,
         port=port,
         base_url=base_url,
         sink=sink,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from ruxa import __version__
 from ruxa.app import database, house, instance, ports
 from ruxa.app.house import House, opened
 from ruxa.app.instance import Instance, Server
@@ -146,7 +147,12 @@ def _processes(settings: Settings, server: Server | None) -> Iterator[Finding]:
     if server is None:
         yield Finding(name="server", ok=True, found="not running")
         return
-    yield Finding(name="server", ok=True, found=f"{server.base_url} (pid {server.pid}, version {server.version})")
+    yield Finding(
+        name="server",
+        ok=server.version == __version__,
+        found=f"{server.base_url} (pid {server.pid}, version {server.version})",
+        advice=f"Restart it: this command is version {__version__}.",
+    )
     for name, pid in server.children.items():
         alive = instance.title(pid) == f"ruxa: {name}"
         yield Finding(
