@@ -262,7 +262,7 @@ def test(arguments: list[str], *, long: bool) -> None:
     os.chdir(ROOT)
     if long:
         os.environ["RUXA_TEST_LONG"] = "1"
-    chosen = arguments or ["-n", "2", "--dist", "loadgroup"]
+    chosen = arguments or ["-n", "2", "--dist", "loadfile"]
     hand_over(str(PYTHON), "-m", "pytest", *chosen)
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
+
+# A slow machine is no finding: properties are bounded by their number of examples and the test's own time-out.
+hypothesis.settings.register_profile("ruxa", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("ruxa")
 
 pytest_plugins = ["fixtures_database", "fixtures_server"]
 

@@ -92,7 +92,8 @@ class Window:
         assert not self.faults, "\n".join(self.faults)
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop running in this thread; it ends with the module, or no async test could run after it.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, as ``chromium.find`` finds it."""
     with sync_playwright() as playwright:
