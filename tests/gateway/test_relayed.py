@@ -65,6 +65,17 @@ async def test_a_request_passes_without_what_belongs_to_one_hop(tmp_path: Path) 
     )
 
 
+async def test_a_callers_own_request_id_ends_at_the_door(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+    async with relaying(tmp_path, OK, seen) as running:
+        await running.said(
+            b"GET /home HTTP/1.1\r\nHost: x\r\nX-Request-Id: req_01a20c5e9dd778eeb39ce2842fd72d12\r\n"
+            b"X-REQUEST-ID: again\r\nX-Other: 1\r\n\r\n"
+        )
+    assert b"x-request-id" not in seen[0]
+    assert b"x-other: 1" in seen[0]
+
+
 @pytest.mark.parametrize(
     ("said", "believed"),
     [

@@ -36,6 +36,8 @@ HOP = frozenset(
 FORWARDED = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-real-ip"}
 )
+# A caller that names its own request could give two of them one id, and make a log tell the wrong story.
+_OURS = frozenset({b"x-request-id"})
 DROPPED_FROM_ANSWER = frozenset({b"date", b"server"}) | HOP
 Relay = Callable[[Request, Reply], None]
 
@@ -96,7 +98,7 @@ class ConsoleRelay:
         if request.path.find(b"#") >= 0 or request.query.find(b"#") >= 0:
             raise refused(400, "malformed_url", "The URL is not understood.")
         target = request.path + (b"?" + request.query if request.query else b"")
-        dropped = HOP | FORWARDED | _named(headers)
+        dropped = HOP | FORWARDED | _OURS | _named(headers)
         lines = [b"%b %b HTTP/1.1" % (request.method, target), b"host: " + host]
         lines += [name + b": " + value for name, value in headers.items() if name not in dropped]
         lines.append(b"x-forwarded-for: " + caller_address(request, self._trusted).encode("latin-1"))
