@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,10 +31,16 @@ def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 def _named(*arguments: str, cwd: Path | None = None) -> subprocess.Popen[bytes]:
-    """A Python that calls itself as told."""
-    return subprocess.Popen(
+    """A Python that calls itself as told, once /proc says so."""
+    started = subprocess.Popen(
         [arguments[0], "-c", "import time; time.sleep(99)", *arguments[1:]], executable=sys.executable, cwd=cwd
     )
+    words = Path(f"/proc/{started.pid}/cmdline")
+    for _ in range(500):
+        if words.read_bytes().startswith(os.fsencode(arguments[0])):
+            return started
+        time.sleep(0.01)
+    raise AssertionError("the process never showed its arguments")
 
 
 def _says(cluster: Path, first_line: str) -> None:
