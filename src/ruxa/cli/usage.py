@@ -83,5 +83,5 @@ def _row(call: Call) -> dict[str, Any]:
         "first_token_ms": call.first_token_ms,
         "attempts": call.attempts,
         "lossy": call.lossy,
-        "receipt_id": None,
+        "receipt_id": ids.text("req", call.id),
     }

@@ -32,7 +32,11 @@ def head(exchange: Exchange, content_type: bytes, *, streamed: bool) -> bytes:
     else:
         lines = WHOLE_LINES % (content_type, exchange.id, exchange.amount)
     if exchange.dropped:
-        lines += b"ruxa-lossy: %b\r\n" % ", ".join(exchange.dropped).encode("ascii", "replace")
+        # Of names that are no plain words the caller learns that there were some.
+        shown = meter.named(exchange.dropped)
+        rest = len(exchange.dropped) - len(shown)
+        more = (f"{rest} more",) if rest else ()
+        lines += b"ruxa-lossy: %b\r\n" % ", ".join((*shown, *more)).encode()
     patched = exchange.patched
     if patched is not None and patched.replaced:
         lines += b"ruxa-privacy: %b\r\n" % ", ".join(patched.replaced).encode("ascii", "replace")

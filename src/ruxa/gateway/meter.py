@@ -6,6 +6,7 @@ the provider completely answered (D19) or, when the caller left, for what was ma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import get_args
@@ -26,6 +27,10 @@ TEXT_BYTES_PER_TOKEN = 4
 IMAGE_TOKENS = 1_000
 MEDIA_BYTES_PER_TOKEN = 128
 TOKENS_MAX = 2**31 - 1
+# A dropped field's name is the caller's own word: in a header it could end the line, in a row it could be unbookable
+# (a NUL) or somebody's address.
+LOSSY_MAX = 12
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,39}\Z")
 
 NOTHING = Usage()
 
@@ -178,8 +183,8 @@ def bounded(usage: Usage) -> Usage:
 
 
 def named(dropped: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of what was dropped as a row may keep them: they can be the caller's own words, so plain short ones."""
-    return tuple(name[:40] for name in dropped[:12] if name.isascii() and name.replace("_", "a")[:1].isalpha())
+    """What was dropped as a row and a header may name it: plain words, at most twelve, the caller's other ones not."""
+    return tuple(name for name in dropped if _PLAIN.match(name))[:LOSSY_MAX]
 
 
 def _let_go(gear: Gear, exchange: Exchange) -> None:

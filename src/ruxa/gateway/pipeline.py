@@ -334,9 +334,9 @@ class Pipeline:
         if dropped:
             if answers.asks(exchange, answers.STRICT):
                 raise InvalidCall(
-                    f"This can't be carried to {target.model}: {', '.join(dropped)}.",
+                    f"This can't be carried to {target.model}: {', '.join(name[:100] for name in dropped[:12])}.",
                     code="lossy",
-                    param=dropped[0],
+                    param=dropped[0][:100],
                 )
             exchange.dropped = dropped
         exchange.head = target.head(dialect, place) + forwarded.lines

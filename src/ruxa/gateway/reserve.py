@@ -12,6 +12,7 @@ from ruxa.dialects.dialect import Endpoint, Load
 from ruxa.gateway.exchange import Exchange, Gear
 from ruxa.kernel.errors import InsufficientCredit
 from ruxa.ledger import quotes
+from ruxa.ledger.leases import Reservation
 
 FREE: frozenset[Endpoint] = frozenset({"count_tokens"})
 EMBEDDING: frozenset[Endpoint] = frozenset({"embeddings", "embed", "batch_embed"})
@@ -36,8 +37,25 @@ def draw(gear: Gear, exchange: Exchange) -> bool:
         output=not embeds,
         cache=not embeds,
     )
-    exchange.reservation = gear.leases.draw(grant.organisation_ref, target.scope, grant.budget_scope, hold)
-    return exchange.reservation is not None
+    reservation = gear.leases.draw(grant.organisation_ref, target.scope, grant.budget_scope, hold)
+    if reservation is None:
+        return False
+    if not embeds and reservation.lease.available < beyond(exchange):
+        reservation.release()
+        return False
+    exchange.reservation = reservation
+    return True
+
+
+def beyond(exchange: Exchange) -> int:
+    """What an answer without a cap can cost beyond its hold, in micros: the model's longest instead of the default."""
+    envelope, target = exchange.envelope, exchange.target
+    assert envelope is not None
+    assert target is not None
+    if envelope.load.output_cap is not None or exchange.hold <= 0:
+        return 0
+    longest = target.price.output_tokens_max or quotes.OUTPUT_TOKENS_UNKNOWN_MAX
+    return max(quotes.worst(target.price, envelope.load, output_tokens_default=longest) - exchange.hold, 0)
 
 
 async def borrow(gear: Gear, exchange: Exchange) -> None:
@@ -63,6 +81,23 @@ async def borrow(gear: Gear, exchange: Exchange) -> None:
             raise InsufficientCredit("The prepaid balance does not cover this call. Add credit.")
         exchange.output_cap = cap
         exchange.hold = reservation.hold
+    elif not embeds:
+        await _cover(gear, exchange, reservation)
+
+
+async def _cover(gear: Gear, exchange: Exchange, reservation: Reservation) -> None:
+    """An answer without a cap must be payable to its last token; where it is not, its length is capped."""
+    envelope, target = exchange.envelope, exchange.target
+    assert envelope is not None
+    assert target is not None
+    more = beyond(exchange)
+    if reservation.lease.available >= more:
+        return
+    try:
+        await gear.leases.extend(reservation, more)
+    except InsufficientCredit:
+        reservation.extend(max(reservation.lease.available, 0))
+        exchange.output_cap = quotes.affordable_output(target.price, envelope.load, reservation.hold)
 
 
 def capped(load: Load, tokens: int) -> Load:

@@ -167,7 +167,12 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         async with caller.entered(deps, edge, request, "key:change") as who:
             wanted = ids.read("key", key_id)
             made = await keys.rotate(
-                who.work, deps.vault, who.organisation_id, wanted, overlap=timedelta(hours=data.overlap_hours)
+                who.work,
+                deps.vault,
+                who.organisation_id,
+                wanted,
+                overlap=timedelta(hours=data.overlap_hours),
+                rotated_by=who.session.member_id if who.session else None,
             )
             await entries.add(
                 who.work, who.principal, "key:rotated", organisation_id=who.organisation_id, object_id=wanted

@@ -48,7 +48,12 @@ async def rotate(visit: Visit, work: Work) -> View:
     person = visit.person
     key_id = ids.read("key", visit.places["key_id"])
     made = await keys.rotate(
-        work, visit.deps.vault, person.organisation_id, key_id, overlap=timedelta(hours=form.overlap)
+        work,
+        visit.deps.vault,
+        person.organisation_id,
+        key_id,
+        overlap=timedelta(hours=form.overlap),
+        rotated_by=person.member_id,
     )
     await entries.add(
         work, person.session.principal, "key:rotated", organisation_id=person.organisation_id, object_id=key_id
