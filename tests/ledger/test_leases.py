@@ -175,6 +175,33 @@ async def test_a_stream_extends_its_hold(books: Books) -> None:
     await books.prove()
 
 
+async def test_twenty_streams_pass_their_holds_at_once(books: Books) -> None:
+    ref = await books.organisation(live=1_000_000)
+    lent = books.leases()
+    streams = [await lent.reserve(ref, "live", None, 1000) for _ in range(20)]
+    [lease] = {stream.lease for stream in streams}
+    async with tended(lent):
+        await asyncio.gather(*(lent.extend(stream, 39_000) for stream in streams))
+    assert {stream.hold for stream in streams} == {40_000}
+    assert lease.amount == lease.available + lease.reserved + lease.spent == 800_000
+    assert lease.wanted == 0
+    assert (await books.balance(ref)).held_micros == 800_000
+    await books.prove()
+
+
+async def test_where_not_all_can_pass_their_holds_those_do_that_can(books: Books) -> None:
+    ref = await books.organisation(live=100_000)
+    lent = books.leases()
+    streams = [await lent.reserve(ref, "live", None, 1000) for _ in range(20)]
+    done = await asyncio.gather(*(lent.extend(stream, 15_000) for stream in streams), return_exceptions=True)
+    refused = [error for error in done if error is not None]
+    assert len(refused) == 15
+    assert all(isinstance(error, InsufficientCredit) for error in refused)
+    assert sorted(stream.hold for stream in streams) == [1000] * 15 + [16_000] * 5
+    assert (await books.balance(ref)).held_micros <= 100_000
+    await books.prove()
+
+
 async def test_402_says_which_and_comes_at_once_when_nothing_can_come_back(books: Books) -> None:
     ref = await books.organisation(live=100)
     lent = books.leases()

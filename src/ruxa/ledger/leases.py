@@ -70,6 +70,7 @@ class Intent(msgspec.Struct, frozen=True):
 class Lease:
     """Money lent to this worker. ``amount == available + reserved + spent``; all in micros.
 
+    turn: held while the database is asked to change its amount; wanted: what the calls that wait for more ask together;
     calls: reservations in flight; unflushed: settled calls whose rows are not in the database yet; deadline: the
     monotonic instant after which it serves no further draw.
     """
@@ -87,8 +88,10 @@ class Lease:
         "retired_at",
         "spent",
         "trimming",
+        "turn",
         "unflushed",
         "used_at",
+        "wanted",
     )
 
     def __init__(self, purse: Purse, lease_id: UUID, amount: int, opened_at: float, deadline: float) -> None:
@@ -106,6 +109,8 @@ class Lease:
         self.retired_at: float | None = None
         self.trimming = False
         self.closing = False
+        self.wanted = 0
+        self.turn = asyncio.Lock()
 
     @property
     def quiet(self) -> bool:
@@ -352,22 +357,36 @@ class Leases:
             return
         lease = reservation.lease
         refusal: str | None = None
-        for pause in (0.0, *RECALL_PAUSES_S):
-            if pause:
-                await asyncio.sleep(pause)
-            target = lease.amount + more - max(lease.available, 0)
-            async with self.works.work() as work:
-                row = await work.row(records.LEASE_GROW, lease.id, target)
-            assert row is not None
-            amount, refusal = row
-            if amount > lease.amount:
-                lease.available += amount - lease.amount
-                lease.amount = amount
-            if reservation.extend(more):
-                return
-            if pause == 0.0:
-                await self._call_back(lease.purse, but=lease)
+        lease.wanted += more
+        try:
+            for pause in (0.0, *RECALL_PAUSES_S):
+                if pause:
+                    await asyncio.sleep(pause)
+                async with lease.turn:
+                    # The first of those that wait asks for all; where that is too much, each asks for itself.
+                    for wanted in dict.fromkeys((lease.wanted, more)):
+                        if reservation.extend(more):
+                            return
+                        refusal = await self._grow(lease, wanted)
+                    if reservation.extend(more):
+                        return
+                if pause == 0.0:
+                    await self._call_back(lease.purse, but=lease)
+        finally:
+            lease.wanted -= more
         raise _refused(refusal or "insufficient_credits")
+
+    async def _grow(self, lease: Lease, wanted: int) -> str | None:
+        """Makes ``wanted`` available in the lease, whose turn the caller has; why not, when it can't be."""
+        target = lease.amount + wanted - max(lease.available, 0)
+        async with self.works.work() as work:
+            row = await work.row(records.LEASE_GROW, lease.id, target)
+        assert row is not None
+        amount, refusal = row
+        if amount > lease.amount:
+            lease.available += amount - lease.amount
+            lease.amount = amount
+        return refusal
 
     async def learn(self) -> None:
         """Learns the database's time. Raises Unavailable."""
@@ -599,12 +618,13 @@ class Leases:
             lease.closing = False
 
     async def _trim(self, lease: Lease) -> None:
-        give = lease.available
-        if give > 0:
-            # Taken out of hand before the database is told: what is unknown is never spent.
-            lease.available = 0
-            lease.amount -= give
-            await self._quietly(records.LEASE_TRIM, lease.id, lease.amount)
+        async with lease.turn:
+            give = lease.available
+            if give > 0 and not lease.wanted:
+                # Taken out of hand before the database is told: what is unknown is never spent.
+                lease.available = 0
+                lease.amount -= give
+                await self._quietly(records.LEASE_TRIM, lease.id, lease.amount)
         lease.trimming = False
 
     async def _abandon(self, intent: Intent) -> None:
