@@ -28,9 +28,10 @@ UNKNOWN = "The API key is not known here. Check it, or make a new one in the con
 class Entry:
     """A known key: its grant and its limiter, which outlives a change of the grant."""
 
-    __slots__ = ("_payers", "grant", "limiter", "near", "used")
+    __slots__ = ("_payers", "grant", "hashed", "limiter", "near", "used")
 
-    def __init__(self, grant: Grant, limiter: Limiter) -> None:
+    def __init__(self, hashed: bytes, grant: Grant, limiter: Limiter) -> None:
+        self.hashed = hashed
         self.grant = grant
         self.limiter = limiter
         self.near = b""
@@ -63,8 +64,10 @@ class Snapshot:
         self._pepper = os.urandom(32)
         self._near: dict[bytes, Entry] = {}  # by a hash of this process alone, three times cheaper than the stored one
         self._keys_max = keys_max
+        # Up to here nobody is near to being dropped, so the order of use is not kept: most workers never pass it.
+        self._roomy = keys_max // 2
         self._now = now
-        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()  # least recently used first
         self._hashes: dict[UUID, set[bytes]] = {}
         self._limiters: dict[UUID, Limiter] = {}
         self._unknown: dict[bytes, float] = {}
@@ -77,6 +80,8 @@ class Snapshot:
         entry = self._near.get(near)
         if entry is not None:
             entry.used = True
+            if len(self._entries) > self._roomy:
+                self._entries.move_to_end(entry.hashed)
             return entry
         hashed = self._hash(secret)
         entry = self._entries.get(hashed)
@@ -84,6 +89,7 @@ class Snapshot:
             entry.used = True
             entry.near = near
             self._near[near] = entry
+            self._entries.move_to_end(hashed)
             return entry
         if secret[:3] == b"rx_" and not well_formed(secret):
             raise Unauthenticated("The API key is not one of ours: its checksum is wrong. Copy it again in full.")
@@ -121,9 +127,12 @@ class Snapshot:
             limiter = self._limiters[grant.key_id] = Limiter(*limits, self._now)
         else:
             limiter.change(*limits)
-        entry = Entry(grant, limiter)
+        entry = Entry(hashed, grant, limiter)
         entry.used = True
         self._unknown.pop(hashed, None)
+        before = self._entries.pop(hashed, None)
+        if before is not None:  # asked twice: what is known by the cheap hash must be what ``forget`` finds
+            self._near.pop(before.near, None)
         self._entries[hashed] = entry
         self._hashes.setdefault(grant.key_id, set()).add(hashed)
         while len(self._entries) > self._keys_max:
