@@ -23,7 +23,10 @@ ACCEPTED = "application/json, text/event-stream"
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is publicly stated about a recipient, with the day it was read; None is unknown, the worst class."""
+    """Who a recipient is and what it does with what it gets; None is unknown, the worst class.
+
+    where: the country of its seat, ``own`` for this installation; source: where it publishes its terms.
+    """
 
     who: str = "unknown"
     where: str = "unknown"
@@ -31,7 +34,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     trains: bool | None = None
     zero_retention: bool | None = None
     safeguard: str = "the operator's own contract"
-    as_of: str = ""
     source: str = ""
 
 

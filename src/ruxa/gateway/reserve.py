@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ruxa.dialects.dialect import Endpoint, Load
+from ruxa.dialects.dialect import Endpoint, Envelope, Load
 from ruxa.gateway.exchange import Exchange, Gear
 from ruxa.kernel.errors import InsufficientCredit
 from ruxa.ledger import quotes
@@ -30,6 +30,8 @@ def draw(gear: Gear, exchange: Exchange) -> bool:
         return True
     grant = entry.grant
     embeds = place.endpoint in EMBEDDING
+    if envelope.claims and unsized(envelope):
+        envelope.load.file_ids += 1
     hold = exchange.hold = quotes.worst(
         target.price,
         envelope.load,
@@ -45,6 +47,16 @@ def draw(gear: Gear, exchange: Exchange) -> bool:
         return False
     exchange.reservation = reservation
     return True
+
+
+def unsized(envelope: Envelope) -> bool:
+    """Whether the provider will fetch something whose length nobody knows: it may fill the model's whole input.
+
+    An image has a worst case of its own, wherever it comes from.
+    """
+    load = envelope.load
+    long = load.documents or load.audios or load.videos
+    return any(claim.name == "url:document" or (claim.name == "url:file" and long) for claim in envelope.claims)
 
 
 def beyond(exchange: Exchange) -> int:
