@@ -15,7 +15,7 @@ import pytest
 from dialect_calls import DIALECTS, call, ends_in_error, ends_well, error_of
 from fixtures_gateway import House
 from ruxa.egress.http import Deadlines
-from ruxa.gateway import attempt, breaker
+from ruxa.gateway import attempt, breaker, meter
 from ruxa.kernel.settings import ProviderSettings
 
 each_dialect = pytest.mark.parametrize("dialect", DIALECTS)
@@ -219,6 +219,65 @@ async def test_who_leaves_a_stream_stops_the_provider_and_pays_for_what_was_made
     assert row["usage_source"] == "counted"
     assert 5 <= row["output_tokens"] <= 100
     assert 0 < row["amount_micros"] <= row["hold_micros"]
+    await house.stop()
+    assert not house.proofs()
+
+
+async def test_who_leaves_after_the_providers_figures_pays_those(house: House) -> None:
+    """The stream has told its usage and hangs before its last event."""
+    told = (
+        b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"a b c d"}}]}\n\n'
+        b'data: {"id":"c","object":"chat.completion.chunk",'
+        b'"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+        b'data: {"id":"c","object":"chat.completion.chunk","choices":[],'
+        b'"usage":{"prompt_tokens":7,"completion_tokens":1,"total_tokens":8}}\n\n'
+    )
+    left = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n" + told)
+        while await reader.read(1 << 16):
+            pass
+        left.set()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    await house.begin()
+    await house.serve(sandbox_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    path, body = call("openai_chat", "sandbox/chat", "word " * 40, stream=True)
+    body["stream_options"] = {"include_usage": True}
+    async with house.client.stream("POST", path, json=body, headers=house.headers()) as answer:
+        async for piece in answer.aiter_bytes():
+            if b"total_tokens" in piece:
+                break
+    await asyncio.wait_for(left.wait(), 1)
+    row = await house.row(answer.headers["x-request-id"])
+    assert (row["status"], row["usage_source"]) == (499, "provider")
+    assert (row["input_tokens"], row["output_tokens"]) == (7, 1)
+    assert 0 < row["amount_micros"] <= row["hold_micros"]
+    server.close()
+
+
+async def test_who_leaves_while_a_complete_answer_is_being_covered_pays_it_whole(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.begin()
+    await house.serve()
+    reached = asyncio.Event()
+
+    async def slowly(*args: object) -> None:
+        reached.set()
+        await asyncio.sleep(0.5)
+
+    monkeypatch.setattr(meter, "fits", lambda *args: False)
+    monkeypatch.setattr(meter, "extend", slowly)
+    path, body = call("openai_chat", "sandbox/chat", "[[tokens=20]] x", stream=True)
+    async with house.client.stream("POST", path, json=body, headers=house.headers()) as answer:
+        await reached.wait()
+    row = await house.row(answer.headers["x-request-id"])
+    assert (row["status"], row["usage_source"]) == (200, "provider")
+    assert row["output_tokens"] >= 20
     await house.stop()
     assert not house.proofs()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from typing import Any
 
@@ -425,6 +426,9 @@ async def test_unknown_fields_are_dropped_and_named_or_refused(house: House) -> 
         strict = await ask(house, "openai_chat", future_knob=7, headers=house.headers(**{"ruxa-strict": "true"}))
         assert strict.status_code == 400
         assert "future_knob" in strict.text
+        refusals = [fields["code"] for event, fields in house.told.events if event == "call.refused"]
+        assert refusals == ["lossy"]
+        assert "call.failed" not in house.told.names()
     else:
         raise AssertionError(answer.text)
 
@@ -441,6 +445,19 @@ async def test_inline_cost_and_server_timing_on_request(house: House) -> None:
     assert answer.text.endswith("data: [DONE]\n\n")
     assert "plan;dur=" in answer.headers["server-timing"]
     assert "server-timing" not in (await ask(house, "openai_chat")).headers
+
+
+@each_dialect
+async def test_inline_cost_breaks_no_sdk(house: House, dialect: str) -> None:
+    """google-genai takes an SSE comment for a broken answer, so a Gemini stream has none."""
+    await house.begin()
+    await house.serve()
+    answer = await ask(house, dialect, stream=True, headers=house.headers(**{"ruxa-inline": "true"}))
+    assert ends_well(dialect, answer.content), answer.text
+    comments = [line for line in answer.text.splitlines() if line.startswith(":")]
+    assert [line.split()[1] for line in comments] == (
+        [] if dialect == "gemini_generate" else ["ruxa-cost-micros", "ruxa-receipt"]
+    )
 
 
 async def test_usage_is_read_from_streams_that_did_not_ask(house: House) -> None:
@@ -470,6 +487,59 @@ async def test_health_readiness_and_metrics(house: House) -> None:
     assert "ruxa_database_up 1" in text
     assert (await house.client.get("/nothing/here")).status_code == 404
     assert (await house.client.head("/")).status_code == 200
+    for path in ("/healthz", "/readyz", "/metrics"):
+        refused = await house.client.post(path, content=b"x")
+        assert refused.status_code == 405
+        assert refused.headers["allow"] == "GET, HEAD"
+        assert refused.json()["error"]["type"] == "method_not_allowed"
+        assert (await house.client.head(path)).status_code == 200
+
+
+async def test_errors_outside_the_dialects_have_the_shape_of_the_api(house: House) -> None:
+    await house.begin()
+    await house.serve()
+    nothing = await house.client.get("/nothing/here")
+    unknown = await house.client.get("/api/v1/models", headers={"authorization": "Bearer nothing-that-we-know"})
+    for answer, status, kind in ((nothing, 404, "unknown_path"), (unknown, 401, "invalid_api_key")):
+        body = answer.json()
+        assert answer.status_code == status
+        assert body.pop("message")
+        assert body == {
+            "code": status,
+            "data": None,
+            "error": {"type": kind, "param": None, "docUrl": "/docs/api#errors"},
+            "requestId": answer.headers["x-request-id"],
+        }
+
+
+@each_dialect
+@pytest.mark.parametrize("size", [0, 300_000], ids=["small", "large"])
+async def test_a_compressed_body_is_a_415(house: House, dialect: str, size: int) -> None:
+    await house.begin()
+    await house.serve()
+    assert (await ask(house, dialect)).status_code == 200
+    path, _ = call(dialect, "sandbox/chat", "x")
+    body = gzip.compress(b"{}") + bytes(size)
+    answer = await house.client.post(path, content=body, headers=house.headers(**{"content-encoding": "gzip"}))
+    assert answer.status_code == 415
+    assert "Content-Encoding" in error_of(dialect, answer.content)["message"]
+    plain = await ask(house, dialect, headers=house.headers(**{"content-encoding": "identity"}))
+    assert plain.status_code == 200
+
+
+async def test_two_different_keys_are_refused_and_a_filler_is_not(house: House) -> None:
+    await house.begin()
+    await house.serve()
+    _, other = await house.key()
+    twice = await ask(house, "anthropic_messages", headers=house.headers(**{"x-api-key": other}))
+    assert twice.status_code == 401
+    assert "Two different API keys" in twice.text
+    for filler in ("unused", house.secret):
+        for name in ("x-api-key", "x-goog-api-key"):
+            answer = await ask(house, "openai_chat", headers=house.headers(**{name: filler}))
+            assert answer.status_code == 200
+    swapped = {"authorization": "Bearer unused", "x-api-key": house.secret}
+    assert (await ask(house, "openai_chat", headers=swapped)).status_code == 200
 
 
 async def test_metrics_of_a_live_installation_need_the_token(house: House) -> None:

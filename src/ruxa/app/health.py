@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from ruxa.gateway.door import Reply, Request
-from ruxa.kernel import codec
+from ruxa.gateway.pipeline import only_reads, plain_error
+from ruxa.kernel import ids
 from ruxa.kernel.errors import RuxaError
 from ruxa.store import instance as owner
 from ruxa.store.pool import Pool
@@ -15,6 +16,9 @@ JSON = b"content-type: application/json\r\ncache-control: no-store\r\n"
 
 def answer(request: Request, reply: Reply, pool: Pool) -> bool:
     """Answer when it is one of the two paths; False when it is another."""
+    if request.path in (b"/healthz", b"/readyz") and request.method not in (b"GET", b"HEAD"):
+        reply.send(*only_reads(ids.text("req", ids.fresh())))
+        return True
     if request.path == b"/healthz":
         reply.send(200, JSON, b'{"alive":true}\n')
         return True
@@ -30,8 +34,8 @@ def answer(request: Request, reply: Reply, pool: Pool) -> bool:
 
 
 def render(error: RuxaError, request: Request | None) -> tuple[int, bytes, bytes]:
-    """Errors of such a door."""
-    return error.status, JSON, codec.encode({"code": error.code, "message": error.public, "data": None})
+    """Errors of such a door, in the shape of ``/api/v1``."""
+    return plain_error(error, ids.text("req", ids.fresh()))
 
 
 async def _ready(reply: Reply, pool: Pool) -> None:

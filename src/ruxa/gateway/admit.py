@@ -7,7 +7,10 @@ from ruxa.dialects import paths
 from ruxa.dialects.dialect import Endpoint
 from ruxa.gateway.door import Request
 from ruxa.gateway.snapshot import Entry
-from ruxa.kernel.errors import Forbidden, Unauthenticated
+from ruxa.kernel.errors import Forbidden, InvalidCall, Unauthenticated
+
+# Besides Authorization; of these names a call may carry one key.
+KEY_HEADERS = (b"x-api-key", b"x-goog-api-key")
 
 SCOPE_OF: dict[Endpoint, Scope | None] = {
     "chat": "chat",
@@ -23,13 +26,31 @@ SCOPE_OF: dict[Endpoint, Scope | None] = {
 
 
 def secret_of(request: Request) -> bytes:
-    """The caller's key. Raises Unauthenticated when there is none, or two different ones."""
-    secret = paths.find_key(request.headers, request.query)
+    """The caller's key. Raises Unauthenticated when there is none, or two different ones of ours in the headers.
+
+    Beside a key of ours anything else is a filler that some SDK insists on. Of several keys of other forms the first
+    counts.
+    """
+    headers = request.headers
+    secret = paths.find_key(headers, request.query)
     if not secret:
         raise Unauthenticated(
             "No API key. Send it as Authorization: Bearer, x-api-key or x-goog-api-key.", code="missing_api_key"
         )
+    for name in KEY_HEADERS:
+        other = headers.get(name)
+        if other is not None and other != secret and other.startswith(paths.KEY_PREFIX) and other.strip() != secret:
+            raise Unauthenticated("Two different API keys in one call. Send one of them.", code="ambiguous_api_key")
     return secret
+
+
+def refuse_coding(request: Request) -> None:
+    """A body is taken as it is. Raises InvalidCall with status 415 for one that is compressed."""
+    coding = request.headers.get(b"content-encoding")
+    if coding is not None and coding.strip().lower() not in (b"", b"identity"):
+        error = InvalidCall("Send the body without a Content-Encoding.", code="content_encoding")
+        error.status = 415
+        raise error
 
 
 def admit(entry: Entry, endpoint: Endpoint, now_ms: int) -> None:

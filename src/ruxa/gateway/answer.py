@@ -5,7 +5,7 @@ from __future__ import annotations
 from ruxa.gateway import meter, standing
 from ruxa.gateway.exchange import Exchange, Gear
 from ruxa.kernel.clock import monotonic
-from ruxa.kernel.errors import RuxaError, UpstreamError
+from ruxa.kernel.errors import CallerError, RuxaError
 
 # Names of the request headers that steer an answer.
 STRICT = b"ruxa-strict"
@@ -75,9 +75,12 @@ def fail(gear: Gear, exchange: Exchange, error: RuxaError) -> None:
 
 
 def told(gear: Gear, exchange: Exchange, error: RuxaError) -> None:
-    """Count the error and tell it to the operator, without anything of the caller's."""
-    target = exchange.target
-    if isinstance(error, UpstreamError) or target is not None:
+    """Count the error and tell it to the operator, without anything of the caller's.
+
+    ``call.failed`` names a provider, so it is told only of calls that reached one.
+    """
+    if exchange.attempts > 0:
+        target = exchange.target
         gear.sink.emit(
             "call.failed",
             "warning",
@@ -91,7 +94,7 @@ def told(gear: Gear, exchange: Exchange, error: RuxaError) -> None:
         gear.metrics.add("refused", 1, f'code="{error.code}"')
         gear.sink.emit(
             "call.refused",
-            "debug",
+            "debug" if isinstance(error, CallerError) else "warning",
             request_id=exchange.request_id,
             code=error.code,
             status=error.status,

@@ -215,7 +215,7 @@ async def extend(gear: Gear, exchange: Exchange, cost: int) -> None:
         gear.sink.emit("ledger.finding", "warning", proof="hold_exceeded", value=error.code)
 
 
-def settle_left(gear: Gear, exchange: Exchange, made: Usage) -> None:
+def settle_left(gear: Gear, exchange: Exchange, made: Usage, source: Source = "counted") -> None:
     """The caller left: charge what was made, at most the hold; the rest is the platform's loss (D16)."""
     with suppress(Unavailable):
-        settle(gear, exchange, 499, usage=made, source="counted", finish="error", error_code="caller_left")
+        settle(gear, exchange, 499, usage=made, source=source, finish="error", error_code="caller_left")

@@ -52,6 +52,8 @@ LEARN_EVERY_S = 10
 DRAIN_LEASES_S = 10.0
 
 JSON_LINES = b"content-type: application/json\r\ncache-control: no-store\r\n"
+# Where the errors of ``/api/v1`` are explained.
+ERRORS_URL = "/docs/api#errors"
 
 
 class Hub(Protocol):
@@ -266,6 +268,7 @@ class Pipeline:
             if place.refusal is not None:
                 raise place.refusal
             self._snapshot.known(admit.secret_of(request))
+            admit.refuse_coding(request)
         return self._settings.body_bytes_max
 
     def render(self, error: RuxaError, request: Request | None) -> tuple[int, bytes, bytes]:
@@ -302,6 +305,7 @@ class Pipeline:
         """Envelope, plan, limits of tokens, reserve; then send, or wait for money first."""
         place, dialect, entry = exchange.place, exchange.dialect, exchange.entry
         assert entry is not None
+        admit.refuse_coding(exchange.request)
         envelope = exchange.envelope = dialect.read(place, exchange.request.body)
         target = exchange.target = self._plans.find(envelope.model, dialect, entry.grant)
         dialect.refuse(envelope, target.provider.terms)
@@ -468,9 +472,10 @@ class Pipeline:
     def _serve_other(self, request: Request, reply: Reply) -> None:
         own = self._own.get(request.path)
         if own is not None:
-            if request.method not in (b"GET", b"HEAD"):
-                raise InvalidCall("Only GET and HEAD are understood here.", code="method_not_allowed")
-            own(request, reply)
+            if request.method in (b"GET", b"HEAD"):
+                own(request, reply)
+            else:
+                reply.send(*only_reads(f"req_{fresh_id(self._clock.unix_ms()):032x}"))
         elif request.path == b"/api/v1/models" and request.method == b"GET" and paths.find_key(request.headers, b""):
             self._spawn(self._list_models(request, reply))
         elif self._console is not None:
@@ -532,11 +537,19 @@ def plain_error(error: RuxaError, request_id: str) -> tuple[int, bytes, bytes]:
         lines += b"retry-after: %d\r\n" % error.retry_after_s
     body = codec.encode(
         {
-            "code": error.code,
+            "code": error.status,
             "message": error.public,
             "data": None,
-            "error": {"type": type(error).__name__, "param": error.param, "docUrl": None},
+            "error": {"type": error.code, "param": error.param, "docUrl": ERRORS_URL},
             "requestId": request_id,
         }
     )
     return error.status, lines, body
+
+
+def only_reads(request_id: str) -> tuple[int, bytes, bytes]:
+    """The 405 of a path that is only read, in the shape of ``/api/v1``."""
+    error = InvalidCall("Only GET and HEAD are understood here.", code="method_not_allowed")
+    error.status = 405
+    status, lines, body = plain_error(error, request_id)
+    return status, lines + b"allow: GET, HEAD\r\n", body

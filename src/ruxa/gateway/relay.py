@@ -23,6 +23,8 @@ from ruxa.kernel.errors import Broken, RuxaError, Unavailable, UpstreamBroken, U
 from ruxa.ledger.usage import Source
 
 HEARTBEAT_S = 15.0
+# Dialects whose SDKs skip an SSE comment; google-genai takes one for a broken answer.
+COMMENTED = ("openai_chat", "anthropic_messages")
 
 
 class Attempt(Protocol):
@@ -169,7 +171,7 @@ class Relay:
         except Unavailable as error:
             self._die(error)
             return
-        if answers.asks(exchange, answers.INLINE) and exchange.envelope is not None and not exchange.envelope.array:
+        if exchange.dialect.name in COMMENTED and answers.asks(exchange, answers.INLINE):
             tail = inline(tail, exchange)
         self._reply.write(tail)
 
@@ -276,28 +278,32 @@ class Relay:
         self._gear.metrics.add("gone")
         self._stop()
         self._answer.cancel()
-        if not self._exchange.done:
-            meter.settle_left(self._gear, self._exchange, self._made())
+        # While the charge of a complete answer is being covered, that goes on as if the caller were there.
+        if not self._exchange.done and not self._settling:
+            meter.settle_left(self._gear, self._exchange, *self._made())
 
     def _usage(self) -> tuple[Usage, Source]:
         """The provider's figures, or ours where it gave none."""
         usage = self._reader.usage
         if usage is not None:
             return usage, "provider"
-        return self._made(), "counted"
+        return self._made()
 
-    def _made(self) -> Usage:
-        """What was made until now: the provider's figures so far, at least what passed."""
+    def _made(self) -> tuple[Usage, Source]:
+        """What was made until now: the provider's final figures; else its figures so far, at least what passed."""
         reader, envelope = self._reader, self._exchange.envelope
         assert envelope is not None
-        made = reader.counted()
         known = reader.usage
+        if known is not None and reader.finish is not None:
+            return known, "provider"
+        made = reader.counted()
         if known is None:
             made.input_tokens = meter.expected_tokens(envelope.load)
-            return made
+            return made, "counted"
         if made.output_tokens > known.output_tokens:
             known.output_tokens = made.output_tokens
-        return known
+            return known, "counted"
+        return known, "provider"
 
 
 def inline(tail: bytes, exchange: Exchange) -> bytes:
