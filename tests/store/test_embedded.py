@@ -114,6 +114,15 @@ def until(condition: Callable[[], bool], seconds: float = 8.0) -> None:
         time.sleep(0.01)
 
 
+def bound(thief: socket.socket, port: int) -> bool:
+    """Whether the socket has the port now."""
+    try:
+        thief.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
+
+
 # The server itself
 
 
@@ -175,7 +184,7 @@ def test_a_url_stays_good_when_the_port_had_to_change(make: Make) -> None:
     until(lambda: cluster.poll() is not None)
     with socket.socket() as thief:
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        thief.bind(("127.0.0.1", port or 0))
+        until(lambda: bound(thief, port or 0))  # the killed server's children may hold it a moment longer
         thief.listen()
         cluster.start()
         cluster.ready()
