@@ -52,6 +52,7 @@ def test_a_live_installation_gets_no_demo(tmp_path: Path, live: tuple[str, Addre
     try:
         server.start()
         assert "(live)" in server.output()
+        assert set(server.pids()) == {"supervisor", "gateway 0"}
         assert json.loads((server.data / "instance.json").read_text())["mode"] == "live"
         assert not (server.data / "demo.json").exists()
         assert not (server.data / "demo.json.waiting").exists()

@@ -218,6 +218,11 @@ class Supervisor:
                 self._send_start(child)
         await self._database.start()
         self._instance = await self._set_up()
+        if ("sandbox", 0) not in self._wanted():
+            # It was started before the database told that this installation is live.
+            strangers = [child for child in self._children if child.kind == "sandbox"]
+            self._children = [child for child in self._children if child.kind != "sandbox"]
+            await self._end(strangers, 0.0)
         self._started = True
         for child in self._children:
             if child.kind == "sandbox":
