@@ -176,6 +176,7 @@ def test_the_doctor_is_content_with_a_fresh_demo(server: RunningServer) -> None:
     assert told["ok"] is True, told
     names = {check["name"] for check in told["checks"]}
     assert {"schema", "ledger", "clock", "process gateway 0", "operator", "keys"} <= names
+    assert all(set(check) == {"name", "ok", "found"} for check in told["checks"])
     assert server.cli("doctor").rstrip().endswith("All well.")
 
 

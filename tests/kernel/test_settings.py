@@ -71,6 +71,12 @@ def test_a_mistyped_variable_names_the_nearest_and_strangers_are_left_alone(tmp_
     settings.load(env={"RUXA_OPENAI_SECRET": "sk", "RUXA_TEST_LONG": "1", "RUXA_API_KEY": "x"}, cwd=tmp_path)
 
 
+def test_a_clients_key_in_the_environment_is_no_setting(tmp_path: Path) -> None:
+    loaded = settings.load(env={"RUXA_KEY": "rx_live_canary"}, cwd=tmp_path)
+    assert loaded == settings.load(env={}, cwd=tmp_path)
+    assert all("canary" not in value for _, value, _ in settings.explain(loaded))
+
+
 @pytest.mark.parametrize(
     "text",
     [

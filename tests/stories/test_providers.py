@@ -123,6 +123,47 @@ def test_real_providers_cost_real_money_and_learn_nobody(server: RunningServer, 
     assert "canary" not in server.output()
 
 
+def test_prices_of_the_settings_file_are_charged(server: RunningServer) -> None:
+    server.cli("org", "credit", server.organisation, "--micros", "1000000", "--reason", "trial")
+    assert _tiny(server)["source"] == "config"
+    first = _cost_of_tiny(server, 1, 2)
+
+    assert server.stop() == 0
+    server.start()
+    assert _cost_of_tiny(server, 1, 2)["price_id"] == first["price_id"]
+
+    file = server.place / "ruxa.toml"
+    file.write_text(file.read_text().replace("output_micros_per_mtok = 2000000", "output_micros_per_mtok = 7000000"))
+    told = server.cli_json("doctor", code=1)
+    assert [check["name"] for check in told["checks"] if not check["ok"]] == ["price of house/tiny"]
+    assert server.stop() == 0
+    server.start()
+    second = _cost_of_tiny(server, 1, 7)
+    assert second["price_id"] != first["price_id"]
+    assert _tiny(server)["rates"]["reasoning_micros"] == 7_000_000
+    checks = {check["name"]: check for check in server.cli_json("doctor")["checks"]}
+    assert checks["price of house/tiny"]["found"] == "1.000000 in, 7.000000 out, USD per million tokens (config)"
+    assert server.cli_json("ledger", "check")["ok"] is True
+    assert server.stop() == 0
+
+
+def _tiny(server: RunningServer) -> dict[str, Any]:
+    (entry,) = server.cli_json("price", "list", "house/tiny")
+    return entry
+
+
+def _cost_of_tiny(server: RunningServer, usd_in: int, usd_out: int) -> dict[str, Any]:
+    """The row of one call, charged by these prices per million tokens: a dollar of it is a micro a token."""
+    body = {"model": "house/tiny", "messages": [{"role": "user", "content": "Hi."}]}
+    status, headers, answer = server.http("POST", "/v1/chat/completions", body)
+    assert status == 200, answer
+    row = _row(server, headers["x-request-id"])
+    used = row["usage"]
+    assert used["output_tokens"] > 0
+    assert row["cost_micros"] == used["input_tokens"] * usd_in + used["output_tokens"] * usd_out
+    return row
+
+
 def test_who_leaves_stops_the_provider(server: RunningServer, upstream: str) -> None:
     server.cli("org", "credit", server.organisation, "--micros", "1000000", "--reason", "trial")
     body = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import msgspec
@@ -17,23 +17,21 @@ from ruxa.access import keys, members, organisations, terms
 from ruxa.access.keys import KeyWish
 from ruxa.access.passwords import Hasher
 from ruxa.access.roles import CALL_SCOPES
-from ruxa.app import database, instance
+from ruxa.app import config_prices, database, instance
 from ruxa.app.instance import Instance
 from ruxa.kernel import ids
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Conflict, NotFound
 from ruxa.kernel.sealed import Sealed
-from ruxa.kernel.settings import ModelSettings, Settings
+from ruxa.kernel.settings import Settings
+from ruxa.kernel.signals import Sink
 from ruxa.ledger import prices, topups
-from ruxa.ledger.prices import Rates
 from ruxa.store.address import Address
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
-from ruxa.store.work import Work
 
 CREDIT_MICROS = 5_000_000
 OWNER = "owner@demo.example"
-FILE = "ruxa.toml"
 _CURL = (
     "curl {base_url}/v1/chat/completions -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' "
     """-d '{{"model":"sandbox/chat","messages":[{{"role":"user","content":"Say hello."}}]}}'"""
@@ -59,22 +57,24 @@ def read(data: Path) -> Demo | None:
         return None
 
 
-async def live(settings: Settings, found: Instance, address: Address, clock: Clock) -> list[str]:
+async def live(settings: Settings, found: Instance, address: Address, clock: Clock, sink: Sink) -> list[str]:
     """The price book; and what to do next while nobody runs the installation."""
     async with _store(settings, found, address, clock) as (pool, vault):
-        await _seed(pool, settings)
+        await _seed(pool, settings, sink)
         async with pool.work() as work:
             if await members.staff(work, vault):
                 return []
     return ["Nobody runs this installation yet. Make yourself its operator with: ruxa operator add YOUR@EMAIL"]
 
 
-async def demo(settings: Settings, found: Instance, address: Address, clock: Clock, base_url: str) -> list[str]:
+async def demo(
+    settings: Settings, found: Instance, address: Address, clock: Clock, sink: Sink, base_url: str
+) -> list[str]:
     """The demo, once. Lines for people on the first start, none later (only the address in ``demo.json`` is kept)."""
     path = settings.data / "demo.json"
     waiting = settings.data / "demo.json.waiting"
     async with _store(settings, found, address, clock) as (pool, vault):
-        await _seed(pool, settings)
+        await _seed(pool, settings, sink)
         known = read(settings.data)
         if known is not None:
             if known.base_url != base_url:
@@ -100,38 +100,17 @@ async def demo(settings: Settings, found: Instance, address: Address, clock: Clo
         return _lines(made)
 
 
-async def _seed(pool: Pool, settings: Settings) -> None:
+async def _seed(pool: Pool, settings: Settings, sink: Sink) -> None:
     """Shipped prices, the operator's file over them, and the texts that people agree to. Repeatable."""
     # With a clock set back behind the newest price a seed contradicts the book; what is booked stays.
     with contextlib.suppress(Conflict):
         async with pool.work() as work:
             await prices.seed(work)
-            await _price_by_file(work, settings.models)
+    await config_prices.put(pool, settings.models, sink)
     async with pool.work() as work:
         for name in terms.ACCEPTED:
             for locale in terms.LOCALES:
                 await terms.publish(work, terms.document(name, locale))
-
-
-async def _price_by_file(work: Work, models: Mapping[str, ModelSettings]) -> None:
-    """``[models."provider/name"]``: what the file states counts, the rest stays as the book has it."""
-    here = await prices.current(work)
-    for name, stated in models.items():
-        known = here.get(name)
-        given = {
-            field.replace("_micros_per_mtok", "_micros"): value
-            for field, value in msgspec.structs.asdict(stated).items()
-            if isinstance(value, int)
-        }
-        if known is not None:
-            now = {field: getattr(known, field) for field in Rates.__struct_fields__}
-            rates = msgspec.convert(now | given, Rates)
-        elif "input_micros" in given and "output_micros" in given:
-            rates = prices.rates(given.pop("input_micros"), given.pop("output_micros"), **given)
-        else:
-            continue
-        aliases = known.aliases if known is not None else ()
-        await prices.put(work, name, rates, source=FILE, aliases=aliases)
 
 
 @contextlib.asynccontextmanager

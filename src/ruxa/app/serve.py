@@ -111,9 +111,9 @@ async def _serve(settings: Settings, found: Instance, host: str, port: int, say:
         await database.bring_up(place.address, found, settings, sink, serving=True)
         agreed = await asyncio.to_thread(_agree, settings, found, place.address)
         if agreed.mode == "demo":
-            first.extend(await first_start.demo(settings, agreed, place.address, clock, base_url))
+            first.extend(await first_start.demo(settings, agreed, place.address, clock, sink, base_url))
         else:
-            first.extend(await first_start.live(settings, agreed, place.address, clock))
+            first.extend(await first_start.live(settings, agreed, place.address, clock, sink))
         return agreed
 
     def announce(agreed: Instance) -> None:

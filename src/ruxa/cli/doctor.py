@@ -8,16 +8,18 @@ import stat
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from ruxa import __version__
-from ruxa.app import database, house, instance, ports
+from ruxa.app import config_prices, database, house, instance, ports
 from ruxa.app.house import House, opened
 from ruxa.app.instance import Instance, Server
 from ruxa.cli import output
 from ruxa.cli import settings as settings_
 from ruxa.egress import providers
+from ruxa.kernel import money
 from ruxa.kernel.errors import RuxaError
 from ruxa.kernel.settings import Settings, read_secret
 
@@ -40,7 +42,7 @@ def doctor(args: Namespace) -> int:
     findings = list(_about(settings, args))
     ok = all(finding.ok for finding in findings)
     if args.json:
-        output.as_json({"ok": ok, "checks": findings})
+        output.as_json({"ok": ok, "checks": [_row(finding) for finding in findings]})
         return 0 if ok else 1
     for finding in findings:
         output.line(f"{'ok  ' if finding.ok else 'BAD '} {finding.name}: {finding.found}")
@@ -48,6 +50,12 @@ def doctor(args: Namespace) -> int:
             output.line(f"     -> {finding.advice}")
     output.line("All well." if ok else f"{sum(not f.ok for f in findings)} finding(s).")
     return 0 if ok else 1
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    """Advice is for what is not ok; elsewhere it would read as a warning."""
+    row = {"name": finding.name, "ok": finding.ok, "found": finding.found}
+    return row if finding.ok else row | {"advice": finding.advice}
 
 
 def _about(settings: Settings, args: Namespace) -> Iterator[Finding]:
@@ -219,6 +227,7 @@ async def _isolation(home: House) -> Finding:
 async def _money(home: House) -> list[Finding]:
     from ruxa.ledger import prices, proofs
 
+    models = home.settings.models
     async with home.work() as work:
         priced = await prices.current(work)
         proved = await proofs.check(work)
@@ -240,6 +249,19 @@ async def _money(home: House) -> list[Finding]:
         )
         for name in home.settings.providers
     ]
+    unpriced, differing = config_prices.unpriced(models, priced), config_prices.differing(models, priced)
+    for name in models:
+        found, advice = (
+            "not priced",
+            f"State its input and output prices, or: ruxa price set {name} --input N --output N",
+        )
+        if name in priced:
+            price = priced[name]
+            costs = f"{money.usd(price.input_micros)} in, {money.usd(price.output_micros)} out"
+            found = f"{costs}, USD per million tokens ({price.source})"
+            advice = "The settings file states another: it counts from the next start on."
+        ok = name not in unpriced and name not in differing
+        findings.append(Finding(name=f"price of {name}", ok=ok, found=found, advice=advice))
     return findings
 
 

@@ -77,9 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     whether a new data directory gets a movable clock; clock_offset_s: how far that clock is moved, in seconds;
     database_url: a PostgreSQL of your own instead of the embedded one; public_url: how people reach the console;
     trusted_proxies: addresses whose ``X-Forwarded-*`` count; body_bytes_max: bound of a request body, bytes;
-    output_tokens_default: what a call without a cap may hold money for, tokens; trial_micros: credit of a new
-    organisation, USD micros; metrics_token: reference to the token of ``/metrics``; providers, models, payments,
-    mail, egress: tables of the file; origins: where each value came from.
+    trial_micros: credit of a new organisation, USD micros; metrics_token: reference to the token of ``/metrics``;
+    providers, models, payments, mail, egress: tables of the file; origins: where each value came from.
     """
 
     host: str = "127.0.0.1"
@@ -96,7 +95,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
     body_bytes_max: int = 32 * 1024 * 1024
-    output_tokens_default: int = 4096
     trial_micros: int = 0
     metrics_token: str | None = None
     providers: dict[str, ProviderSettings] = msgspec.field(default_factory=dict[str, ProviderSettings])
@@ -115,6 +113,8 @@ REFERENCES = frozenset({"metrics_token", "providers.*.key", "payments.*.key", "p
 _RENAMED = {"clock_offset": "clock_offset_s"}
 # Variables that other parts of the tree read: not settings, never an error.
 _FOREIGN_PREFIXES = ("RUXA_TEST_", "RUXA_DEV_", "RUXA_BENCH_")
+# A client's API key, as our examples name it; near to RUXA_KEYS, and often set where a server is started.
+_CLIENTS = frozenset({"RUXA_KEY"})
 _FILE_NAME = "ruxa.toml"
 _DURATION = re.compile(r"([+-]?)(\d+)([smhdw])")
 _DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -262,7 +262,7 @@ def _from_environment(env: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     twins = {f"RUXA_{name.upper()}": name for name in _scalars()}
     twins |= {f"RUXA_{twin.upper()}": name for twin, name in _RENAMED.items()}
     for variable, text in sorted(env.items()):
-        if not variable.startswith("RUXA_") or variable.startswith(_FOREIGN_PREFIXES):
+        if not variable.startswith("RUXA_") or variable in _CLIENTS or variable.startswith(_FOREIGN_PREFIXES):
             continue
         if variable == "RUXA_NO_DEMO":
             yield variable, "demo", "false" if _truth(text, variable) else "true"
@@ -394,8 +394,8 @@ def _check(settings: Settings) -> Settings:
         raise InvalidCall(f"workers must lie between 1 and 64, not {settings.workers}.", code="bad_setting")
     if not 1024 <= settings.body_bytes_max <= 1024**3:
         raise InvalidCall("body_bytes_max must lie between 1 KiB and 1 GiB.", code="bad_setting")
-    if settings.output_tokens_default < 1 or settings.trial_micros < 0:
-        raise InvalidCall("output_tokens_default and trial_micros must not be negative.", code="bad_setting")
+    if settings.trial_micros < 0:
+        raise InvalidCall("trial_micros must not be negative.", code="bad_setting")
     for name, model in settings.models.items():
         for field, value in msgspec.structs.asdict(model).items():
             if isinstance(value, int) and value < 0:

@@ -40,6 +40,8 @@ EVENTS: dict[str, frozenset[str]] = {
     "job.failed": frozenset({"job", "code"}),
     "sign_in.refused": frozenset({"code"}),
     "egress.refused": frozenset({"host", "reason"}),
+    "provider.unready": frozenset({"provider", "reason"}),
+    "price.refused": frozenset({"model", "code"}),
     "broken": frozenset({"request_id", "where", "error"}),
 }
 
