@@ -11,7 +11,7 @@ import pytest
 from markupsafe import Markup
 
 from ruxa.access import roles
-from ruxa.console import money, shown, words
+from ruxa.console import money, shown, texts, words
 from ruxa.console.pages.keys.page import OFFERED
 from ruxa.console.pages.playground.page import WORDS
 
@@ -138,6 +138,22 @@ def test_a_literal_is_found() -> None:
     assert not literals('<p>{{ "Hello" }}</p>')
 
 
+# What no text may promise: this release stores no content, and neither destroys rows nor erases people by itself.
+UNTRUE = re.compile(
+    r"destroy|destroyed|switched on|erases every|readable until|销毁|开启保存|抹去",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_no_text_promises_what_this_release_does_not_do(language: words.Language) -> None:
+    said = {**words.load(language), "privacy": texts.privacy(language)}
+    assert not {key: text for key, text in said.items() if UNTRUE.search(text)}
+    limit = {"en": "not part of this release", "zh": "本版本不含自动执行"}[language]
+    assert limit in said["privacy"]
+    assert limit in said["call.keep_row_text"]
+
+
 def test_scripts_take_their_words_from_the_page() -> None:
     for file in [*CONSOLE.glob("static/*.js"), *CONSOLE.glob("pages/*/page.js")]:
         said = re.findall(r"(?:textContent|innerText|title|placeholder)\s*[:=]\s*([\"'`])(.*?)\1", file.read_text())
@@ -158,6 +174,14 @@ def test_plurals_money_and_times() -> None:
     assert chinese.plain("keys.count", n=1) == "1 个密钥"
     assert english.amount(-1_234_567_891) == "−1,234.56"
     assert english.amount(51, 6) == "0.000051"
+    assert [english.amount(one) for one in (0, 51, -1000, 9_999, 10_000)] == [
+        "0.00",
+        "0.000051",
+        "−0.001",
+        "0.009999",
+        "0.01",
+    ]
+    assert [english.exact(one) for one in (1000, 12_345_600, 3_000_000)] == ["0.001", "12.3456", "3.00"]
     assert [english.spend(one) for one in (51, 12_345, 123_456_789)] == ["0.000051", "0.0123", "123.45"]
     at = datetime(2026, 11, 24, 5, 6, 7, tzinfo=UTC)
     assert english.moment(at) == "24 Nov 2026, 05:06:07 UTC"

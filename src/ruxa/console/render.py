@@ -12,6 +12,7 @@ from ruxa.console import headers
 from ruxa.console.assets import Shelf
 from ruxa.console.page import Page, Person, Visit
 from ruxa.console.words import LANGUAGES, NAMES, Words
+from ruxa.kernel import bounds
 
 HERE = Path(__file__).parent
 GROUPS = ("", "access", "trust", "staff")
@@ -47,12 +48,6 @@ def opens(page: Page, person: Person) -> bool:
     return page.permission is None or person.may(page.permission)
 
 
-def trim_zeros(amount: str) -> str:
-    """``0.150000`` -> ``0.15``, ``3.000000`` -> ``3.00``: a price as people read it, never less than two decimals."""
-    whole, _, rest = amount.partition(".")
-    return f"{whole}.{rest.rstrip('0').ljust(2, '0')}"
-
-
 class Renderer:
     """Turns a page's values into HTML."""
 
@@ -67,7 +62,6 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.filters["trim_zeros"] = trim_zeros
 
     def page(
         self,
@@ -119,6 +113,7 @@ class Renderer:
                 demo=visit.deps.mode == "demo",
                 version=visit.deps.version,
                 base_url=visit.deps.base_url,
+                unproved_hours=bounds.SIGN_UP_TTL_H,
                 cookie=headers.cookie_name(visit.deps.base_url),
                 language_names=[(language, NAMES[language]) for language in LANGUAGES],
                 request_id=visit.request_id,

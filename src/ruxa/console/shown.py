@@ -72,7 +72,7 @@ def limits(line: KeyLine, words: Words) -> list[str]:
     """What bounds the key, one phrase each."""
     found: list[str] = []
     if line.budget_micros is not None:
-        found.append(words.plain(f"keys.limit_budget_{line.budget_period}", amount=words.amount(line.budget_micros)))
+        found.append(words.plain(f"keys.limit_budget_{line.budget_period}", amount=words.exact(line.budget_micros)))
     if line.requests_per_minute is not None:
         found.append(words.plain("keys.limit_rpm", n=line.requests_per_minute))
     if line.tokens_per_minute is not None:

@@ -93,7 +93,12 @@ class Words:
         return f"{value:,}"
 
     def amount(self, micros: int, places: int = 2) -> str:
-        """USD without the unit: ``1234567890`` -> ``1,234.56``; a page always writes the unit beside it."""
+        """USD without the unit: ``1234567890`` -> ``1,234.56``; a page always writes the unit beside it.
+
+        Two decimals are what people read, except under a cent, where they would say that there is nothing.
+        """
+        if places == 2 and 0 < abs(micros) < 10_000:
+            return self.exact(micros)
         sign = "−" if micros < 0 else ""
         whole, dot, rest = money.usd(abs(micros), places).partition(".")
         return f"{sign}{int(whole):,}{dot}{rest}"
@@ -101,6 +106,11 @@ class Words:
     def spend(self, micros: int) -> str:
         """An amount with as many decimals as it takes to see it: two from 100 USD on, four from a cent on, else six."""
         return self.amount(micros, 2 if micros >= 100_000_000 else 4 if micros >= 10_000 else 6)
+
+    def exact(self, micros: int) -> str:
+        """An amount in full, as a price or a budget: two decimals, more where it has them (``1000`` -> ``0.001``)."""
+        whole, _, rest = self.amount(micros, 6).partition(".")
+        return f"{whole}.{rest.rstrip('0').ljust(2, '0')}"
 
     def day(self, day: date) -> str:
         """``24 Nov 2026`` or ``2026年11月24日``."""

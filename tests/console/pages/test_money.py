@@ -53,6 +53,13 @@ async def test_a_bad_key_says_why(console: Any) -> None:
     assert "No keys yet" in (await browser.get("/keys")).text
 
 
+async def test_a_budget_under_a_cent_has_its_digits(console: Any) -> None:
+    browser, _, _ = await console.owner()
+    await browser.get("/keys")
+    await browser.post("/keys", "create", 200, name="tiny", scopes="chat", budget="0.001", period="day")
+    assert "0.001 USD a day" in (await browser.get("/keys")).text
+
+
 async def test_sandbox_top_up_is_a_ledger_line(console: Any) -> None:
     browser, _, _ = await console.owner()
     await browser.get("/billing")
@@ -74,6 +81,7 @@ async def test_a_call_shows_its_arithmetic_and_its_line(console: Any, books: Any
     assert "posted" in page
     assert "lot:" in page
     assert "not stored" in page
+    assert "enforcing it automatically is not part of this release" in page
     activity = (await browser.get("/activity")).text
     assert shown in activity
     assert "sandbox/test" in activity
@@ -98,7 +106,8 @@ async def test_a_running_lease_is_settling(console: Any, books: Any) -> None:
     receipt = (await browser.api("GET", f"/api/v1/receipts/{shown}")).json()
     assert (receipt["status"], receipt["cost_micros"]) == ("settling", 17)
     home = (await browser.get("/home")).text
-    assert "0.00 USD held" in home
+    assert " USD held for running calls" in home
+    assert "0.00 USD held" not in home
     await books.close(lease)
     assert (await browser.api("GET", f"/api/v1/receipts/{shown}")).json()["status"] == "posted"
     await books.prove()

@@ -1,4 +1,4 @@
-"""One call: tokens by class, price and arithmetic, ledger line, lease and transfers, what is stored and until when."""
+"""One call: tokens by class, price and arithmetic, ledger line, lease and transfers, what is stored and its limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def load(visit: Visit, work: Work) -> View:
     person = visit.person
     found = await records.call(work, person.organisation_ref, ids.read("req", visit.places["request_id"]))
     if found is None:
-        raise NotFound("No such call here. Its row may be older than the retention limit.")
+        raise NotFound("No such call here.")
     price, starts = None, None
     if found.price_id is not None:
         for row, since, _ in await prices.history(work, found.model):

@@ -6,7 +6,6 @@ import msgspec
 
 from ruxa.console import money, shown
 from ruxa.console.page import Page, View, Visit
-from ruxa.console.render import trim_zeros
 from ruxa.store.work import Work
 
 DIALECTS = {"anthropic": ("anthropic",), "google": ("gemini",), "sandbox": ("openai", "anthropic", "gemini")}
@@ -44,8 +43,8 @@ async def load(visit: Visit, work: Work) -> View:
     offered = [
         Offered(
             price.model,
-            trim_zeros(words.amount(price.input_micros, 6)),
-            trim_zeros(words.amount(price.output_micros, 6)),
+            words.exact(price.input_micros),
+            words.exact(price.output_micros),
             DIALECTS.get(price.provider, ("openai",)),
         )
         for price in await money.offered(work, visit.deps)
