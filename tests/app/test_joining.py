@@ -75,6 +75,8 @@ def test_another_keys_directory_is_refused_and_the_installation_lives_on(
     try:
         assert stranger.wait() == 2
         assert "Nothing was changed" in stranger.output()
+        # The next start, with the right --keys, finds the place as this one did.
+        assert sorted(path.name for path in stranger.place.iterdir()) == ["stderr", "stdout"]
         psycopg.connect(address.url("ruxa_gateway")).close()
         assert owner.mode(address.url("ruxa_owner")) == "live"
     finally:

@@ -20,6 +20,7 @@ from ruxa.app import database, instance
 from ruxa.kernel import settings as settings_
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.signals import JsonLines
+from ruxa.store import binaries
 
 Make = Callable[..., RunningServer]
 
@@ -88,6 +89,53 @@ def test_a_taken_port_is_named_with_its_holder(fresh_server: Make) -> None:
         done = server.cli_raw("run", "--port", str(port))
     assert done.returncode == 2
     assert re.fullmatch(rf"ruxa: Port {port} on 127.0.0.1 is taken by .*\(pid {os.getpid()}\).*--port\.\n", done.stderr)
+
+
+def test_a_taken_port_leaves_no_directories_behind(fresh_server: Make) -> None:
+    server = fresh_server(empty=True)
+    (server.place / "kept").mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert server.cli_raw("run", "--port", port).returncode == 2
+        assert [path.name for path in server.place.iterdir()] == ["kept"]
+        server.data = server.place / "kept"
+        (server.data / "mine").write_text("x")
+        assert server.cli_raw("run", "--port", port).returncode == 2
+    assert sorted(str(path.relative_to(server.place)) for path in server.place.rglob("*")) == ["kept", "kept/mine"]
+
+
+def test_a_first_start_that_fails_is_as_if_it_never_was(fresh_server: Make) -> None:
+    """PostgreSQL is made, then its programs refuse: only its log stays, which the error names."""
+    server = fresh_server(empty=True)
+    programs = server.place / "programs"
+    programs.mkdir(parents=True)
+    real = binaries.find()
+    for name in ("initdb", "postgres"):
+        (programs / name).symlink_to(real / name)
+    (programs / "postgres").unlink()
+    (programs / "postgres").write_text(
+        f'#!/bin/sh\n[ "$1" = -D ] && echo "FATAL:  no more" >&2 && exit 1\nexec {real}/postgres "$@"\n'
+    )
+    (programs / "postgres").chmod(0o755)
+    refused(server, says=r"no more \(log: .*/run/postgres\.log\)", RUXA_PG_BIN=str(programs))
+    assert not server.keys.exists()
+    assert [str(path.relative_to(server.data)) for path in server.data.rglob("*")] == ["run", "run/postgres.log"]
+    server.start()
+    assert server.chat()[0] == 200
+    started = [line for line in server.stderr().splitlines() if '"database.started"' in line]
+    assert json.loads(started[0])["version"] == binaries.release(real)
+    assert re.fullmatch(r"\d+\.\d+", binaries.release(real))
+    assert server.stop() == 0
+
+
+def test_a_provider_that_is_not_ready_is_told_and_the_others_serve(fresh_server: Make) -> None:
+    server = fresh_server()
+    (server.place / "ruxa.toml").write_text('[providers.openai]\nkey = "env:KEY_THAT_IS_NOT_SET"\n')
+    server.start()
+    assert server.chat()[0] == 200
+    told = [json.loads(line) for line in server.stderr().splitlines() if '"provider.unready"' in line]
+    assert [(line["provider"], "KEY_THAT_IS_NOT_SET" in line["reason"]) for line in told] == [("openai", True)]
+    assert server.stop() == 0
 
 
 def test_a_second_server_on_the_same_data_is_refused(fresh_server: Make) -> None:

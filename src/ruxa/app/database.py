@@ -10,6 +10,7 @@ from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import Conflict, Unavailable
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import Sink
+from ruxa.store import binaries
 from ruxa.store.address import Address
 from ruxa.store.embedded import Cluster
 from ruxa.store.logins import Logins
@@ -61,7 +62,8 @@ class Embedded:
         self.cluster.initialise()
         self._pid = self.cluster.start().pid
         self.cluster.ready()
-        self._sink.emit("database.started", version="embedded", recovered=self.cluster.stopped_orphans > 0)
+        version = binaries.release(self.cluster.bin_dir)
+        self._sink.emit("database.started", version=version, recovered=self.cluster.stopped_orphans > 0)
 
 
 class External:

@@ -126,15 +126,11 @@ class Lock:
     def take(cls, data: Path, what: str, *, wait_s: float = 0) -> Lock:
         """Take ``data`` for ``what``. Raises Conflict, naming the holder, when it is held after ``wait_s`` seconds."""
         path = data / "lock"
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise Unavailable(f"{path} cannot be opened: {error.strerror}.") from None
+        fd = _open_lock(path)
         until = time.monotonic() + wait_s
         while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
             except OSError:
                 if time.monotonic() >= until:
                     holder = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
@@ -143,6 +139,12 @@ class Lock:
                         f"The data directory {data} is in use by {holder}.", code="data_directory_held"
                     ) from None
                 time.sleep(0.1)
+            else:
+                if path.exists() and path.stat().st_ino == os.fstat(fd).st_ino:
+                    break
+                # A first start that failed took its lock file away while we waited for it.
+                os.close(fd)
+                fd = _open_lock(path)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{what} (pid {os.getpid()})\n".encode(), 0)
         return cls(fd)
@@ -154,6 +156,13 @@ class Lock:
                 os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = -1
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be opened: {error.strerror}.") from None
 
 
 def join_children(data: Path) -> int:

@@ -16,10 +16,12 @@ from setproctitle import setproctitle
 
 from ruxa import __version__
 from ruxa.app import child, database, instance, ports, rules
+from ruxa.app.footprint import Footprint
 from ruxa.app.instance import Instance, Lock
 from ruxa.app.supervisor import Supervisor
 from ruxa.kernel import ids
 from ruxa.kernel.clock import Clock
+from ruxa.kernel.errors import RuxaError
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import JsonLines
 from ruxa.store.address import Address
@@ -42,21 +44,40 @@ def run(settings: Settings, say: Say) -> int:
     setproctitle("ruxa: supervisor")
     rules.check(settings, instance.read(settings.data))
     rules.check_parts(settings)
-    instance.prepare(settings.data, settings.keys)
-    lock = Lock.take(settings.data, "ruxa: supervisor")
+    footprint = Footprint(settings.data, settings.keys)
     try:
-        instance.await_no_children(settings.data)
-        # Read again: another process may have made it before we held the lock.
-        found = instance.read(settings.data)
-        rules.check(settings, found)
-        held, port = ports.reserve(settings.host, settings.port)
-        with held:
-            # Children bind the address that was reserved, not what a name may stand for then.
-            host: str = held.getsockname()[0]
-            return asyncio.run(_serve(settings, found or create(settings), host, port, say))
+        instance.prepare(settings.data, settings.keys)
+        lock = Lock.take(settings.data, "ruxa: supervisor")
+    except RuxaError:
+        footprint.take_back()
+        raise
+    try:
+        return _run_here(settings, footprint, say)
+    except (RuxaError, OSError):
+        footprint.take_back()
+        raise
     finally:
         lock.release()
         _let_go_of_streams()
+
+
+def _run_here(settings: Settings, footprint: Footprint, say: Say) -> int:
+    """The data directory is ours."""
+    instance.await_no_children(settings.data)
+    # Read again: another process may have made it before we held the lock.
+    found = instance.read(settings.data)
+    footprint.owned = found is None
+    rules.check(settings, found)
+    held, port = ports.reserve(settings.host, settings.port)
+    with held:
+        # Children bind the address that was reserved, not what a name may stand for then.
+        host: str = held.getsockname()[0]
+        if found is None:
+            found = create(settings)
+            footprint.instance = found.id
+        else:
+            footprint.keep()
+        return asyncio.run(_serve(settings, found, host, port, footprint, say))
 
 
 def create(settings: Settings) -> Instance:
@@ -94,7 +115,7 @@ def _let_go_of_streams() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-async def _serve(settings: Settings, found: Instance, host: str, port: int, say: Say) -> int:
+async def _serve(settings: Settings, found: Instance, host: str, port: int, footprint: Footprint, say: Say) -> int:
     clock = Clock(settings.clock_offset_s)
     # People at a terminal see what is wrong; a log gets everything.
     sink = JsonLines("supervisor", clock, minimum="warning" if sys.stderr.isatty() else "info")
@@ -109,6 +130,7 @@ async def _serve(settings: Settings, found: Instance, host: str, port: int, say:
         from ruxa.app import first_start
 
         await database.bring_up(place.address, found, settings, sink, serving=True)
+        footprint.keep()
         agreed = await asyncio.to_thread(_agree, settings, found, place.address)
         if agreed.mode == "demo":
             first.extend(await first_start.demo(settings, agreed, place.address, clock, sink, base_url))
@@ -139,7 +161,15 @@ async def _serve(settings: Settings, found: Instance, host: str, port: int, say:
         set_up=set_up,
         told_to_stop=told_to_stop,
     )
-    return await supervisor.run(announce)
+    try:
+        return await supervisor.run(announce)
+    except RuxaError:
+        from ruxa.store import database as store_database
+
+        if isinstance(place, database.External) and await asyncio.to_thread(store_database.knows, place.address):
+            # Its logins have passwords that only our keys tell.
+            footprint.keep()
+        raise
 
 
 def _agree(settings: Settings, found: Instance, address: Address) -> Instance:

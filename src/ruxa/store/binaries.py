@@ -43,19 +43,28 @@ def of_system() -> list[Path]:
 
 def major(bin_dir: Path) -> int:
     """The major version of these programs. Raises Unavailable when they do not run or are not supported."""
-    try:
-        said = subprocess.run(  # noqa: S603 - our own program by its path
-            [bin_dir / "postgres", "--version"], capture_output=True, text=True, timeout=30, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise Unavailable(f"{bin_dir}/postgres does not run: {error}", code="postgres_missing") from None
-    match = re.search(r"\) (\d+)", said)
+    match = re.search(r"\) (\d+)", _said(bin_dir))
     number = int(match[1]) if match else 0
     if not MAJOR_MIN <= number <= MAJOR_MAX:
         raise Unavailable(
             f"{bin_dir}/postgres is version {number}; Ruxa runs on {MAJOR_MIN} to {MAJOR_MAX}.", code="postgres_version"
         )
     return number
+
+
+def release(bin_dir: Path) -> str:
+    """The whole version, such as ``17.2``. Raises Unavailable when these programs do not run."""
+    match = re.search(r"\) (\S+)", _said(bin_dir))
+    return match[1] if match else "unknown"
+
+
+def _said(bin_dir: Path) -> str:
+    try:
+        return subprocess.run(  # noqa: S603 - our own program by its path
+            [bin_dir / "postgres", "--version"], capture_output=True, text=True, timeout=30, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Unavailable(f"{bin_dir}/postgres does not run: {error}", code="postgres_missing") from None
 
 
 def _of_wheel() -> list[Path]:

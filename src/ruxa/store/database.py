@@ -76,6 +76,12 @@ def prepare(address: Address) -> Report:
     return setup(address, renew=False)
 
 
+def knows(address: Address) -> bool:
+    """Whether any login takes our password: the server was set up with our keys, wholly or in part."""
+    names = (address.database, "postgres")
+    return any(_signs_in(address, login, name) for login in LOGINS for name in names)
+
+
 def setup(address: Address, admin_url: str | None = None, *, renew: bool = True) -> Report:
     """Creates roles and database with an administrator's URL (the address's own by default). Repeatable.
 
