@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-PUBLIC = ("/", "/sign-up", "/sign-in", "/reset", "/terms", "/refunds", "/privacy", "/outbox", "/docs/api")
+PUBLIC = ("/", "/sign-up", "/sign-in", "/reset", "/terms", "/refunds", "/privacy", "/contact", "/outbox", "/docs/api")
 MEMBER = ("/home", "/home?period=week", "/playground", "/activity", "/keys", "/billing", "/team", "/settings")
 STAFF = ("/staff/organisations", "/staff/ledger", "/staff/system", "/outbox")
 WIDTHS = (360, 820, 1600)

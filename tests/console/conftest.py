@@ -101,7 +101,7 @@ class Console:
             return (await organisations.find(work, self.house.vault, organisation_id)).organisation_ref
 
 
-def made(house: House, mode: Mode = "demo", base_url: str = BASE_URL, trial_micros: int = 0) -> Console:
+def made(house: House, mode: Mode = "demo", base_url: str = BASE_URL, trial_micros: int = 0, **more: str) -> Console:
     """The application over ``house``."""
     deps = Deps(
         pool=house.console,
@@ -113,6 +113,7 @@ def made(house: House, mode: Mode = "demo", base_url: str = BASE_URL, trial_micr
         mode=mode,
         version="test",
         trial_micros=trial_micros,
+        **more,
     )
     return Console(house, site.create(deps))
 

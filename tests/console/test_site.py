@@ -13,7 +13,7 @@ from ruxa.console.pages import PAGES
 from ruxa.kernel import ids
 from ruxa.kernel.sealed import Sealed
 
-PUBLIC = ("/", "/sign-up", "/sign-in", "/reset", "/terms", "/refunds", "/privacy", "/outbox", "/docs/api")
+PUBLIC = ("/", "/sign-up", "/sign-in", "/reset", "/terms", "/refunds", "/privacy", "/contact", "/outbox", "/docs/api")
 MEMBER = {
     "/home": None,
     "/home?period=week": None,

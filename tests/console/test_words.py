@@ -19,7 +19,7 @@ CONSOLE = Path(words.__file__).parent
 TEMPLATES = sorted([*CONSOLE.glob("templates/*.html"), *CONSOLE.glob("pages/*/page.html")])
 REFERENCE = words.load("en")
 # Names that are the same in every language.
-NAMES = {"Ruxa", "USD", "CSV", "JSON", "OpenAPI 3.1", "curl", "Python", "OpenAI chat completions"} | {
+NAMES = {"Ruxa", "USD", "CSV", "JSON", "OpenAPI 3.1", "curl", "Python", "OpenAI chat completions", "security.txt"} | {
     "Anthropic messages",
     "Gemini generateContent",
 }

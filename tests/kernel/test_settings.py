@@ -71,6 +71,14 @@ def test_a_mistyped_variable_names_the_nearest_and_strangers_are_left_alone(tmp_
     settings.load(env={"RUXA_OPENAI_SECRET": "sk", "RUXA_TEST_LONG": "1", "RUXA_API_KEY": "x"}, cwd=tmp_path)
 
 
+def test_a_contact_is_a_mail_or_https_address(tmp_path: Path) -> None:
+    for good in ("security@example.com", "https://example.com/contact"):
+        assert settings.load(env={"RUXA_CONTACT": good}, cwd=tmp_path).contact == good
+    for bad in ("call us", "http://example.com", "a@b", "https://example.com\nContact: x", "javascript:alert(1)"):
+        with pytest.raises(InvalidCall, match="contact must be"):
+            settings.load(env={"RUXA_CONTACT": bad}, cwd=tmp_path)
+
+
 def test_a_clients_key_in_the_environment_is_no_setting(tmp_path: Path) -> None:
     loaded = settings.load(env={"RUXA_KEY": "rx_live_canary"}, cwd=tmp_path)
     assert loaded == settings.load(env={}, cwd=tmp_path)

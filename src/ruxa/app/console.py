@@ -19,6 +19,7 @@ from ruxa.app.orders import Orders, Start
 from ruxa.console import site
 from ruxa.console.page import Deps
 from ruxa.egress.recipient import Register
+from ruxa.gateway import described
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.signals import JsonLines
 from ruxa.store.pool import Pool
@@ -82,6 +83,9 @@ def _deps(start: Start, pool: Pool, vault: Vault, hasher: Hasher, clock: Clock, 
         version=__version__,
         trial_micros=settings.trial_micros,
         mail_url=settings.mail.url,
+        operator=settings.operator or "",
+        contact=settings.contact or "",
+        gateway_openapi=described.OPENAPI,
         providers=frozenset((*settings.providers, *(("sandbox",) if start.sandbox_url else ()))),
     )
 

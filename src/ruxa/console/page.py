@@ -35,7 +35,8 @@ class Deps:
     base_url: public address without a path, as links in mail use it; mode: demo or live (decision D9); gateway_openapi:
     the paths and schemas of the part of ``/api/v1`` that the gateway serves, for the published union (decision D2);
     trial_micros: credit granted once per verified address (decision D10); providers: those that can be called, None for
-    all that are priced; rollups: what home has added up lately.
+    all that are priced; operator, contact: who runs this server and where they are reached, a mail or https address
+    (empty: not said); rollups: what home has added up lately.
     """
 
     pool: Pool
@@ -48,6 +49,8 @@ class Deps:
     version: str = "0"
     trial_micros: int = 0
     mail_url: str = "outbox:"
+    operator: str = ""
+    contact: str = ""
     providers: frozenset[str] | None = None
     gateway_openapi: Mapping[str, Any] = field(default_factory=dict[str, Any])
     rollups: Rollups = field(default_factory=Rollups)

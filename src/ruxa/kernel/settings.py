@@ -76,6 +76,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     processes run here; workers: gateway processes; demo: whether an empty data directory becomes a demo; simulated:
     whether a new data directory gets a movable clock; clock_offset_s: how far that clock is moved, in seconds;
     database_url: a PostgreSQL of your own instead of the embedded one; public_url: how people reach the console;
+    operator: who runs this server, as the contact page names them; contact: where they are reached, a mail or https
+    address, for the contact page and ``security.txt``;
     trusted_proxies: addresses whose ``X-Forwarded-*`` count; body_bytes_max: bound of a request body, bytes;
     trial_micros: credit of a new organisation, USD micros; metrics_token: reference to the token of ``/metrics``;
     providers, models, payments, mail, egress: tables of the file; origins: where each value came from.
@@ -93,6 +95,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     clock_offset_s: int = 0
     database_url: str | None = None
     public_url: str | None = None
+    operator: str | None = None
+    contact: str | None = None
     trusted_proxies: tuple[str, ...] = ()
     body_bytes_max: int = 32 * 1024 * 1024
     trial_micros: int = 0
@@ -116,6 +120,7 @@ _FOREIGN_PREFIXES = ("RUXA_TEST_", "RUXA_DEV_", "RUXA_BENCH_")
 # A client's API key, as our examples name it; near to RUXA_KEYS, and often set where a server is started.
 _CLIENTS = frozenset({"RUXA_KEY"})
 _FILE_NAME = "ruxa.toml"
+_CONTACT = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+|https://[!-~]+", re.ASCII)
 _DURATION = re.compile(r"([+-]?)(\d+)([smhdw])")
 _DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -394,6 +399,8 @@ def _check(settings: Settings) -> Settings:
         raise InvalidCall(f"workers must lie between 1 and 64, not {settings.workers}.", code="bad_setting")
     if not 1024 <= settings.body_bytes_max <= 1024**3:
         raise InvalidCall("body_bytes_max must lie between 1 KiB and 1 GiB.", code="bad_setting")
+    if settings.contact is not None and not _CONTACT.fullmatch(settings.contact):
+        raise InvalidCall("contact must be a mail address or an https address.", code="bad_setting")
     if settings.trial_micros < 0:
         raise InvalidCall("trial_micros must not be negative.", code="bad_setting")
     for name, model in settings.models.items():

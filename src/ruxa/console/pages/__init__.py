@@ -8,6 +8,7 @@ from ruxa.console.pages.activity.page import PAGE as activity
 from ruxa.console.pages.api_docs.page import PAGE as api_docs
 from ruxa.console.pages.billing.page import PAGE as billing
 from ruxa.console.pages.call.page import PAGE as call
+from ruxa.console.pages.contact.page import PAGE as contact
 from ruxa.console.pages.home.page import PAGE as home
 from ruxa.console.pages.key.page import PAGE as key
 from ruxa.console.pages.keys.page import PAGE as keys
@@ -36,6 +37,7 @@ PAGES: tuple[Page, ...] = (
     accept,
     terms,
     privacy,
+    contact,
     api_docs,
     home,
     playground,

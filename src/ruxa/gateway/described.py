@@ -1,0 +1,83 @@
+"""The gateway's part of the platform API as OpenAPI 3.1: one route, beside those that the console describes (D2).
+
+Plain data, so that the console's process needs nothing else of this room.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_MICROS: Final = "USD micros per million tokens."
+_LIMIT: Final = "Tokens at most; null when it is not known."
+
+_RECIPIENT: Final[dict[str, Any]] = {
+    "type": "object",
+    "title": "ModelRecipient",
+    "description": "Who gets what a call sends, and what it says about keeping it.",
+    "required": ["who", "where", "retentionDays", "trains"],
+    "additionalProperties": False,
+    "properties": {
+        "who": {"type": "string"},
+        "where": {"type": "string", "description": "Country of its seat; own for this installation."},
+        "retentionDays": {"type": ["integer", "null"], "description": "Null when it is not publicly stated."},
+        "trains": {"type": ["boolean", "null"], "description": "Null when it is not publicly stated."},
+    },
+}
+_MODEL: Final[dict[str, Any]] = {
+    "type": "object",
+    "title": "Model",
+    "required": [
+        "model",
+        "provider",
+        "aliases",
+        "dialects",
+        "scope",
+        "inputMicrosPerMtok",
+        "outputMicrosPerMtok",
+        "inputTokensMax",
+        "outputTokensMax",
+        "recipient",
+    ],
+    "additionalProperties": False,
+    "properties": {
+        "model": {"type": "string"},
+        "provider": {"type": "string"},
+        "aliases": {"type": "array", "items": {"type": "string"}, "description": "Other names of the model."},
+        "dialects": {"type": "array", "items": {"type": "string"}},
+        "scope": {"type": "string", "enum": ["sandbox", "live"], "description": "Which money pays for it."},
+        "inputMicrosPerMtok": {"type": "integer", "description": _MICROS},
+        "outputMicrosPerMtok": {"type": "integer", "description": _MICROS},
+        "inputTokensMax": {"type": ["integer", "null"], "description": _LIMIT},
+        "outputTokensMax": {"type": ["integer", "null"], "description": _LIMIT},
+        "recipient": {"$ref": "#/components/schemas/ModelRecipient"},
+    },
+}
+OPENAPI: Final[dict[str, Any]] = {
+    "paths": {
+        "/api/v1/models": {
+            "get": {
+                "operationId": "models_list",
+                "tags": ["Models"],
+                "summary": "The models that the key can use, with dialects, prices and recipients",
+                "security": [{"key": []}],
+                "responses": {
+                    "200": {
+                        "description": "The models.",
+                        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ModelList"}}},
+                    }
+                },
+            }
+        }
+    },
+    "schemas": {
+        "ModelList": {
+            "type": "object",
+            "title": "ModelList",
+            "required": ["models"],
+            "additionalProperties": False,
+            "properties": {"models": {"type": "array", "items": {"$ref": "#/components/schemas/Model"}}},
+        },
+        "Model": _MODEL,
+        "ModelRecipient": _RECIPIENT,
+    },
+}
