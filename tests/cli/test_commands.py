@@ -44,12 +44,28 @@ def test_an_organisation(server: RunningServer) -> None:
 
 @pytest.mark.parametrize("org_id", ["org_" + "0" * 32, "org_nonsense", "key_" + "0" * 32, "x"])
 def test_an_unknown_organisation(server: RunningServer, org_id: str) -> None:
+    says = f"{org_id} is no organisation id (org_ and 32 hex digits); `ruxa org list` shows them."
+    if org_id.startswith("org_0"):
+        says = "No such organisation."
     for args in (("org", "show", org_id), ("usage", "list", "--org", org_id), ("key", "list", "--org", org_id)):
         done = server.cli_raw(*args)
-        if args[0] == "key" and org_id.startswith("org_0"):
-            continue  # an unknown organisation has no keys
         assert done.returncode == 2, args
-        assert re.fullmatch(r"ruxa: No such org.*\n", done.stderr), done.stderr
+        assert done.stderr == f"ruxa: {says}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("key", "revoke", "k"), "k is no key id (key_ and 32 hex digits); `ruxa key list --org ORG` shows them."),
+        (("key", "rotate", "rx_live_abc"), "That is no key id (key_ and 32 hex digits)"),
+        (("usage", "show", "k"), "k is no call id (req_ and 32 hex digits); `ruxa usage list --org ORG` shows them."),
+    ],
+)
+def test_what_is_no_id(server: RunningServer, args: tuple[str, ...], says: str) -> None:
+    done = server.cli_raw(*args)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"ruxa: {says}")
+    assert "rx_" not in done.stderr
 
 
 def test_a_key_is_shown_once_used_rotated_and_revoked(server: RunningServer, org: str) -> None:
@@ -93,6 +109,20 @@ def test_a_key_with_bounds(server: RunningServer, org: str) -> None:
     assert row["models"] == ["sandbox/embedding"]
     for wrong in (("--scopes", "everything"), ("--budget-micros", "5"), ("--expires", "yesterday"), ("--rpm", "0")):
         assert server.cli_raw("key", "create", "--org", org, "--name", "n", *wrong).returncode == 2
+
+
+def test_a_key_for_models_that_are_not_there_says_so(server: RunningServer, org: str) -> None:
+    wanted = "sandbox/chat,sandbox/caht,sandbox/*,nobody/*,gpt-4o-mini"
+    done = server.cli_raw("key", "create", "--org", org, "--name", "n", "--models", wanted, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["key"]
+    assert done.stderr.splitlines() == [
+        "ruxa: note: no model sandbox/caht has a price here; did you mean sandbox/chat?",
+        "ruxa: note: no model nobody/* has a price here.",
+    ]
+    done = server.cli_raw("key", "create", "--org", org, "--name", "n", "--store-days", "7")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "ruxa: This release stores no content, so --store-days can only be 0.\n"
 
 
 def test_a_budget_ends(server: RunningServer, org: str) -> None:
@@ -159,6 +189,21 @@ def test_prices(server: RunningServer, tmp_path_factory: pytest.TempPathFactory)
     file.write_text('[{"model": "mine/model"}]')
     assert "is no price file" in server.cli_raw("price", "import", str(file)).stderr
     server.cli("price", "set", "bare-name", "--input", "1", "--output", "1", code=2)
+
+
+def test_people_read_prices_per_million(server: RunningServer) -> None:
+    done = server.cli_raw("price", "set", "theirs/m", "--input", "150000", "--output", "600000")
+    assert done.returncode == 0
+    assert re.search(r"^input_per_million +0\.150000 USD$", done.stdout, re.MULTILINE)
+    assert "_micros" not in done.stdout
+    assert done.stderr.startswith("ruxa: note: no provider theirs is configured")
+    assert "[providers.theirs]" in done.stderr
+    head, row = server.cli("price", "list", "theirs/").splitlines()
+    assert head.split() == ["model", "input_per_million", "output_per_million", "source"]
+    assert row.split() == ["theirs/m", "0.150000", "USD", "0.600000", "USD", "operator"]
+    assert server.cli_raw("price", "set", "sandbox/spare", "--input", "1", "--output", "1").stderr == ""
+    listed = server.cli("org", "list").splitlines()[0].split()
+    assert listed == ["id", "name", "balance", "held", "members", "suspended"]
 
 
 def test_people_come_in_by_a_link(server: RunningServer, org: str) -> None:

@@ -82,6 +82,30 @@ def test_an_unknown_command_is_refused() -> None:
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("given", "says", "shows"),
+    [
+        ((), "`ruxa` needs a command.", len(COMMANDS)),
+        (("ogr", "list"), "There is no command `ruxa ogr`; did you mean `ruxa org`?", len(COMMANDS)),
+        (("revoke", "key_1"), "There is no command `ruxa revoke`; did you mean `ruxa key revoke`?", len(COMMANDS)),
+        (("xyzzy",), "There is no command `ruxa xyzzy`.", len(COMMANDS)),
+        (("org",), "`ruxa org` needs a command.", 4),
+        (("org", "shwo", "x"), "There is no command `ruxa org shwo`; did you mean `ruxa org show`?", 4),
+    ],
+)
+def test_the_commands_are_listed(
+    given: tuple[str, ...], says: str, shows: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert parser.run(given) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    first, title, *rows = told.err.splitlines()
+    assert (first, title) == (f"ruxa: {says}", "Commands:")
+    listed = {row[7:].split("  ")[0] for row in rows}
+    assert len(rows) == shows
+    assert listed <= set(COMMANDS)
+
+
 @pytest.mark.parametrize("text", ["-1", "1.5", "ten", "9" * 30, ""])
 def test_what_is_no_whole_number(text: str) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from argparse import Namespace
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, cast
 
@@ -13,13 +15,18 @@ from ruxa.access.roles import CALL_SCOPES, Scope
 from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.kernel import ids
+from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.settings import duration_s
-from ruxa.ledger import budgets
+from ruxa.ledger import budgets, prices
+from ruxa.ledger.prices import Price
 
 
 def create(args: Namespace) -> int:
     """``ruxa key create``."""
+
+    if args.store_days:
+        raise InvalidCall("This release stores no content, so --store-days can only be 0.", param="store_days")
 
     async def act(house: House) -> Created:
         wish = KeyWish(
@@ -48,6 +55,8 @@ def create(args: Namespace) -> int:
                     period=wish.budget_period,
                 )
             await entries.add(work, OPERATOR, "key:created", organisation_id=owner.id, object_id=created.id)
+            for name, near in _unknown(wish.models or (), await prices.current(work)):
+                output.complain(f"note: no model {name} has a price here{f'; did you mean {near}?' if near else '.'}")
             return created
 
     output.show(args, _secret(session.within(args, act)))
@@ -59,7 +68,8 @@ def list_(args: Namespace) -> int:
 
     async def act(house: House) -> list[KeyLine]:
         async with house.work() as work:
-            return await keys.of_organisation(work, house.vault, session.organisation(args), limit=1000)
+            owner = await organisations.find(work, house.vault, session.organisation(args))
+            return await keys.of_organisation(work, house.vault, owner.id, limit=1000)
 
     rows = [_row(line) for line in session.within(args, act)]
     columns = ["id", "name", "prefix", "livemode", "scopes", "models", "rpm", "tpm", "expires_at", "revoked_at"]
@@ -71,7 +81,7 @@ def revoke(args: Namespace) -> int:
     """``ruxa key revoke``."""
 
     async def act(house: House) -> None:
-        key_id = ids.read("key", args.key)
+        key_id = session.identifier("key", args.key)
         async with house.work() as work:
             owner = await keys.organisation_of(work, key_id)
             await keys.revoke(work, owner, key_id)
@@ -86,7 +96,7 @@ def rotate(args: Namespace) -> int:
     """``ruxa key rotate``."""
 
     async def act(house: House) -> Created:
-        key_id = ids.read("key", args.key)
+        key_id = session.identifier("key", args.key)
         overlap = timedelta(seconds=duration_s(args.overlap))
         async with house.work() as work:
             owner = await keys.organisation_of(work, key_id)
@@ -96,6 +106,15 @@ def rotate(args: Namespace) -> int:
 
     output.show(args, _secret(session.within(args, act)))
     return 0
+
+
+def _unknown(models: tuple[str, ...], here: Mapping[str, Price]) -> Iterator[tuple[str, str | None]]:
+    """Names of a key's list that nothing answers to now, each with the nearest one; they may be priced later."""
+    known = {*here, *(alias for price in here.values() for alias in price.aliases)}
+    known |= {f"{price.provider}/*" for price in here.values()}
+    for name in models:
+        if name not in known:
+            yield name, next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.6)), None)
 
 
 def _secret(created: Created) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ def price_set(args: Namespace) -> int:
     given = {f"{name}_micros": getattr(args, name) for name in _OPTIONAL if getattr(args, name) is not None}
     rates = msgspec.structs.replace(rates, **given)
     session.within(args, lambda house: _put(house, [Priced(model=args.model, rates=rates)]))
-    output.show(args, {"model": args.model, **msgspec.structs.asdict(rates)})
+    fields = msgspec.structs.asdict(rates)
+    output.show(args, {"model": args.model, **(fields if args.json else _per_million(fields))})
     return 0
 
 
@@ -94,11 +96,12 @@ def price_list(args: Namespace) -> int:
     if args.json:
         output.as_json([_entry(price) for price in chosen])
         return 0
+    shown = ("input_micros", "output_micros")
     rows = [
-        {"model": p.model, "input_micros": p.input_micros, "output_micros": p.output_micros, "source": p.source}
+        {"model": p.model, **_per_million({name: getattr(p, name) for name in shown}), "source": p.source}
         for p in chosen
     ]
-    output.table(args, rows, ["model", "input_micros", "output_micros", "source"], empty="No prices.")
+    output.table(args, rows, ["model", *_per_million(dict.fromkeys(shown)), "source"], empty="No prices.")
     return 0
 
 
@@ -125,6 +128,21 @@ async def _put(house: House, wanted: list[Priced]) -> None:
             aliases = entry.aliases or (old.aliases if old else ())
             price_id = await prices.put(work, entry.model, entry.rates, source="operator", aliases=aliases)
             await entries.add(work, OPERATOR, "price:changed", object_id=price_id)
+    configured = {*house.settings.providers, "sandbox"}
+    for provider in sorted({entry.model.partition("/")[0] for entry in wanted} - configured):
+        output.complain(
+            f"note: no provider {provider} is configured; its models are served once [providers.{provider}] "
+            "stands in the settings file."
+        )
+
+
+def _per_million(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Rates as people read them; what is not set is left out of a list of one."""
+    return {
+        name.replace("_micros", "_per_million_micros"): value
+        for name, value in fields.items()
+        if value is not None or name.endswith("_micros")
+    }
 
 
 def _line(line: Line) -> dict[str, Any]:

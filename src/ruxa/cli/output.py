@@ -43,9 +43,9 @@ def show(args: Namespace, row: Row) -> None:
     if args.json:
         as_json(row)
         return
-    width = max((len(name) for name in row), default=0)
+    width = max((len(_title(name)) for name in row), default=0)
     for name, value in row.items():
-        line(f"{name.ljust(width)}  {_text(name, value)}")
+        line(f"{_title(name).ljust(width)}  {_text(name, value)}")
 
 
 def table(args: Namespace, rows: Sequence[Row], columns: Sequence[str], *, empty: str) -> None:
@@ -56,7 +56,7 @@ def table(args: Namespace, rows: Sequence[Row], columns: Sequence[str], *, empty
     if not rows:
         line(empty)
         return
-    cells = [list(columns), *([_text(name, row.get(name)) for name in columns] for row in rows)]
+    cells = [list(map(_title, columns)), *([_text(name, row.get(name)) for name in columns] for row in rows)]
     widths = [max(len(row[place]) for row in cells) for place in range(len(columns))]
     numeric = [all(_is_number(row.get(name)) for row in rows) for name in columns]
     for row in cells:
@@ -66,6 +66,11 @@ def table(args: Namespace, rows: Sequence[Row], columns: Sequence[str], *, empty
 
 def _is_number(value: object) -> bool:
     return value is None or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _title(name: str) -> str:
+    """A field's name for people, who read its money in USD."""
+    return name.removesuffix("_micros")
 
 
 def _text(name: str, value: object) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import re
+import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ruxa import __version__
@@ -15,11 +17,16 @@ from ruxa.kernel.errors import InvalidCall, RuxaError
 GOOD, BAD_NEWS, COULD_NOT_RUN = 0, 1, 2
 
 Act = Callable[[Namespace], int]
+Tree = Any  # argparse's sub-parser collection has no public name
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Parse and act; every error becomes one line and exit code 2."""
-    args = build().parse_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    root = build()
+    if (problem := _no_command(root, given)) is not None:
+        return _complain(problem)
+    args = root.parse_args(given)
     try:
         return _act(args.command)(args)
     except RuxaError as error:
@@ -35,15 +42,21 @@ def run(argv: Sequence[str] | None = None) -> int:
         return _complain("Interrupted.")
 
 
-def build() -> ArgumentParser:
+class CommandParser(ArgumentParser):
+    """A parser that knows the commands below it; None below a command's last word."""
+
+    commands: Tree = None
+
+
+def build() -> CommandParser:
     """The whole tree."""
-    root = ArgumentParser(
+    root = CommandParser(
         prog="ruxa",
         description="A self-hostable AI API services platform that can prove its privacy policy.",
         epilog="Exit codes: 0 good, 1 bad news, 2 could not run. `ruxa COMMAND --help` explains each command.",
     )
     root.add_argument("--version", action="version", version=f"ruxa {__version__}")
-    tree = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    tree = root.commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _run(tree)
     _people(tree)
     _organisations(tree)
@@ -80,9 +93,6 @@ def _common(*, json: bool = True) -> ArgumentParser:
     return parent
 
 
-Tree = Any  # argparse's sub-parser collection has no public name
-
-
 def _leaf(tree: Tree, name: str, help_: str, command: str, *, json: bool = True) -> ArgumentParser:
     leaf: ArgumentParser = tree.add_parser(
         name, help=help_, description=help_[0].upper() + help_[1:] + ".", parents=[_common(json=json)]
@@ -92,8 +102,9 @@ def _leaf(tree: Tree, name: str, help_: str, command: str, *, json: bool = True)
 
 
 def _group(tree: Tree, name: str, help_: str) -> Tree:
-    group: ArgumentParser = tree.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + ".")
-    return group.add_subparsers(dest=f"{name}_command", metavar="COMMAND", required=True)
+    group: CommandParser = tree.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + ".")
+    group.commands = group.add_subparsers(dest=f"{name}_command", metavar="COMMAND", required=True)
+    return group.commands
 
 
 def _run(tree: Tree) -> None:
@@ -158,9 +169,7 @@ def _keys(tree: Tree) -> None:
     leaf.add_argument("--rpm", type=whole, metavar="N", help="requests per minute")
     leaf.add_argument("--tpm", type=whole, metavar="N", help="tokens per minute")
     leaf.add_argument("--concurrency", type=whole, metavar="N", help="calls at one time")
-    leaf.add_argument(
-        "--store-days", type=whole, default=0, metavar="N", help="days content is kept (default 0: never)"
-    )
+    leaf.add_argument("--store-days", type=whole, default=0, metavar="N", help="only 0: this release stores no content")
     leaf.add_argument("--budget-micros", type=micros, metavar="N", help="budget per period, USD micros")
     leaf.add_argument("--budget-period", choices=["day", "month", "total"])
     leaf.add_argument("--expires", metavar="WHEN", help="30d (from now), or a date such as 2027-01-31 (UTC)")
@@ -196,10 +205,11 @@ def _money(tree: Tree) -> None:
     leaf.add_argument("model", metavar="MODEL", help="public name, provider/model")
     for what in ("input", "output"):
         leaf.add_argument(
-            f"--{what}", required=True, type=whole, metavar="N", help=f"{what}: micros per million tokens"
+            f"--{what}", required=True, type=whole, metavar="N", help=f"{what}: USD micros per million tokens"
         )
     for what in ("cache-read", "cache-write-5m", "cache-write-1h", "reasoning", "audio-input", "audio-output", "image"):
-        leaf.add_argument(f"--{what}", type=whole, metavar="N", help="micros per million units (image: per image)")
+        unit = "images" if what == "image" else "tokens"
+        leaf.add_argument(f"--{what}", type=whole, metavar="N", help=f"{what}: USD micros per million {unit}")
     leaf.add_argument("--input-tokens-max", type=whole, metavar="N")
     leaf.add_argument("--output-tokens-max", type=whole, metavar="N")
     leaf = _leaf(group, "list", "list prices in force", "price list")
@@ -226,6 +236,40 @@ def _upkeep(tree: Tree) -> None:
     leaf = _leaf(group, "setup", "prepare a PostgreSQL of your own, once, as its administrator", "db setup")
     leaf.add_argument("--admin-url", metavar="URL", help="connect as this administrator")
     leaf.add_argument("--print", action="store_true", help="print the SQL instead of running it")
+
+
+def _no_command(root: CommandParser, given: Sequence[str]) -> str | None:
+    """What to say when ``given`` names no command: the nearest one, and the list of those there are."""
+    at, words = root, ["ruxa"]
+    for word in given:
+        if word.startswith("-") or at.commands is None:
+            return None
+        if word not in at.commands.choices:
+            names: list[str] = list(at.commands.choices)
+            near = difflib.get_close_matches(word, names, n=1)
+            meant = [f"{' '.join(words)} {name}" for name in near] or [
+                f"ruxa {command}" for command, _ in _commands(root) if command.split()[-1] == word
+            ]
+            hint = f"; did you mean `{meant[0]}`?" if meant else "."
+            return f"There is no command `{' '.join(words)} {word}`{hint}\n" + _listed(at)
+        at = at.commands.choices[word]
+        words.append(word)
+    return None if at.commands is None else f"`{' '.join(words)}` needs a command.\n" + _listed(at)
+
+
+def _listed(at: CommandParser) -> str:
+    rows = list(_commands(at))
+    width = max(len(command) for command, _ in rows)
+    return "\n".join(["Commands:", *(f"  ruxa {command.ljust(width)}  {about}" for command, about in rows)])
+
+
+def _commands(at: CommandParser) -> Iterator[tuple[str, str]]:
+    """Every command below, in full, and what it does."""
+    for below in at.commands.choices.values():
+        if below.commands is None:
+            yield below.get_default("command"), below.description
+        else:
+            yield from _commands(below)
 
 
 def _complain(text: str) -> int:

@@ -14,10 +14,16 @@ from ruxa.app.house import House, opened
 from ruxa.cli import settings as settings_
 from ruxa.kernel import ids
 from ruxa.kernel.clock import Clock
-from ruxa.kernel.errors import InvalidCall
+from ruxa.kernel.errors import InvalidCall, NotFound
 from ruxa.kernel.settings import duration_s
 
 T = TypeVar("T")
+
+_IDS: dict[str, tuple[str, str]] = {
+    "org": ("organisation", "ruxa org list"),
+    "key": ("key", "ruxa key list --org ORG"),
+    "req": ("call", "ruxa usage list --org ORG"),
+}
 
 
 def within(args: Namespace, act: Callable[[House], Awaitable[T]]) -> T:
@@ -33,7 +39,18 @@ def within(args: Namespace, act: Callable[[House], Awaitable[T]]) -> T:
 
 def organisation(args: Namespace) -> UUID:
     """The organisation a command is about."""
-    return ids.read("org", args.org)
+    return identifier("org", args.org)
+
+
+def identifier(kind: ids.Kind, shown: str) -> UUID:
+    """The uuid of an argument. Raises NotFound that says what such an id looks like and which command shows them."""
+    try:
+        return ids.read(kind, shown)
+    except NotFound:
+        what, where = _IDS[kind]
+        # Somebody may have pasted the secret itself, which must not be repeated.
+        said = "That" if shown.startswith("rx_") or len(shown) > 60 else shown or "Nothing"
+        raise NotFound(f"{said} is no {what} id ({kind}_ and 32 hex digits); `{where}` shows them.") from None
 
 
 def moment(text: str, clock: Clock, option: str, *, past: bool) -> datetime:

@@ -31,7 +31,7 @@ def show(args: Namespace) -> int:
 
     async def act(house: House) -> Call | None:
         async with house.work() as work:
-            return await activity.find(work, ids.read("req", args.id))
+            return await activity.find(work, session.identifier("req", args.id))
 
     found = session.within(args, act)
     if found is None:
