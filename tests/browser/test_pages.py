@@ -106,6 +106,43 @@ def test_long_words_fit(windows: Any, server: Any) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_a_wrong_field_is_in_view(windows: Any, server: Any) -> None:
+    """The field at fault has the focus, also where the form scrolls and its part was folded."""
+    window = windows()
+    window.allowed_statuses.add(422)
+    page = window.sign_in(server)
+    window.go(page, "/keys")
+    page.fill("#f-name", "x")
+    page.click("summary:has-text('Limits')")
+    page.fill("#f-budget", "much")
+    page.click("button:has-text('Create key')")
+    expect(page.locator("#budget-fault")).to_be_visible()
+    expect(page.locator("#f-budget")).to_be_focused()
+    expect(page.locator("#f-budget")).to_be_in_viewport()
+
+
+RENAME = """async name => (await fetch('/api/v1/organisation', {
+    method: 'PATCH',
+    headers: {'content-type': 'application/json', 'x-csrf-token': document.querySelector('[name=_csrf]').value},
+    body: JSON.stringify({name}),
+})).status"""
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_long_organisation_name_fits(windows: Any, server: Any, filled: list[str], width: int) -> None:
+    window = windows(width=width)
+    page = window.sign_in(server)
+    long = "Donaudampfschifffahrtselektrizitaetenhauptbetriebswerkbauunterbeamtengesellschaft in Liquidation"
+    window.go(page, "/settings")
+    assert page.evaluate(RENAME, long) == 200
+    faults: list[str] = []
+    for path in (*MEMBER, *STAFF, *filled):
+        faults += look(window, page, path, f"{width}-long")
+    window.go(page, "/settings")
+    assert page.evaluate(RENAME, "Demo") == 200
+    assert not faults, "\n".join(faults)
+
+
 def test_theme_and_menu_by_keyboard(windows: Any, server: Any) -> None:
     window = windows(width=390)
     page = window.sign_in(server)

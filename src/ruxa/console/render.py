@@ -115,6 +115,7 @@ class Renderer:
                 base_url=visit.deps.base_url,
                 unproved_hours=bounds.SIGN_UP_TTL_H,
                 cookie=headers.cookie_name(visit.deps.base_url),
+                ticket=headers.ticket_name(visit.deps.base_url),
                 language_names=[(language, NAMES[language]) for language in LANGUAGES],
                 request_id=visit.request_id,
                 **values,
