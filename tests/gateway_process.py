@@ -63,9 +63,9 @@ async def main(said: dict[str, Any]) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
-    print("READY", port, flush=True)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    print("READY", port, flush=True)  # from here on it may be told to stop, and drains
     await stop.wait()
     await door.drain(5)
     await pipeline.drain()

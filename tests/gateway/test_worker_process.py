@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -42,6 +42,15 @@ def nothing_stays() -> Iterator[None]:
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Server]:
+    """A provider that ends with the test, however that ends: the loop does not close while it is asked."""
+    server = Server(pace_ms=0)
+    await server.listen("127.0.0.1", 0)
+    yield server
+    await server.close()
 
 
 class Child:
@@ -79,6 +88,8 @@ class Child:
         assert self.process
         self.process.send_signal(number)
         _, err = await self.process.communicate()
+        if number == signal.SIGTERM:
+            assert self.process.returncode == 0, err.decode()
         return err.decode()
 
 
@@ -96,11 +107,9 @@ async def one_call(client: httpx.AsyncClient, url: str, secret: str, number: int
 
 
 async def test_kill_minus_nine_during_calls_charges_every_delivered_answer_once(
-    house: House, tmp_path: Path, sizes: dict[str, int]
+    house: House, sandbox: Server, tmp_path: Path, sizes: dict[str, int]
 ) -> None:
     await house.begin(credit_micros=50_000_000)
-    sandbox = Server(pace_ms=0)
-    await sandbox.listen("127.0.0.1", 0)
     delivered: list[str] = []
     async with httpx.AsyncClient(timeout=10, trust_env=False, limits=httpx.Limits(max_connections=40)) as client:
         for kill in range(max(2, sizes["kills"] // 3)):
@@ -132,7 +141,6 @@ async def test_kill_minus_nine_during_calls_charges_every_delivered_answer_once(
     open_leases = house.sql("SELECT count(*) FROM ledger.lease WHERE state <> 'closed'")[0][0]
     assert open_leases == 0
     assert not house.proofs()
-    await sandbox.close()
 
 
 async def test_a_row_that_can_not_be_booked_is_kept_aside_and_stops_nobody(house: House, tmp_path: Path) -> None:
