@@ -46,7 +46,7 @@ def nothing_stays() -> Iterator[None]:
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Server]:
-    """A provider that ends with the test, however that ends: the loop does not close while it is asked."""
+    """A provider that ends with the test, however that ends."""
     server = Server(pace_ms=0)
     await server.listen("127.0.0.1", 0)
     yield server
