@@ -223,6 +223,25 @@ async def test_who_leaves_a_stream_stops_the_provider_and_pays_for_what_was_made
     assert not house.proofs()
 
 
+@streamed_or_not
+async def test_what_our_own_stop_cuts_is_free(house: House, stream: bool) -> None:
+    """The caller is there until the drain's deadline cuts it off: it is no caller who left (D22)."""
+    await house.begin()
+    await house.serve()
+    told = "[[tokens=500]] [[pace-ms=20]] x" if stream else "[[fail-hang]] x"
+    asked = asyncio.ensure_future(ask(house, "openai_chat", told, stream=stream))
+    while not house.sandbox.requests:
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.2)
+    assert not await house.door.drain(0.1)
+    with pytest.raises(httpx.HTTPError):
+        await asked
+    (row,) = await house.rows(1)
+    assert (row["status"], row["error_code"], row["amount_micros"]) == (503, "stopping", 0)
+    await house.stop()
+    assert not house.proofs()
+
+
 async def test_who_leaves_after_the_providers_figures_pays_those(house: House) -> None:
     """The stream has told its usage and hangs before its last event."""
     told = (

@@ -242,7 +242,7 @@ class Attempt:
         self._gear.metrics.add("gone")
         if self._again is not None:
             self._again.cancel()
-            meter.settle(self._gear, exchange, 499, error_code="caller_left")
+            meter.settle_unmade(self._gear, exchange)
             return
         if answer is None or answer.done:
             return
@@ -251,6 +251,6 @@ class Attempt:
         envelope = exchange.envelope
         assert envelope is not None
         if sent != "all" or exchange.reservation is None:
-            meter.settle(self._gear, exchange, 499, error_code="caller_left")
+            meter.settle_unmade(self._gear, exchange)
             return
         meter.settle_left(self._gear, exchange, meter.counted(envelope.load, 0))

@@ -66,8 +66,9 @@ class Reply(msgspec.Struct, eq=False):
     connection, date): the door adds those. HEAD, 204 and 304 carry no body whatever is written.
 
     started: a status line went out; ended: the answer is complete or was aborted; gone: the caller left before the
-    end; paused: the caller reads slower than we write, so more writes only grow memory. ``on_gone`` is called once,
-    when the system tells that the caller left; ``on_pause`` and ``on_resume`` follow ``paused``.
+    end; cut: it did not leave, our own stop ended it (``gone`` is set too); paused: the caller reads slower than we
+    write, so more writes only grow memory. ``on_gone`` is called once, when the caller left or was cut; ``on_pause``
+    and ``on_resume`` follow ``paused``.
     """
 
     _connection: _Connection | None
@@ -75,6 +76,7 @@ class Reply(msgspec.Struct, eq=False):
     started: bool = False
     ended: bool = False
     gone: bool = False
+    cut: bool = False
     paused: bool = False
     on_gone: Callable[[], None] | None = None
     on_pause: Callable[[], None] | None = None
@@ -666,8 +668,13 @@ class _Connection(asyncio.Protocol):
         self.due = self.door.wheel.now + self.door.limits.send_timeout_s
         self.transport.close()
 
-    def cut(self) -> None:
-        """Close at once, dropping what was not sent; a pending reply learns that its caller is gone."""
+    def cut(self, *, ours: bool = False) -> None:
+        """Close at once, dropping what was not sent; a pending reply learns that its caller is gone.
+
+        ours: the caller is there and it is us who stop.
+        """
+        if ours and self._reply is not None:
+            self._reply.cut = True
         self._leave()
         self.transport.abort()
 
@@ -791,7 +798,7 @@ class Door:
             self._server.close()
             self._server = None
         for connection in list(self._connections):
-            connection.cut()
+            connection.cut(ours=True)
         while self._connections:
             self._empty.clear()
             await self._empty.wait()

@@ -215,7 +215,21 @@ async def extend(gear: Gear, exchange: Exchange, cost: int) -> None:
         gear.sink.emit("ledger.finding", "warning", proof="hold_exceeded", value=error.code)
 
 
+def settle_unmade(gear: Gear, exchange: Exchange) -> None:
+    """The call ended before anything was made for it: the caller left, or our own stop cut it. Free."""
+    if exchange.reply.cut:
+        settle(gear, exchange, 503, error_code="stopping")
+    else:
+        settle(gear, exchange, 499, error_code="caller_left")
+
+
 def settle_left(gear: Gear, exchange: Exchange, made: Usage, source: Source = "counted") -> None:
-    """The caller left: charge what was made, at most the hold; the rest is the platform's loss (D16)."""
+    """The caller left: charge what was made, at most the hold; the rest is the platform's loss (D16).
+
+    What our own stop cut is free, whatever was made (D22).
+    """
     with suppress(Unavailable):
+        if exchange.reply.cut:
+            settle(gear, exchange, 503, finish="error", error_code="stopping")
+            return
         settle(gear, exchange, 499, usage=made, source=source, finish="error", error_code="caller_left")

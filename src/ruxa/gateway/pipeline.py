@@ -365,7 +365,7 @@ class Pipeline:
     async def _borrow_and_send(self, exchange: Exchange) -> None:
         await reserve.borrow(self._gear, exchange)
         if exchange.reply.gone:
-            meter.settle(self._gear, exchange, 499, error_code="caller_left")
+            meter.settle_unmade(self._gear, exchange)
         else:
             self._send(exchange)
 
