@@ -84,7 +84,9 @@ def test_stop_ends_an_answer(window: Any, server: Any) -> None:
     page = window.sign_in(server)
     window.go(page, "/playground")
     page.fill("#message", "Write as slowly as you can. " * 40)
-    page.click("#send")
+    # The request id comes with the answer's head; an answer stopped before has none to show.
+    with page.expect_response("**/v1/chat/completions"):
+        page.click("#send")
     page.click("#stop")
     page.locator(".turn-facts a").wait_for(timeout=10_000)
     expect(page.locator("#send")).to_be_visible()
