@@ -37,8 +37,11 @@ def at(unix_ms: int) -> UUID:
 
 
 def fresh() -> UUID:
-    """A fresh UUIDv7 of this machine's wall clock; ids that decide a partition use ``at`` with the store's day."""
-    return at(time.time_ns() // 1_000_000)
+    """A fresh UUIDv7 of this machine's wall clock, in the order of making down to a quarter of a microsecond (RFC 9562,
+    6.2, method 3); ids that decide a partition use ``at`` with the store's day."""
+    unix_ms, rest_ns = divmod(time.time_ns(), 1_000_000)
+    random = int.from_bytes(os.urandom(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
+    return UUID(int=unix_ms << 80 | 0x7 << 76 | (rest_ns * 4096 // 1_000_000) << 64 | 0b10 << 62 | random)
 
 
 def floor(unix_ms: int) -> UUID:
