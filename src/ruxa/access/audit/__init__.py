@@ -1,0 +1,1 @@
+"""The audit log: what was done with whose data, by whom and why; written with the act, provable afterwards (F.7)."""
