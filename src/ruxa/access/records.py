@@ -249,7 +249,7 @@ async def organisation(work: Work, organisation_id: UUID) -> OrganisationRow | N
         SELECT o.id, o.organisation_ref, o.name_sealed, o.synthetic, o.output_tokens_default, o.suspended_at,
             o.suspended_why, o.created_at,
             (SELECT count(*) FROM access.membership m WHERE m.organisation_id = o.id AND m.accepted_at IS NOT NULL)
-        FROM access.organisation o WHERE o.id = %s
+        FROM access.organisation o WHERE o.id = %s AND o.erased_at IS NULL
         """,
         organisation_id,
     )
@@ -265,7 +265,7 @@ async def organisations(work: Work, below: UUID | None, limit: int) -> list[Orga
             SELECT o.id, o.organisation_ref, o.name_sealed, o.synthetic, o.output_tokens_default, o.suspended_at,
                 o.suspended_why, o.created_at,
                 (SELECT count(*) FROM access.membership m WHERE m.organisation_id = o.id AND m.accepted_at IS NOT NULL)
-            FROM access.organisation o WHERE %s::uuid IS NULL OR o.id < %s::uuid
+            FROM access.organisation o WHERE o.erased_at IS NULL AND (%s::uuid IS NULL OR o.id < %s::uuid)
             ORDER BY o.id DESC LIMIT %s
             """,
             below,

@@ -9,15 +9,22 @@ CREATE SCHEMA access;
 CREATE TABLE access.organisation (
     id                    uuid PRIMARY KEY,
     organisation_ref      uuid NOT NULL UNIQUE,
-    name_sealed           bytea NOT NULL,
+    name_sealed           bytea,
     synthetic             boolean NOT NULL DEFAULT false,
     output_tokens_default integer NOT NULL DEFAULT 4096 CHECK (output_tokens_default BETWEEN 1 AND 10000000),
     suspended_at          timestamptz,
     suspended_why         text CHECK (suspended_why IN ('abuse', 'payment', 'security', 'request', 'legal')),
+    closed_at             timestamptz,
+    erased_at             timestamptz,
     created_at            timestamptz NOT NULL DEFAULT ruxa.now(),
-    CHECK ((suspended_at IS NULL) = (suspended_why IS NULL))
+    CHECK ((suspended_at IS NULL) = (suspended_why IS NULL)),
+    CONSTRAINT organisation_closed CHECK (closed_at IS NULL OR suspended_at IS NOT NULL),
+    CHECK (erased_at IS NULL OR closed_at IS NOT NULL),
+    CHECK (name_sealed IS NOT NULL OR closed_at IS NOT NULL)
 );
-COMMENT ON TABLE access.organisation IS 'A customer; everything that is paid, made or kept belongs to one.';
+COMMENT ON TABLE access.organisation IS
+    'A customer; everything that is paid, made or kept belongs to one. Closed: to be erased; erased: only its reference
+     is left, because the ledger''s records name it.';
 
 -- A member: a person. One row per e-mail address.
 
@@ -332,6 +339,8 @@ COMMENT ON COLUMN access.organisation.synthetic IS 'data: none';
 COMMENT ON COLUMN access.organisation.output_tokens_default IS 'data: none';
 COMMENT ON COLUMN access.organisation.suspended_at IS 'data: none';
 COMMENT ON COLUMN access.organisation.suspended_why IS 'data: none';
+COMMENT ON COLUMN access.organisation.closed_at IS 'data: none';
+COMMENT ON COLUMN access.organisation.erased_at IS 'data: none';
 COMMENT ON COLUMN access.organisation.created_at IS 'data: none';
 
 COMMENT ON COLUMN access.member.id IS
@@ -473,7 +482,7 @@ COMMENT ON COLUMN access.key.created_by IS
      seal=none erase=null export=yes';
 COMMENT ON COLUMN access.key.session_id IS
     'data: category=user.unique_id.pseudonymous subject=member purpose=provide basis=contract keep=session
-     seal=none erase=delete export=no:operational';
+     seal=none erase=null export=no:operational';
 COMMENT ON COLUMN access.key.name_sealed IS
     'data: category=user.content.private subject=organisation purpose=provide basis=contract keep=account
      seal=subject erase=shred export=yes';
