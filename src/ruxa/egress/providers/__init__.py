@@ -12,12 +12,15 @@ from importlib.resources import files
 
 import msgspec
 
+from ruxa.dialects.dialect import Name
 from ruxa.egress.provider import Adapter, Provider, Row, read_dialect
 from ruxa.egress.providers import anthropic, google, openai, sandbox
 from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.settings import ProviderSettings
 
 ADAPTERS: dict[str, Adapter] = {"openai": openai, "anthropic": anthropic, "google": google, "sandbox": sandbox}
+# Whose ways a provider that is not in the catalogue has: those of the vendor whose dialect it speaks.
+OWNERS: dict[Name, str] = {"openai_chat": "openai", "anthropic_messages": "anthropic", "gemini_generate": "google"}
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -57,7 +60,8 @@ def load(
             raise InvalidCall(f"providers.{name}: a provider's name holds no slash.", code="bad_provider")
         if settings.dialect is not None:
             dialect = read_dialect(name, settings.dialect)
-            row = msgspec.structs.replace(row, dialects={dialect: row.dialects.get(dialect, "")})
+            adapter = row.adapter if name in rows else OWNERS[dialect]
+            row = msgspec.structs.replace(row, adapter=adapter, dialects={dialect: row.dialects.get(dialect, "")})
         if not row.dialects:
             raise InvalidCall(
                 f'providers.{name} is not in the catalogue: give it a dialect (for instance "openai_chat").',

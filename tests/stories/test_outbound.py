@@ -1,0 +1,343 @@
+"""What leaves the house, read on the wire: nothing of a customer but the content, and nothing that joins two providers.
+
+Every dialect, every endpoint of the path tables, every field that the closed tables call an identity, streamed or not,
+retried, refused and broken, by plain requests and by the vendors' own SDKs. An endpoint added to a path table without
+a body here fails the first test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import anthropic
+import openai
+import pytest
+from google import genai
+from google.genai import types
+
+from capture import Sent, Tap
+from fixtures_server import RunningServer, environment
+from ruxa.dialects import paths
+from ruxa.dialects.anthropic_messages import table as anthropic_table
+from ruxa.dialects.body import OBJECT, STRING
+from ruxa.dialects.gemini_generate import table as gemini_table
+from ruxa.dialects.openai_chat import table as openai_table
+from ruxa.dialects.table import Table
+
+# In the customer's own content these words may leave; everywhere else they may not.
+CONTENT = "zibebencontent"
+SECRET = "quittencanary"
+IP = "203.0.113.77"
+
+# Per dialect two providers that a bad pair of companies might be; each is tapped on its own.
+PAIRS = {
+    "openai_chat": ("openai", "house"),
+    "anthropic_messages": ("anthropic", "claudine"),
+    "gemini_generate": ("google", "gemelli"),
+}
+BASES = {"openai_chat": "/v1", "anthropic_messages": "/v1", "gemini_generate": "/v1beta"}
+
+# What the house says to a provider, by dialect; anything else in a head is a leak.
+EVERYWHERE = {"host", "user-agent", "content-type", "accept", "content-length"}
+HEADERS = {
+    "openai_chat": EVERYWHERE | {"authorization"},
+    "anthropic_messages": EVERYWHERE | {"x-api-key", "anthropic-version", "anthropic-beta"},
+    "gemini_generate": EVERYWHERE | {"x-goog-api-key"},
+}
+
+
+class Call(NamedTuple):
+    """One endpoint: its path (``{model}``), a small body, the table its fields stand in, where its content lies."""
+
+    path: str
+    body: dict[str, Any]
+    table: Table
+    content: str
+    streams: str = ""
+
+
+_ASK = {"role": "user", "content": f"{CONTENT} [[tokens=5]]"}
+_PARTS = {"role": "user", "parts": [{"text": f"{CONTENT} [[tokens=5]]"}]}
+CALLS: dict[tuple[str, str], Call] = {
+    ("openai_chat", "chat/completions"): Call(
+        "/v1/chat/completions", {"messages": [_ASK]}, openai_table.CHAT, "messages", "stream"
+    ),
+    ("openai_chat", "embeddings"): Call("/v1/embeddings", {"input": CONTENT}, openai_table.EMBEDDINGS, "input"),
+    ("anthropic_messages", "messages"): Call(
+        "/v1/messages", {"messages": [_ASK], "max_tokens": 50}, anthropic_table.MESSAGES, "messages", "stream"
+    ),
+    ("anthropic_messages", "messages/count_tokens"): Call(
+        "/v1/messages/count_tokens", {"messages": [_ASK]}, anthropic_table.MESSAGES, "messages"
+    ),
+    ("gemini_generate", "generateContent"): Call(
+        "/v1beta/models/{model}:generateContent", {"contents": [_PARTS]}, gemini_table.GENERATE, "contents"
+    ),
+    ("gemini_generate", "streamGenerateContent"): Call(
+        "/v1beta/models/{model}:streamGenerateContent?alt=sse",
+        {"contents": [_PARTS]},
+        gemini_table.GENERATE,
+        "contents",
+    ),
+    ("gemini_generate", "countTokens"): Call(
+        "/v1beta/models/{model}:countTokens", {"contents": [_PARTS]}, gemini_table.COUNT, "contents"
+    ),
+    ("gemini_generate", "embedContent"): Call(
+        "/v1beta/models/{model}:embedContent", {"content": _PARTS}, gemini_table.EMBED, "content"
+    ),
+    ("gemini_generate", "batchEmbedContents"): Call(
+        "/v1beta/models/{model}:batchEmbedContents",
+        {"requests": [{"model": "models/{model}", "content": _PARTS}]},
+        gemini_table.BATCH,
+        "requests",
+    ),
+}
+FAULTS = ("fail-429", "fail-503", "fail-401", "fail-400", "fail-garbage", "fail-half", "fail-mid-stream-death")
+
+# What a caller's machine tells about itself; none of it is the provider's business.
+TOLD = {
+    "user-agent": f"{SECRET}-agent/1.0",
+    "x-forwarded-for": IP,
+    "forwarded": f"for={IP}",
+    "x-real-ip": IP,
+    "cookie": f"session={SECRET}-cookie",
+    "referer": f"https://{SECRET}.example/page",
+    "origin": f"https://{SECRET}.example",
+    "accept-language": f"x-{SECRET}",
+    "traceparent": "00-11223344556677889900aabbccddeeff-1122334455667788-01",
+    "baggage": f"person={SECRET}",
+    "x-request-id": f"{SECRET}-request",
+    "idempotency-key": f"{SECRET}-idempotency",
+    "openai-organization": f"org-{SECRET}",
+    "openai-project": f"proj-{SECRET}",
+    "x-stainless-os": f"{SECRET}OS",
+    "x-stainless-runtime": f"{SECRET}Runtime",
+    "x-goog-api-client": f"{SECRET}/1",
+    "x-goog-user-project": SECRET,
+}
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[int]:
+    """``ruxa sandbox`` as every vendor: its port."""
+    command = [sys.executable, "-m", "ruxa", "sandbox", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline().strip().rpartition(":")[2].strip("/"))
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+class Watched(NamedTuple):
+    """A server whose providers are tapped, and the keys of two customers."""
+
+    server: RunningServer
+    taps: dict[str, Tap]
+    keys: tuple[str, str]
+    organisations: tuple[str, str]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory, first_demo: Path, vendor: int) -> Iterator[Watched]:
+    place = tmp_path_factory.mktemp("watched") / "server"
+    shutil.copytree(first_demo, place, symlinks=True)
+    with contextlib.ExitStack() as stack:
+        taps: dict[str, Tap] = {}
+        lines: list[str] = []
+        for dialect, names in PAIRS.items():
+            for name in names:
+                tap = taps[name] = Tap(vendor)
+                stack.callback(tap.close)
+                lines += [f"[providers.{name}]", f'base_url = "http://127.0.0.1:{tap.port}{BASES[dialect]}"']
+                lines += ['key = "env:VENDOR_KEY"', *([f'dialect = "{dialect}"'] if name == names[1] else [])]
+                for model in ("small", *FAULTS):  # a target each, so that one's breaker is not another's
+                    lines += [f'[models."{name}/{model}"]', f'upstream_model = "{model}"']
+                    lines += [f"{rate}_micros_per_mtok = 1000" for rate in ("input", "output")]
+                    lines += ["output_tokens_max = 100"]
+        (place / "ruxa.toml").write_text("\n".join(lines))
+        server = RunningServer(place, VENDOR_KEY="vendor-key-of-the-operator").start()
+        stack.callback(server.stop)
+        made = server.cli_json("org", "create", "--name", f"{SECRET} Works", "--owner-email", f"{SECRET}@mail.example")
+        key = server.cli_json("key", "create", "--org", made["id"], "--name", f"{SECRET} key")["key"]
+        for organisation in (server.organisation, made["id"]):
+            server.cli("org", "credit", organisation, "--micros", "1000000", "--reason", "trial")
+        yield Watched(server, taps, (server.key, key), (server.organisation, made["id"]))
+
+
+def test_every_endpoint_is_walked() -> None:
+    served = {("openai_chat", path) for path in paths.OPENAI}
+    served |= {("anthropic_messages", path) for path in paths.ANTHROPIC}
+    served |= {("gemini_generate", method) for method in paths.METHODS}
+    assert set(CALLS) == served
+
+
+WALK = [
+    pytest.param(where, streamed, id=f"{where[0]}-{where[1].replace('/', '-')}{'-streamed' if streamed else ''}")
+    for where, call in CALLS.items()
+    for streamed in ((False, True) if call.streams else (False,))
+]
+
+
+@pytest.mark.parametrize(("where", "streamed"), WALK)
+def test_nothing_of_the_customer_leaves_but_the_content(
+    watched: Watched, where: tuple[str, str], streamed: bool
+) -> None:
+    dialect = where[0]
+    first, second = PAIRS[dialect]
+    sent = {(name, who): _send(watched, where, name, who, streamed) for name in (first, second) for who in (0, 1)}
+    for (name, who), requests in sent.items():
+        assert requests, f"{name} was asked"
+        for request in requests:
+            _check(watched, dialect, request, CALLS[where].content, where)
+            assert "vendor-key-of-the-operator" in request.head.decode(), who
+    # The same person at two providers: what both were told about customer 0 and neither about customer 1.
+    mine = _told(sent[first, 0]) & _told(sent[second, 0])
+    others = _told(sent[first, 1]) | _told(sent[second, 1])
+    assert mine - others == set(), "two providers can be joined"
+    # The check sees what it looks for: the bodies as the two customers sent them do join.
+    raw = [_words(json.dumps(_planted(where, "small", who, streamed))) for who in (0, 1)]
+    assert raw[0] - raw[1]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("dialect", PAIRS)
+def test_faults_and_retries_tell_no_more(watched: Watched, dialect: str, fault: str) -> None:
+    endpoint = next(where for where in CALLS if where[0] == dialect)
+    name = PAIRS[dialect][0]
+    before = len(watched.taps[name].requests())
+    streamed = fault == "fail-mid-stream-death" and bool(CALLS[endpoint].streams)
+    with contextlib.suppress(OSError):
+        _ask(watched, endpoint, name, 0, streamed, model=fault)
+    asked = watched.taps[name].requests()[before:]
+    assert asked
+    for request in asked:
+        _check(watched, dialect, request, CALLS[endpoint].content, endpoint)
+
+
+@pytest.mark.parametrize("dialect", PAIRS)
+def test_a_second_try_tells_no_more_than_the_first(watched: Watched, dialect: str) -> None:
+    endpoint = next(where for where in CALLS if where[0] == dialect)
+    name = PAIRS[dialect][0]
+    watched.taps[name].refusals = 1
+    tries = _send(watched, endpoint, name, 0, streamed=False)
+    assert len(tries) == 2
+    assert tries[0] == tries[1]
+    _check(watched, dialect, tries[1], CALLS[endpoint].content, endpoint)
+
+
+def test_the_vendors_own_clients_leave_no_print(watched: Watched) -> None:
+    base = watched.server.base_url
+    key = watched.keys[0]
+    before = {name: len(tap.requests()) for name, tap in watched.taps.items()}
+    told = {name: value for name, value in TOLD.items() if name != "user-agent" and "goog" not in name}
+    with openai.OpenAI(api_key=key, base_url=base + "/v1", max_retries=0, default_headers=told) as client:
+        ask: Any = {"model": "openai/small", "messages": [_ASK], "user": SECRET, "metadata": {"person": SECRET}}
+        client.chat.completions.create(**ask)
+        assert list(client.chat.completions.create(**ask, stream=True))
+        client.embeddings.create(model="openai/small", input=CONTENT, user=SECRET)
+    with anthropic.Anthropic(api_key=key, base_url=base, max_retries=0, default_headers=told) as claude:
+        say: Any = {"model": "anthropic/small", "max_tokens": 50, "messages": [_ASK], "metadata": {"user_id": SECRET}}
+        claude.messages.create(**say)
+        with claude.messages.stream(**say) as stream:
+            assert stream.get_final_text()
+        claude.messages.count_tokens(model="anthropic/small", messages=say["messages"])
+    options = types.HttpOptions(base_url=base, headers=told)
+    with genai.Client(api_key=key, http_options=options) as client:
+        gemini: Any = client
+        gemini.models.generate_content(model="google/small", contents=CONTENT)
+        assert list(gemini.models.generate_content_stream(model="google/small", contents=CONTENT))
+        gemini.models.count_tokens(model="google/small", contents=CONTENT)
+        gemini.models.embed_content(model="google/small", contents=CONTENT)
+    for dialect, (name, _) in PAIRS.items():
+        asked = watched.taps[name].requests()[before[name] :]
+        assert len(asked) >= 3
+        for request in asked:
+            _check(watched, dialect, request, "", None)
+
+
+def test_keys_never_stand_in_a_url(watched: Watched) -> None:
+    status, _, answer = watched.server.http(
+        "POST", f"/v1beta/models/google%2Fsmall:generateContent?key={watched.keys[0]}", {"contents": [_PARTS]}, key=None
+    )
+    assert status == 200, answer
+    for tap in watched.taps.values():
+        for request in tap.requests():
+            assert "key" not in request.target.lower()
+            assert request.target.partition("?")[2] in ("", "alt=sse")
+
+
+def test_providers_errors_are_not_passed_on_raw(watched: Watched) -> None:
+    _, _, answer = _ask(watched, ("openai_chat", "chat/completions"), "openai", 0, False, model="fail-401")
+    assert b"vendor-key-of-the-operator" not in answer
+    assert b"Incorrect API key" not in answer
+
+
+def _planted(where: tuple[str, str], model: str, who: int, streamed: bool) -> dict[str, Any]:
+    """The call's body with a canary in every identity that its table knows and in fields it doesn't know."""
+    call = CALLS[where]
+    body: dict[str, Any] = json.loads(json.dumps(call.body).replace("{model}", model))
+    if where[0] != "gemini_generate":
+        body["model"] = model
+    for name, field in call.table.items():
+        if field.kind != "identity":
+            continue
+        person = f"{SECRET}-{name}-{who}@mail.example"
+        body[name] = person if field.kinds & STRING else {"user_id": person, "device": person}
+        assert field.kinds & (STRING | OBJECT), name
+    body["zz_unknown"] = f"{SECRET}-unknown-{who}"
+    if where[0] == "openai_chat":
+        body["metadata"] = {"person": f"{SECRET}-metadata-{who}"}
+    if streamed:
+        body[call.streams] = True
+    return body
+
+
+def _ask(
+    watched: Watched, where: tuple[str, str], provider: str, who: int, streamed: bool, model: str = "small"
+) -> tuple[int, dict[str, str], bytes]:
+    public = f"{provider}/{model}"
+    path = CALLS[where].path.replace("{model}", public.replace("/", "%2F"))
+    body = _planted(where, public, who, streamed)
+    told = {header: value for header, value in TOLD.items() if "goog" not in header or where[0] == "gemini_generate"}
+    return watched.server.http("POST", path, body, headers=told, key=watched.keys[who])
+
+
+def _send(watched: Watched, where: tuple[str, str], provider: str, who: int, streamed: bool) -> list[Sent]:
+    tap = watched.taps[provider]
+    before = len(tap.requests())
+    status, _, answer = _ask(watched, where, provider, who, streamed)
+    assert status == 200, answer
+    return tap.requests()[before:]
+
+
+def _check(watched: Watched, dialect: str, request: Sent, content: str, where: tuple[str, str] | None) -> None:
+    whole = request.head + b"\n" + request.body
+    assert set(request.headers) <= HEADERS[dialect], request.headers
+    assert request.headers["user-agent"] == "ruxa"
+    lower = whole.lower()
+    secrets = [SECRET, IP, "11223344556677889900aabbccddeeff", *watched.keys, "stainless", "python", "genai"]
+    secrets += [form for one in watched.organisations for form in (one, one.partition("_")[2])]
+    for secret in secrets:
+        assert secret.lower().encode() not in lower, secret
+    # Ids of ours: none has a reason to leave.
+    assert re.search(rb"\b(key|org|req|mem|call)_[0-9a-f]{32}\b", lower) is None
+    assert re.search(rb"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", lower) is None
+    if where is not None:
+        told = json.loads(request.body)
+        assert CONTENT in json.dumps(told[content])
+        assert set(told) <= set(CALLS[where].table), "only fields of the closed table"
+
+
+def _told(requests: list[Sent]) -> set[str]:
+    return set[str]().union(*(_words((sent.head + b"\n" + sent.body).decode()) for sent in requests))
+
+
+def _words(text: str) -> set[str]:
+    return {word for word in re.findall(r"[A-Za-z0-9_\-]{6,}", text) if not word.isdecimal()}
