@@ -17,6 +17,9 @@ from ruxa.ledger.prices import Price, Rates
 from ruxa.store.pool import Pool
 
 SOURCE = "config"
+_PRICED = tuple(
+    field for field in ModelSettings.__struct_fields__ if field.endswith(("_micros_per_mtok", "_tokens_max"))
+)
 # A class of tokens that the file cannot name, or does not, and the one whose price it follows.
 _FOLLOWS = {
     "cache_read_micros": "input_micros",
@@ -37,7 +40,7 @@ def rates(stated: ModelSettings, known: Rates | None) -> Rates | None:
     given = {
         field.replace("_micros_per_mtok", "_micros"): value
         for field, value in msgspec.structs.asdict(stated).items()
-        if isinstance(value, int)
+        if isinstance(value, int) and field in _PRICED
     }
     if not given:
         return None

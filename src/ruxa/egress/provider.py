@@ -38,7 +38,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One provider of the catalogue. ``dialects``: dialect -> path after ``base_url`` (which may hold the version)."""
+    """One provider of the catalogue. ``dialects``: dialect -> path after ``base_url`` (which may hold the version).
+
+    reasoning_tokens: beginning of a model's name at the provider -> about how many tokens such a model thinks, unseen,
+    before it answers; counted only when the caller leaves before the provider told its figures (decision D16).
+    """
 
     base_url: str = ""
     adapter: str = "openai"
@@ -47,6 +51,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     pass_fields: tuple[str, ...] = ()
     pass_betas: tuple[str, ...] = ()
     keyless: bool = False
+    reasoning_tokens: dict[str, int] = {}
     facts: Facts = Facts()
 
 
@@ -65,7 +70,7 @@ class Adapter(Protocol):
 class Provider:
     """One configured provider."""
 
-    __slots__ = ("_headers", "adapter", "bases", "facts", "name", "origin", "recipient", "terms")
+    __slots__ = ("_headers", "_reasoning_tokens", "adapter", "bases", "facts", "name", "origin", "recipient", "terms")
 
     def __init__(self, name: str, row: Row, adapter: Adapter, *, base_url: str, key: str | None) -> None:
         parts = urlsplit(base_url)
@@ -85,6 +90,7 @@ class Provider:
             pass_betas=frozenset(row.pass_betas),
         )
         self.facts = row.facts
+        self._reasoning_tokens = row.reasoning_tokens
         self.recipient = Recipient(
             name=name,
             role="own" if name == "sandbox" else "provider",
@@ -103,6 +109,11 @@ class Provider:
     def headers(self) -> dict[str, str]:
         """The headers of every call: the key, a fixed user agent, the media types."""
         return dict(self._headers)
+
+    def reasoning_tokens(self, model: str) -> int:
+        """The catalogue's estimate of the unseen thinking of one call; ``model`` as the provider names it."""
+        fitting = [name for name in self._reasoning_tokens if model.startswith(name)]
+        return self._reasoning_tokens[max(fitting, key=len)] if fitting else 0
 
     def serves(self, dialect: Name) -> bool:
         """Whether calls of that dialect can be relayed to it."""

@@ -12,6 +12,7 @@ import asyncio
 from ruxa.dialects.dialect import Finish
 from ruxa.dialects.usage import Usage
 from ruxa.egress.http import Answer
+from ruxa.egress.timers import NEVER
 from ruxa.gateway import answer as answers
 from ruxa.gateway import meter, reserve
 from ruxa.gateway.exchange import Exchange, Gear
@@ -39,7 +40,7 @@ ERROR_BYTES_MAX = 256 * 1024
 class Attempt:
     """The tries of one exchange; the same object is used for all of them."""
 
-    __slots__ = ("_again", "_answer", "_exchange", "_gear", "_pieces", "_size")
+    __slots__ = ("_again", "_answer", "_exchange", "_gear", "_left", "_pieces", "_size")
 
     def __init__(self, gear: Gear, exchange: Exchange) -> None:
         self._gear = gear
@@ -48,6 +49,7 @@ class Attempt:
         self._again: asyncio.TimerHandle | None = None
         self._pieces: list[bytes] = []
         self._size = 0
+        self._left = False  # the caller is gone, the provider is still read
 
     def send(self) -> None:
         """Ask the target, unless its breaker is open."""
@@ -82,6 +84,7 @@ class Attempt:
         envelope = exchange.envelope
         assert envelope is not None
         if envelope.stream and 200 <= answer.status < 300:
+            self._forget()
             relay = Relay(self._gear, exchange, answer, self)
             answer.on_data = relay.on_data
             answer.on_end = relay.on_end
@@ -125,6 +128,11 @@ class Attempt:
             return
         target.breaker.succeeded()
         exchange.reply.on_gone = None
+        if self._left:
+            self._forget()
+            made = found.usage or meter.counted(envelope.load, len(body))
+            meter.settle_left(self._gear, exchange, made, "counted" if found.usage is None else "provider")
+            return
         usage, free = found.usage, exchange.place.endpoint in reserve.FREE
         if free:
             self._complete(answer, body, meter.NOTHING, "none", found.finish)
@@ -211,6 +219,10 @@ class Attempt:
     def again_or_fail(self, error: RuxaError) -> None:
         """Try again after a moment, if tries and patience are left; else end with ``error``."""
         exchange = self._exchange
+        if self._left:
+            self._forget()
+            meter.settle_unmade(self._gear, exchange)
+            return
         tries = exchange.attempts
         waits = error.retry_after_s
         if tries >= bounds.ATTEMPTS_MAX or (waits is not None and waits > PATIENCE_S):
@@ -227,6 +239,7 @@ class Attempt:
 
     def fail(self, error: RuxaError) -> None:
         """End the exchange with an error; nothing was sent to the caller yet."""
+        self._forget()
         self._exchange.reply.on_gone = None
         answers.fail(self._gear, self._exchange, error)
 
@@ -237,20 +250,46 @@ class Attempt:
         self.fail(UpstreamBroken(text, code=code))
 
     def _on_gone(self) -> None:
-        """The caller left before the answer: stop the provider, charge what it was given to read (D16)."""
-        exchange, answer = self._exchange, self._answer
-        self._gear.metrics.add("gone")
+        """The caller left before the answer: what becomes of the call (D16)."""
+        gear, exchange, answer = self._gear, self._exchange, self._answer
+        gear.metrics.add("gone")
         if self._again is not None:
             self._again.cancel()
-            meter.settle_unmade(self._gear, exchange)
+            meter.settle_unmade(gear, exchange)
             return
         if answer is None or answer.done:
             return
-        sent = answer.sent
-        answer.cancel()
-        envelope = exchange.envelope
-        assert envelope is not None
-        if sent != "all" or exchange.reservation is None:
-            meter.settle_unmade(self._gear, exchange)
+        if answer.sent != "all" or exchange.reservation is None or exchange.reply.cut:
+            answer.cancel()
+            meter.settle_unmade(gear, exchange)
             return
-        meter.settle_left(self._gear, exchange, meter.counted(envelope.load, 0))
+        assert exchange.entry is not None
+        ending = 200 <= answer.status < 300
+        wait_s = gear.departures.wait_s(exchange.entry.grant.organisation_ref, ending=ending)
+        if not wait_s:
+            self.give_up()
+            return
+        self._left = True
+        gear.departures.begin(self)
+        if wait_s != NEVER:
+            self._again = gear.loop.call_later(wait_s, self.give_up)
+
+    def give_up(self) -> None:
+        """The caller is gone: stop the provider now and charge what it was given to read and may have thought."""
+        answer, exchange = self._answer, self._exchange
+        assert answer is not None
+        assert exchange.envelope is not None
+        self._forget()
+        answer.cancel()
+        embeds = exchange.place.endpoint in reserve.EMBEDDING
+        made = meter.counted(exchange.envelope.load, 0)
+        meter.settle_left(self._gear, exchange, made if embeds else meter.left(exchange, made))
+
+    def _forget(self) -> None:
+        """No longer read for a caller who has left."""
+        if self._left:
+            self._left = False
+            self._gear.departures.end(self)
+            if self._again is not None:
+                self._again.cancel()
+                self._again = None

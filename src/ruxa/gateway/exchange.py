@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ruxa.dialects.dialect import Dialect, Envelope, Patched, Place
 from ruxa.egress.http import Deadlines
 from ruxa.egress.timers import Wheel
+from ruxa.gateway.departures import Departures
 from ruxa.gateway.door import Reply, Request
 from ruxa.gateway.journal import Journal
 from ruxa.gateway.metrics import Metrics
@@ -43,6 +44,7 @@ class Gear:
 
     __slots__ = (
         "deadlines",
+        "departures",
         "flusher",
         "journal",
         "leases",
@@ -73,6 +75,7 @@ class Gear:
         self.sink = sink
         self.spawn = spawn
         self.deadlines = deadlines
+        self.departures = Departures()
         self.loop = asyncio.get_running_loop()
 
 

@@ -50,6 +50,20 @@ def expected_tokens(load: Load) -> int:
     )
 
 
+def left(exchange: Exchange, made: Usage) -> Usage:
+    """What was made for a caller who left before the provider told any figure: input and hidden thinking are estimates.
+
+    made: the output that was received.
+    """
+    envelope, target = exchange.envelope, exchange.target
+    assert envelope is not None
+    assert target is not None
+    made.input_tokens = expected_tokens(envelope.load)
+    if envelope.load.reasoning:
+        made.reasoning_tokens = target.reasoning_tokens
+    return made
+
+
 def cost_of(exchange: Exchange, usage: Usage) -> int:
     """What ``usage`` costs, in micros."""
     target = exchange.target
@@ -232,4 +246,7 @@ def settle_left(gear: Gear, exchange: Exchange, made: Usage, source: Source = "c
         if exchange.reply.cut:
             settle(gear, exchange, 503, finish="error", error_code="stopping")
             return
+        if source == "counted" and exchange.entry is not None and not exchange.done:
+            gear.departures.note(exchange.entry.grant.organisation_ref)
+            gear.metrics.add("left_uncounted")
         settle(gear, exchange, 499, usage=made, source=source, finish="error", error_code="caller_left")

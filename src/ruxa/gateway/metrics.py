@@ -21,6 +21,8 @@ HELP = {
     "retries": "Attempts after the first.",
     "refused": "Calls refused before an attempt, by code.",
     "gone": "Callers that left before the end.",
+    "left_uncounted": "Calls whose caller left and whose usage is an estimate.",
+    "left_reading": "Calls read on although their caller left.",
     "rows_flushed": "Usage rows committed.",
     "rows_waiting": "Usage rows not yet committed.",
     "journal_records": "Records written to the journal.",
@@ -30,7 +32,7 @@ HELP = {
     "breakers_open": "Targets that are not asked now.",
     "latency_ms": "Milliseconds from request to end of the answer.",
 }
-GAUGES = {"rows_waiting", "in_flight", "connections", "database_up", "breakers_open"}
+GAUGES = {"rows_waiting", "in_flight", "left_reading", "connections", "database_up", "breakers_open"}
 
 
 class Metrics:

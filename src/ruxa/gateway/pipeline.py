@@ -208,6 +208,7 @@ class Pipeline:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if not hasattr(self, "_gear"):
             return
+        self._gear.departures.close()
         await self._flusher.flush()
         closed = await self._leases.drain(DRAIN_LEASES_S) if self._database_up else False
         await self._journal.stop()
@@ -464,6 +465,7 @@ class Pipeline:
         self._metrics.put("rows_waiting", len(self._flusher))
         self._metrics.put("connections", self._connections())
         self._metrics.put("database_up", int(self._database_up))
+        self._metrics.put("left_reading", len(self._gear.departures))
         self._metrics.put("breakers_open", self._plans.open_breakers())
         return self._metrics.snapshot()
 

@@ -37,6 +37,7 @@ class Target:
         "price",
         "price_column",
         "provider",
+        "reasoning_tokens",
         "scope",
         "upstream",
         "upstream_model",
@@ -52,6 +53,7 @@ class Target:
         self.price = price
         self.scope = price.scope
         self.breaker = breaker
+        self.reasoning_tokens = provider.reasoning_tokens(upstream_model)  # hidden thinking of a call, an estimate
         self.price_column = packed.uuid(price.id)
         self._heads: dict[tuple[str, str, bool, bool], bytes] = {}
         self._columns: dict[tuple[str, str, bool], bytes] = {}
@@ -106,7 +108,11 @@ class Plans:
             breaker = self._breakers.get(name)
             if breaker is None:
                 breaker = self._breakers[name] = Breaker(monotonic)
-            targets[name] = Target(name, upstream_model, provider, self._upstreams[price.provider], price, breaker)
+            target = targets[name] = Target(
+                name, upstream_model, provider, self._upstreams[price.provider], price, breaker
+            )
+            if settings is not None and settings.reasoning_tokens is not None:
+                target.reasoning_tokens = settings.reasoning_tokens
         aliases: dict[str, list[Target]] = {}
         # The catalogue's order of providers decides who answers to a bare name that several have.
         order = {name: index for index, name in enumerate(self._providers)}

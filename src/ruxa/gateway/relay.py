@@ -2,8 +2,9 @@
 
 Headers go out with the first frame that means something, or after 10 s (decision D15), so that an early error still
 has its true status. A pause of the caller pauses the provider. The row is in the journal before the terminal event
-goes out. A stream that dies ends in the dialect's own terminal error; a caller who leaves stops the provider at once
-and pays for what was made until then (decision D16).
+goes out. A stream that dies ends in the dialect's own terminal error. A caller who leaves stops the provider at once
+and pays for what was made until then; when the answer had ended and only the provider's figures are missing, they are
+waited for (decision D16, ``departures``).
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Relay:
         "_exchange",
         "_gear",
         "_held",
+        "_left",
         "_over",
         "_reader",
         "_reply",
@@ -71,6 +73,7 @@ class Relay:
         self._settling = False
         self._upstream_ended = False
         self._over = False
+        self._left = False  # the caller is gone, the provider is still read
         self.due = NEVER
         self.on_data = self._peek
 
@@ -79,6 +82,9 @@ class Relay:
         wheel, reply = self._gear.wheel, self._reply
         self.due = wheel.now + bounds.COMMIT_AFTER_S
         wheel.watch(self)
+        if reply.gone:
+            self._read_on(NEVER)
+            return
         reply.on_gone = self._on_gone
         reply.on_pause = self._answer.pause
         reply.on_resume = self._answer.resume
@@ -180,6 +186,9 @@ class Relay:
         try:
             self._upstream_ended = True
             tail = self._reader.end()
+            if self._left:
+                self.give_up()
+                return
             error = self._reader.error
             if self._exchange.done:
                 self._reply.write(tail)
@@ -201,7 +210,10 @@ class Relay:
 
     def on_error(self, error: UpstreamError) -> None:
         """The provider broke off."""
-        if self._exchange.done:
+        if self._left:
+            self._forget()
+            meter.settle_unmade(self._gear, self._exchange)
+        elif self._exchange.done:
             self._end()
         else:
             self._failed(error, b"")
@@ -266,7 +278,10 @@ class Relay:
     # --- time and the caller
 
     def expire(self) -> None:
-        """The wheel: commit to a slow stream, or keep proxies awake."""
+        """The wheel: commit to a slow stream, keep proxies awake, or wait no longer for who has left."""
+        if self._left:
+            self.give_up()
+            return
         self.due = self._gear.wheel.now + HEARTBEAT_S
         if not self._reply.started:
             self._start()
@@ -274,13 +289,55 @@ class Relay:
             self._reply.write(self._reader.heartbeat())
 
     def _on_gone(self) -> None:
-        """The caller left: stop the provider now; what was made until now is charged (D16)."""
-        self._gear.metrics.add("gone")
+        """The caller left: what becomes of the call (D16)."""
+        gear, exchange = self._gear, self._exchange
+        gear.metrics.add("gone")
+        if exchange.done or self._settling:
+            # While the charge of a complete answer is being covered, that goes on as if the caller were there.
+            self._stop()
+            self._answer.cancel()
+            return
+        assert exchange.entry is not None
+        wait_s = 0.0
+        if not self._reply.cut:
+            ending = self._reader.finish is not None and not self._told()
+            wait_s = gear.departures.wait_s(exchange.entry.grant.organisation_ref, ending=ending)
+        if wait_s:
+            self._read_on(gear.wheel.now + wait_s)
+        else:
+            self.give_up()
+
+    def _read_on(self, until: float) -> None:
+        self._left = True
+        self.due = until
+        self._held.clear()
+        self._gear.departures.begin(self)
+        self.on_data = self._answer.on_data = self._watch
+        self._answer.resume()
+
+    def _watch(self, data: bytes) -> None:
+        """What comes after the caller left goes nowhere; it is read for the figures."""
+        reader = self._reader
+        reader.feed(data)
+        if reader.done or reader.error is not None or self._told():
+            self.give_up()
+
+    def _told(self) -> bool:
+        """The provider has given its last figures."""
+        return self._reader.finish is not None and self._reader.usage is not None
+
+    def give_up(self) -> None:
+        """The caller is gone: stop the provider now; what was made until now is charged, nothing after its failure."""
+        self._forget()
+        if self._reader.error is not None and self._left:
+            meter.settle_unmade(self._gear, self._exchange)
+        else:
+            meter.settle_left(self._gear, self._exchange, *self._made(left=True))
+
+    def _forget(self) -> None:
         self._stop()
+        self._gear.departures.end(self)
         self._answer.cancel()
-        # While the charge of a complete answer is being covered, that goes on as if the caller were there.
-        if not self._exchange.done and not self._settling:
-            meter.settle_left(self._gear, self._exchange, *self._made())
 
     def _usage(self) -> tuple[Usage, Source]:
         """The provider's figures, or ours where it gave none."""
@@ -289,7 +346,7 @@ class Relay:
             return usage, "provider"
         return self._made()
 
-    def _made(self) -> tuple[Usage, Source]:
+    def _made(self, *, left: bool = False) -> tuple[Usage, Source]:
         """What was made until now: the provider's final figures; else its figures so far, at least what passed."""
         reader, envelope = self._reader, self._exchange.envelope
         assert envelope is not None
@@ -298,12 +355,15 @@ class Relay:
             return known, "provider"
         made = reader.counted()
         if known is None:
+            if left:
+                return meter.left(self._exchange, made), "counted"
             made.input_tokens = meter.expected_tokens(envelope.load)
             return made, "counted"
-        if made.output_tokens > known.output_tokens:
+        more = made.output_tokens > known.output_tokens
+        if more:
             known.output_tokens = made.output_tokens
-            return known, "counted"
-        return known, "provider"
+        # Of a caller who left these are not the last figures: more may have been made than they tell.
+        return known, "counted" if more or left else "provider"
 
 
 def inline(tail: bytes, exchange: Exchange) -> bytes:

@@ -34,7 +34,11 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[models."provider/name"]``: prices (micros per million tokens) and limits (tokens) over the catalogue."""
+    """``[models."provider/name"]``: prices (micros per million tokens) and limits (tokens) over the catalogue.
+
+    reasoning_tokens: about how many tokens it thinks, unseen, before it answers; only for callers who leave before the
+    provider told its figures.
+    """
 
     input_micros_per_mtok: int | None = None
     output_micros_per_mtok: int | None = None
@@ -43,6 +47,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     cache_write_1h_micros_per_mtok: int | None = None
     input_tokens_max: int | None = None
     output_tokens_max: int | None = None
+    reasoning_tokens: int | None = None
     upstream_model: str | None = None
     aliases: tuple[str, ...] = ()
 
