@@ -73,6 +73,20 @@ class EgressSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     allow_loopback: bool = False
 
 
+class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[storage]``: where stored content over 64 KiB lies: ``folder:`` (DATA/objects), ``folder:/a/path``, or
+    ``s3://bucket/prefix`` with endpoint, region, ``access_key`` and ``secret_key`` (``env:NAME`` or ``file:PATH``);
+    where: the store's country (ISO 3166), for the register of recipients.
+    """
+
+    url: str = "folder:"
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    access_key: str | None = None
+    secret_key: str | None = None
+    where: str = "unknown"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One process's settings; paths absolute once loaded.
 
@@ -85,7 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     address, for the contact page and ``security.txt``;
     trusted_proxies: addresses whose ``X-Forwarded-*`` count; body_bytes_max: bound of a request body, bytes;
     trial_micros: credit of a new organisation, USD micros; metrics_token: reference to the token of ``/metrics``;
-    providers, models, payments, mail, egress: tables of the file; origins: where each value came from.
+    providers, models, payments, mail, egress, storage: tables of the file; origins: where each value came from.
     """
 
     host: str = "127.0.0.1"
@@ -111,13 +125,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     payments: dict[str, ProcessorSettings] = msgspec.field(default_factory=dict[str, ProcessorSettings])
     mail: MailSettings = MailSettings()
     egress: EgressSettings = EgressSettings()
+    storage: StorageSettings = StorageSettings()
     origins: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
 TABLES = {"providers": ProviderSettings, "models": ModelSettings, "payments": ProcessorSettings}
-SECTIONS = {"mail": MailSettings, "egress": EgressSettings}
+SECTIONS = {"mail": MailSettings, "egress": EgressSettings, "storage": StorageSettings}
 # Fields that only ever hold a reference to a secret.
-REFERENCES = frozenset({"metrics_token", "providers.*.key", "payments.*.key", "payments.*.webhook_secret"})
+REFERENCES = frozenset(
+    {
+        "metrics_token",
+        "providers.*.key",
+        "payments.*.key",
+        "payments.*.webhook_secret",
+        "storage.access_key",
+        "storage.secret_key",
+    }
+)
 # Command-line and environment names that differ from the field's.
 _RENAMED = {"clock_offset": "clock_offset_s"}
 # Variables that other parts of the tree read: not settings, never an error.

@@ -105,9 +105,23 @@ class Vault:
 
         Raises NotFound ``key_destroyed`` when the subject (or the day) has no key.
         """
+        return await self.seal_bytes(column, subject, row, value.encode(), day=day)
+
+    async def seal_bytes(
+        self, column: str, subject: UUID, row: UUID, value: bytes, *, day: date | None = None
+    ) -> bytes:
+        """As ``seal``, for bytes."""
         declared = await self._declaration(column)
         key, field_key = await self._field_key(column, declared, subject, day)
-        return crypto.seal(field_key, key.id, value.encode(), _place(column, row, subject, day))
+        return crypto.seal(field_key, key.id, value, _place(column, row, subject, day))
+
+    async def chunk_sealer(
+        self, column: str, subject: UUID, row: UUID, *, day: date | None = None
+    ) -> crypto.ChunkSealer:
+        """What seals a long value that lies outside the table, bound to the place that names it, as ``seal`` does."""
+        declared = await self._declaration(column)
+        key, field_key = await self._field_key(column, declared, subject, day)
+        return crypto.ChunkSealer(field_key, key.id, _place(column, row, subject, day))
 
     async def open(
         self, column: str, subject: UUID, row: UUID, sealed: bytes, *, purpose: str, day: date | None = None
@@ -116,6 +130,36 @@ class Vault:
 
         Raises Forbidden ``purpose_not_declared``, NotFound ``key_destroyed``, Broken ``sealed_damaged``.
         """
+        value, purposes = await self._open(column, subject, row, sealed, purpose, day)
+        return Sealed(value.decode(), column, purposes)
+
+    async def open_bytes(
+        self, column: str, subject: UUID, row: UUID, sealed: bytes, *, purpose: str, day: date | None = None
+    ) -> Sealed[bytes]:
+        """As ``open``, for bytes."""
+        value, purposes = await self._open(column, subject, row, sealed, purpose, day)
+        return Sealed(value, column, purposes)
+
+    async def chunk_opener(
+        self, column: str, subject: UUID, row: UUID, head: bytes, *, purpose: str, day: date | None = None
+    ) -> crypto.ChunkOpener:
+        """What opens a long value, from its first ``crypto.CHUNKS_HEAD_BYTES`` bytes, which are fed to it again.
+
+        Raises as ``open``.
+        """
+        field_key, place, _ = await self._opening(column, subject, row, crypto.chunks_kid(head), purpose, day)
+        return crypto.ChunkOpener(field_key, place)
+
+    async def _open(
+        self, column: str, subject: UUID, row: UUID, sealed: bytes, purpose: str, day: date | None
+    ) -> tuple[bytes, tuple[str, ...]]:
+        field_key, place, purposes = await self._opening(column, subject, row, crypto.kid(sealed), purpose, day)
+        return crypto.unseal(field_key, sealed, place), purposes
+
+    async def _opening(
+        self, column: str, subject: UUID, row: UUID, kid: bytes, purpose: str, day: date | None
+    ) -> tuple[bytes, bytes, tuple[str, ...]]:
+        """The field key, the place and the declared purposes of what key ``kid`` sealed."""
         declared = await self._declaration(column)
         if purpose not in declared.purposes:
             raise Forbidden(
@@ -124,10 +168,9 @@ class Vault:
                 detail=f"{column} purpose={purpose}",
             )
         key, field_key = await self._field_key(column, declared, subject, day)
-        if crypto.kid(sealed) != key.id:
+        if kid != key.id:
             raise NotFound("The key of this data was destroyed.", code="key_destroyed")
-        value = crypto.unseal(field_key, sealed, _place(column, row, subject, day))
-        return Sealed(value.decode(), column, declared.purposes)
+        return field_key, _place(column, row, subject, day), declared.purposes
 
     # Keyed hashes: sync, from the root key in memory
 
