@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -136,26 +136,35 @@ class Objects:
                 for item in batch
             ]
 
-    async def remove(self, name: str) -> None:
-        """Deletes one object; one that is gone already is no error."""
-        path = _checked(name)
+    async def folders(self, prefix: str) -> list[str]:
+        """The names of the segments right below ``prefix``."""
+        path = _checked(prefix)
+        async with _spoken():
+            found = await obstore.list_with_delimiter_async(self._store, path)
+        return [folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"]]
+
+    async def remove(self, names: Sequence[str]) -> None:
+        """Deletes objects; those that are gone already are no error."""
+        for start in range(0, len(names), BATCH):
+            batch = [_checked(name) for name in names[start : start + BATCH]]
+            if not await self._gone(batch) and len(batch) > 1:
+                # Somebody else was faster with one of them, and the rest may not have been looked at.
+                for name in batch:
+                    await self._gone([name])
+
+    async def _gone(self, names: list[str]) -> bool:
         try:
             async with _spoken():
-                await obstore.delete_async(self._store, path)
+                await obstore.delete_async(self._store, names)
         except NotFound:
-            return
+            return False
+        return True
 
     async def delete(self, prefix: str) -> int:
         """Deletes every object below ``prefix``, and what a crash left half written there; how many objects."""
         path = _checked(prefix)
         names = [found.name for found in await self.list(path)]
-        for start in range(0, len(names), BATCH):
-            try:
-                async with _spoken():
-                    await obstore.delete_async(self._store, names[start : start + BATCH])
-            except NotFound:  # somebody else was faster with one of them: one by one
-                for name in names[start : start + BATCH]:
-                    await self.remove(name)
+        await self.remove(names)
         if self._folder is not None:
             await asyncio.to_thread(shutil.rmtree, self._folder / path, True)
         return len(names)

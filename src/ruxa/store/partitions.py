@@ -1,4 +1,4 @@
-"""Day partitions by UUIDv7 bounds: made ahead, listed, dropped; a day is gone in milliseconds, whatever its size.
+"""Day partitions by bounds of UUIDv7 ids or dates: made ahead, listed, dropped; a day is gone in milliseconds, whatever its size.
 
 The functions in the database do the work, so the worker's login needs no right to create or drop anything itself.
 """
@@ -26,11 +26,14 @@ class Partition(msgspec.Struct, frozen=True):
     day: date
 
 
-async def ensure(work: Work, table: str, *, days_ahead: int = DAYS_AHEAD) -> int:
-    """Makes the partitions of yesterday to ``days_ahead`` days ahead, by ``ruxa.now()``; how many were missing."""
+async def ensure(work: Work, table: str, *, days_ahead: int = DAYS_AHEAD, days_behind: int = DAYS_BEHIND) -> int:
+    """Makes the partitions of yesterday to ``days_ahead`` days ahead, by ``ruxa.now()``; how many were missing.
+
+    days_behind: -1 where a table's first day is tomorrow.
+    """
     today: date = await work.value("SELECT ruxa.today()")
     made = 0
-    for offset in range(-DAYS_BEHIND, days_ahead + 1):
+    for offset in range(-days_behind, days_ahead + 1):
         made += await work.value(
             "SELECT ruxa.partition_create(%s::regclass, %s)::int", table, today + timedelta(days=offset)
         )

@@ -69,7 +69,7 @@ CREATE FUNCTION ruxa.id_time(id uuid) RETURNS timestamptz
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0);
 
--- Day partitions (D30): only of tables that are partitioned by a uuid range, named <table>_YYYYMMDD.
+-- Day partitions (D30): of tables that are partitioned by a range of UUIDv7 ids or of dates, named <table>_YYYYMMDD.
 CREATE FUNCTION ruxa.partition_create(root regclass, day date) RETURNS boolean
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -77,10 +77,14 @@ DECLARE
     named text;
     place text;
     part text;
+    kind regtype;
+    first text := ruxa.id_floor(day::timestamp AT TIME ZONE 'UTC');
+    after text := ruxa.id_floor((day + 1)::timestamp AT TIME ZONE 'UTC');
 BEGIN
-    SELECT n.nspname, c.relname INTO STRICT place, named
+    SELECT n.nspname, c.relname, a.atttypid INTO STRICT place, named, kind
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         JOIN pg_partitioned_table p ON p.partrelid = c.oid
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = p.partattrs[0]
         WHERE c.oid = root AND p.partstrat = 'r' AND c.relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user);
     part := named || '_' || to_char(day, 'YYYYMMDD');
     IF to_regclass(format('%I.%I', place, part)) IS NOT NULL THEN
@@ -91,8 +95,12 @@ BEGIN
     IF to_regclass(format('%I.%I', place, part)) IS NOT NULL THEN
         RETURN false;
     END IF;
+    IF kind = 'date'::regtype THEN
+        first := day;
+        after := day + 1;
+    END IF;
     EXECUTE format('CREATE TABLE %I.%I PARTITION OF %I.%I FOR VALUES FROM (%L) TO (%L)', place, part, place, named,
-        ruxa.id_floor(day::timestamp AT TIME ZONE 'UTC'), ruxa.id_floor((day + 1)::timestamp AT TIME ZONE 'UTC'));
+        first, after);
     RETURN true;
 END $$;
 

@@ -1,0 +1,314 @@
+"""What a call sent and got: sealed and written, found and opened, deleted; and the end of a day of it.
+
+Kept only for keys with ``store_days`` from 1 to 23. An item's last day is the call's day plus that number: from the
+first moment of that day on it is gone, so an item lives at most ``store_days`` times 24 hours (D30 counts from the
+oldest moment of the day). It is sealed under the organisation's content key and the key of its last day, each part
+bound to its call, and filed under its last day: the day's key, its partition and its objects all go at once.
+
+Up to 64 KiB a side lies in the row, more in object storage in chunks; a side over 10 MiB is not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final, Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+from ruxa.egress.objects import Objects
+from ruxa.kernel import bounds, crypto, ids
+from ruxa.kernel.errors import NotFound, Unavailable
+from ruxa.kernel.sealed import Sealed
+from ruxa.privacy.content import records
+from ruxa.store import partitions
+from ruxa.store.keystore import Destroyed
+from ruxa.store.vault import Vault
+from ruxa.store.work import Work
+
+State = Literal["stored", "too_large", "none", "lost"]
+Part = Literal["request", "answer", "refusal"]
+
+TABLE: Final = "content.item"
+# Of the day keys, of the subject's key, and the first segment of every object's name.
+CLASS: Final = "content"
+PREFIX: Final = "content"
+# Keys and partitions are made for the longest limit and a week more.
+DAYS_AHEAD: Final = bounds.CONTENT_DAYS + 7
+PLAIN_TYPE: Final = "application/octet-stream"
+_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,40}/[a-z0-9][a-z0-9.+-]{0,50}")
+# Above this a side is sealed in a thread: below, the thread costs more than the sealing.
+_INLINE_SEAL_BYTES: Final = 256 * 1024
+
+
+class Works(Protocol):
+    """Who gives units of work; ``store.pool.Pool`` is one."""
+
+    def work(self, principal: str = ...) -> Any:
+        """One transaction."""
+        ...
+
+
+class Side(msgspec.Struct, frozen=True):
+    """A request or an answer on its way into the store. ``data`` only where ``state`` is stored."""
+
+    state: State
+    media_type: str
+    size: int
+    data: bytes = b""
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be kept of one call. ``refusal``: the provider's own words when it refused, for the operator alone."""
+
+    call_id: UUID
+    organisation_id: UUID
+    key_id: UUID
+    until: date
+    request: Side
+    answer: Side
+    refusal: bytes = b""
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A side that is kept, or why it is not; ``size`` in bytes as it was sent."""
+
+    state: State
+    media_type: str
+    size: int
+    object: str | None
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of one call, unopened. It is gone at ``gone_at``."""
+
+    call_id: UUID
+    organisation_id: UUID
+    key_id: UUID
+    until: date
+    request: Kept
+    answer: Kept
+    refused: bool
+
+    @property
+    def gone_at(self) -> datetime:
+        """The first moment of the last day, UTC."""
+        return moment(self.until)
+
+    def side(self, part: Literal["request", "answer"]) -> Kept:
+        """One of the two."""
+        return self.request if part == "request" else self.answer
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """What ``end_days`` destroyed: day keys, partitions, objects."""
+
+    keys: tuple[Destroyed, ...]
+    partitions: tuple[str, ...]
+    objects: int
+
+
+def until_of(call_id: UUID, store_days: int) -> date:
+    """The last day of a call's content: the day of the call (UTC, in its id) plus the key's days."""
+    return datetime.fromtimestamp(ids.unix_ms(call_id) / 1000, UTC).date() + timedelta(days=store_days)
+
+
+def moment(until: date) -> datetime:
+    """When content of that last day is gone."""
+    return datetime.combine(until, time(), UTC)
+
+
+def media_type(said: str) -> str:
+    """A content type as it may stand in a row: without parameters, and only what looks like one."""
+    plain = said.partition(";")[0].strip().lower()
+    return plain if _TYPE.fullmatch(plain) else PLAIN_TYPE
+
+
+def day_prefix(until: date) -> str:
+    """Where the objects of a last day lie."""
+    return f"{PREFIX}/{until}"
+
+
+# Writing
+
+
+async def seal(vault: Vault, objects: Objects, item: Item, *, give_up: bool = False) -> tuple[object, ...]:
+    """The row of an item, its large sides in object storage already.
+
+    give_up: a side that the object store does not take now is marked lost; else Unavailable is raised. NotFound
+    ``key_destroyed``: the organisation has no content key (any more), or the last day is over.
+    """
+    request = await _seal_side(vault, objects, item, "request", item.request, give_up)
+    answer = await _seal_side(vault, objects, item, "answer", item.answer, give_up)
+    refusal = None
+    if item.refusal:
+        refusal = await vault.seal_bytes(
+            _column("refusal"), item.organisation_id, item.call_id, item.refusal, day=item.until
+        )
+    return (item.call_id, item.until, item.organisation_id, item.key_id, *request, *answer, refusal)
+
+
+async def write(work: Work, rows: Sequence[tuple[object, ...]]) -> None:
+    """Sealed rows of ``seal``; a row that is there already stays as it is."""
+    await records.insert(work, rows)
+
+
+async def _seal_side(
+    vault: Vault, objects: Objects, item: Item, part: Literal["request", "answer"], side: Side, give_up: bool
+) -> tuple[State, str, int, bytes | None, str | None]:
+    """State, type, size, sealed bytes, object's name."""
+    if side.state != "stored":
+        return side.state, side.media_type, side.size, None, None
+    place = (_column(part), item.organisation_id, item.call_id)
+    if side.size <= bounds.CONTENT_INLINE_BYTES:
+        return "stored", side.media_type, side.size, await vault.seal_bytes(*place, side.data, day=item.until), None
+    sealer = await vault.chunk_sealer(*place, day=item.until)
+    if side.size <= _INLINE_SEAL_BYTES:
+        sealed = sealer.feed(side.data) + sealer.finish()
+    else:
+        sealed = await asyncio.to_thread(lambda: sealer.feed(side.data) + sealer.finish())
+    name = f"{day_prefix(item.until)}/{secrets.token_hex(16)}"
+    try:
+        await objects.put(name, sealed)
+    except Unavailable:
+        if not give_up:
+            raise
+        return "lost", side.media_type, side.size, None, None
+    return "stored", side.media_type, side.size, None, name
+
+
+def _column(part: Part) -> str:
+    return f"{TABLE}.{part}_sealed"
+
+
+# Reading
+
+
+async def find(work: Work, call_id: UUID, organisation_id: UUID | None = None) -> Content | None:
+    """What is kept of a call, unopened; None when nothing is, or it is gone, or it is not that organisation's."""
+    row = await records.find(work, call_id, organisation_id)
+    if row is None:
+        return None
+    return Content(
+        call_id=row[0],
+        until=row[1],
+        organisation_id=row[2],
+        key_id=row[3],
+        request=Kept(state=row[4], media_type=row[5], size=row[6], object=row[7]),
+        answer=Kept(state=row[8], media_type=row[9], size=row[10], object=row[11]),
+        refused=row[12],
+    )
+
+
+async def read(
+    work: Work, vault: Vault, objects: Objects, content: Content, part: Part, *, purpose: str
+) -> Sealed[bytes] | None:
+    """One part, opened; None when it is not stored or its key is gone. Raises Unavailable, Broken ``sealed_damaged``.
+
+    Whoever calls this writes the audit entry of the reading.
+    """
+    place = (_column(part), content.organisation_id, content.call_id)
+    kept = None if part == "refusal" else content.side(part)
+    try:
+        if kept is not None and kept.object is not None:
+            return await _read_object(vault, objects, place, kept.object, content.until, purpose)
+        row = await records.sealed(work, content.call_id, content.until)
+        found = None if row is None else row[("request", "answer", "refusal").index(part)]
+        if found is None:
+            return None
+        return await vault.open_bytes(*place, found, purpose=purpose, day=content.until)
+    except NotFound:
+        return None
+
+
+async def _read_object(
+    vault: Vault, objects: Objects, place: tuple[str, UUID, UUID], name: str, until: date, purpose: str
+) -> Sealed[bytes]:
+    opener: crypto.ChunkOpener | None = None
+    head = b""
+    opened: list[bytes] = []
+    async for piece in objects.get(name):
+        if opener is None:
+            head += piece
+            if len(head) < crypto.CHUNKS_HEAD_BYTES:
+                continue
+            opener = await vault.chunk_opener(*place, head[: crypto.CHUNKS_HEAD_BYTES], purpose=purpose, day=until)
+            piece = head
+        opened.append(opener.feed(piece))
+    if opener is None:
+        raise NotFound("That object is not there.", code="object_missing")
+    opened.append(opener.finish())
+    return Sealed(b"".join(opened), place[0], (purpose,))
+
+
+async def count(work: Work, organisation_id: UUID, key_id: UUID | None = None) -> tuple[int, int]:
+    """How many calls of the organisation, or of one of its keys, have content now; and its bytes."""
+    return await records.count(work, organisation_id, key_id)
+
+
+# Deleting: what a customer deletes is gone from the service at once; sealed remains in the write-ahead log and in
+# backups open no more once the key of their last day is destroyed.
+
+
+async def delete(work: Work, objects: Objects, organisation_id: UUID, call_id: UUID) -> bool:
+    """Deletes what is kept of one call; False when there is nothing."""
+    return await _delete(objects, await records.delete(work, organisation_id, call_id=call_id)) > 0
+
+
+async def delete_of_key(
+    work: Work, objects: Objects, organisation_id: UUID, key_id: UUID, *, beyond_days: int = 0
+) -> int:
+    """Deletes what is kept of a key's calls; with ``beyond_days`` only what was to be kept for longer. How many."""
+    return await _delete(objects, await records.delete(work, organisation_id, key_id=key_id, beyond=beyond_days))
+
+
+async def delete_of_organisation(work: Work, vault: Vault, objects: Objects, organisation_id: UUID) -> int:
+    """Deletes everything kept for the organisation and destroys the key that sealed it; how many calls.
+
+    Calls that are answered meanwhile are kept under the fresh key.
+    """
+    gone = await _delete(objects, await records.delete(work, organisation_id))
+    await vault.destroy_subject(organisation_id, [CLASS])
+    await vault.create_subject(organisation_id, [CLASS])
+    return gone
+
+
+async def destroy_organisation(
+    work: Work, vault: Vault, objects: Objects, organisation_id: UUID
+) -> tuple[list[Destroyed], int]:
+    """The end of an organisation's content for good: key first, then rows and objects; keys and calls."""
+    destroyed = await vault.destroy_subject(organisation_id, [CLASS])
+    return destroyed, await _delete(objects, await records.delete(work, organisation_id))
+
+
+async def _delete(objects: Objects, rows: Sequence[tuple[str | None, str | None]]) -> int:
+    names = [name for row in rows for name in row if name is not None]
+    await objects.remove(names)
+    return len(rows)
+
+
+# Days
+
+
+async def prepare(work: Work) -> int:
+    """Makes the partitions of every last day to come; how many were missing. Their keys: ``vault.create_day_keys``."""
+    return await partitions.ensure(work, TABLE, days_ahead=DAYS_AHEAD, days_behind=-1)
+
+
+async def end_days(works: Works, vault: Vault, objects: Objects, today: date) -> Ended:
+    """Destroys everything whose last day is ``today`` or earlier: keys first, then partitions and objects.
+
+    Can be repeated and killed at any point. Holds are not looked at: whoever holds something copies it before.
+    """
+    keys = await vault.destroy_days_before(CLASS, today + timedelta(days=1))
+    async with works.work("retention") as work:
+        gone = await partitions.drop_before(work, TABLE, today + timedelta(days=1))
+    objects_gone = 0
+    for until in sorted(map(date.fromisoformat, await objects.folders(PREFIX))):
+        if until <= today:
+            objects_gone += await objects.delete(day_prefix(until))
+    return Ended(tuple(keys), tuple(partition.name for partition in gone), objects_gone)

@@ -1,0 +1,87 @@
+"""SQL of stored content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Final, LiteralString
+from uuid import UUID
+
+from ruxa.store.work import Work
+
+_INSERT: Final[LiteralString] = """
+    INSERT INTO content.item (
+        id, until, organisation_id, key_id,
+        request_state, request_type, request_bytes, request_sealed, request_object,
+        answer_state, answer_type, answer_bytes, answer_sealed, answer_object, refusal_sealed
+    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT DO NOTHING"""
+
+# What is over is gone, whether or not the hourly run has been there.
+_FIND: Final[LiteralString] = """
+    SELECT id, until, organisation_id, key_id,
+        request_state, request_type, request_bytes, request_object,
+        answer_state, answer_type, answer_bytes, answer_object, refusal_sealed IS NOT NULL
+    FROM content.item
+    WHERE id = %s AND until > ruxa.today() AND (%s::uuid IS NULL OR organisation_id = %s)"""
+
+
+async def insert(work: Work, rows: Sequence[Sequence[object]]) -> None:
+    """Rows as ``items.Row.columns`` gives them; one that is there already stays."""
+    await work.many(_INSERT, rows)
+
+
+async def today(work: Work) -> date:
+    """The store's day, UTC."""
+    return await work.value("SELECT ruxa.today()")
+
+
+async def find(work: Work, call_id: UUID, organisation_id: UUID | None) -> tuple[Any, ...] | None:
+    """What is known of a call's content without opening it."""
+    return await work.row(_FIND, call_id, organisation_id, organisation_id)
+
+
+async def sealed(work: Work, call_id: UUID, until: date) -> tuple[bytes | None, bytes | None, bytes | None] | None:
+    """The sealed bytes that lie in the row: request, answer, refusal."""
+    return await work.row(
+        "SELECT request_sealed, answer_sealed, refusal_sealed FROM content.item WHERE id = %s AND until = %s",
+        call_id,
+        until,
+    )
+
+
+async def count(work: Work, organisation_id: UUID, key_id: UUID | None) -> tuple[int, int]:
+    """How many calls of the organisation, or of one of its keys, have content now, and its bytes."""
+    row = await work.row(
+        "SELECT count(*), coalesce(sum(request_bytes::bigint + answer_bytes), 0)::bigint FROM content.item"
+        " WHERE organisation_id = %s AND (%s::uuid IS NULL OR key_id = %s) AND until > ruxa.today()",
+        organisation_id,
+        key_id,
+        key_id,
+    )
+    assert row is not None
+    return row[0], row[1]
+
+
+async def delete(
+    work: Work, organisation_id: UUID, *, call_id: UUID | None = None, key_id: UUID | None = None, beyond: int = 0
+) -> list[tuple[str | None, str | None]]:
+    """Deletes rows, all of the organisation's where nothing narrows it; the names of their objects.
+
+    beyond: only what was to be kept longer than so many days.
+    """
+    return [
+        (row[0], row[1])
+        for row in await work.rows(
+            "DELETE FROM content.item WHERE organisation_id = %s AND (%s::uuid IS NULL OR id = %s)"
+            " AND (%s::uuid IS NULL OR key_id = %s)"
+            " AND until - (ruxa.id_time(id) AT TIME ZONE 'UTC')::date > %s"
+            " RETURNING request_object, answer_object",
+            organisation_id,
+            call_id,
+            call_id,
+            key_id,
+            key_id,
+            beyond,
+        )
+    ]
