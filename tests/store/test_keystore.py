@@ -130,7 +130,7 @@ async def test_a_rotation_re_wraps_in_place_and_destroys_the_old_key(database: D
     (old_file,) = (database.keys / "epochs").iterdir()
     old_key = old_file.read_bytes()
     rotation = await vault.rotate_epoch()
-    assert rotation.keys == 6
+    assert rotation.keys == 7
     assert [epoch.hex for epoch in rotation.destroyed] == [old_file.stem]
     assert _files(database) == {rotation.epoch.hex}
     async with pool.work() as work:

@@ -257,7 +257,7 @@ async def test_no_key_is_ever_in_the_clear_in_the_database(database: Database, v
     pool = await database.pool("ruxa_keystore")
     async with pool.work() as work:
         stored = b"".join(row[0] for row in await work.rows("SELECT wrapped FROM keystore.key"))
-    assert len(stored) == 3 * (32 + 38)
+    assert len(stored) == 4 * (32 + 38)
     assert day_key not in stored
     for file in (database.keys / "epochs").iterdir():
         assert file.read_bytes() not in stored

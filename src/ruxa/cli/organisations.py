@@ -74,8 +74,8 @@ def credit(args: Namespace) -> int:
             found = await organisations.find(work, house.vault, session.organisation(args))
             lot_id = ids.fresh()
             # The reason may name people: it is sealed under a key of the organisation's billing records.
-            await house.vault.create_subject(found.id, ("billing",))
-            reason = await house.vault.seal(REASON_COLUMN, found.id, lot_id, args.reason)
+            year = house.clock.now().year
+            reason = await house.vault.seal(REASON_COLUMN, found.id, lot_id, args.reason, year=year)
             give = topups.sandbox if args.sandbox else topups.credit
             await give(work, found.organisation_ref, args.micros, lot_id=lot_id, reason_sealed=reason)
             await entries.add(work, OPERATOR, "credit:given", organisation_id=found.id, object_id=lot_id)

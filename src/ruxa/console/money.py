@@ -143,8 +143,8 @@ async def give_credit(
 ) -> UUID:
     """A credit by hand; the lot's id. The reason may name people: it is sealed under the customer's billing key."""
     lot_id = ids.fresh()
-    await deps.vault.create_subject(organisation.id, ("billing",))
-    sealed = await deps.vault.seal(REASON_COLUMN, organisation.id, lot_id, reason)
+    year = deps.clock.now().year
+    sealed = await deps.vault.seal(REASON_COLUMN, organisation.id, lot_id, reason, year=year)
     give = topups.credit if scope == "live" else topups.sandbox
     return await give(work, organisation.organisation_ref, amount_micros, lot_id=lot_id, reason_sealed=sealed)
 

@@ -1,18 +1,19 @@
-"""Where epoch keys live: files of the KEYS directory, outside the database and outside every backup (D28).
+"""Epoch keys as files of the KEYS directory, outside the database and outside every backup (D28).
 
-A KMS takes the same protocol. Honest limit: a file on an SSD cannot be proved wiped; that is assurance level L1.
+Honest limit: a file on an SSD cannot be proved wiped; that is assurance level L1.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from pathlib import Path
-from typing import Protocol
 from uuid import UUID
 
 from ruxa.kernel import crypto
 from ruxa.kernel.clock import Clock
+from ruxa.kernel.custody import Assurance
 from ruxa.kernel.errors import Unavailable
 from ruxa.store import files
 
@@ -20,34 +21,35 @@ _NAME = re.compile(r"([0-9a-f]{32})\.key")
 _STRAY_AGE_S = 3600
 
 
-class EpochKeys(Protocol):
-    """Makes, gives and destroys epoch keys by id."""
-
-    def create(self, epoch: UUID) -> bytes:
-        """A fresh key, durable when this returns."""
-        ...
-
-    def read(self, epoch: UUID) -> bytes | None:
-        """The key, or None when it was destroyed. Raises Unavailable when it cannot be told."""
-        ...
-
-    def destroy(self, epoch: UUID) -> None:
-        """Destroys the key, durably; destroying it twice is fine."""
-        ...
-
-    def strays(self, known: set[UUID]) -> list[UUID]:
-        """Keys that no epoch claims: left by a crash between making the key and recording the epoch."""
-        ...
-
-
 class EpochDirectory:
     """``KEYS/<instance>/epochs/<id>.key``: 0600 files in a 0700 directory."""
 
     def __init__(self, keys: Path) -> None:
         self.path = keys / "epochs"
+        self.assurance = Assurance(
+            provider="directory",
+            level="L1",
+            where=str(self.path),
+            limit="A key is a file that is overwritten and removed; a disk or a snapshot may keep older blocks.",
+        )
 
-    def create(self, epoch: UUID) -> bytes:
+    async def create(self, epoch: UUID) -> None:
         """See EpochKeys."""
+        await asyncio.to_thread(self._create, epoch)
+
+    async def read(self, epoch: UUID, wrapped: bytes | None = None) -> bytes | None:
+        """See EpochKeys."""
+        return await asyncio.to_thread(self._read, epoch)
+
+    async def destroy(self, epoch: UUID) -> None:
+        """See EpochKeys."""
+        await asyncio.to_thread(files.destroy, self._file(epoch))
+
+    async def strays(self, known: set[UUID]) -> list[UUID]:
+        """See EpochKeys. A young file may belong to an epoch that is being recorded right now."""
+        return await asyncio.to_thread(self._strays, known)
+
+    def _create(self, epoch: UUID) -> None:
         key = crypto.fresh_key()
         try:
             files.private_directory(self.path.parent)
@@ -57,11 +59,9 @@ class EpochDirectory:
             raise Unavailable(f"{self.path} cannot be written: {error.strerror}.", code="keys_unwritable") from None
         assert made, "epoch ids are fresh"
         # What is wrapped next cannot be opened without this file: read it back from where it will be read.
-        assert self.read(epoch) == key
-        return key
+        assert self._read(epoch) == key
 
-    def read(self, epoch: UUID) -> bytes | None:
-        """See EpochKeys."""
+    def _read(self, epoch: UUID) -> bytes | None:
         try:
             return files.read_secret(self._file(epoch), crypto.KEY_BYTES)
         except FileNotFoundError:
@@ -69,12 +69,7 @@ class EpochDirectory:
         except OSError as error:
             raise Unavailable(f"{self.path} cannot be read: {error.strerror}.", code="keys_unreadable") from None
 
-    def destroy(self, epoch: UUID) -> None:
-        """See EpochKeys."""
-        files.destroy(self._file(epoch))
-
-    def strays(self, known: set[UUID]) -> list[UUID]:
-        """See EpochKeys. A young file may belong to an epoch that is being recorded right now."""
+    def _strays(self, known: set[UUID]) -> list[UUID]:
         # Files carry the machine's time, also where the instance's clock is simulated.
         now_s = Clock().unix_ms() / 1000
         found: list[UUID] = []

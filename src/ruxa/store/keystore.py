@@ -6,7 +6,6 @@ it is readable under one epoch or the other; an epoch's key is destroyed only wh
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
@@ -17,18 +16,32 @@ import msgspec
 
 from ruxa.kernel import crypto, ids
 from ruxa.kernel.bounds import EPOCH_DAYS
+from ruxa.kernel.custody import EpochKeys
 from ruxa.kernel.errors import NotFound, Unavailable
-from ruxa.store.epochs import EpochKeys
+from ruxa.kernel.signing import PublicKey, SigningKey
 from ruxa.store.pool import Pool
 from ruxa.store.work import Work
 
-KIND = Literal["root", "subject", "day"]
+KIND = Literal["root", "subject", "day", "billing", "hold", "pseudonym", "signing"]
 
-# The day key of a day that is over is not made any more, or destroying it would not last.
-_LATE_DAYS: Final = 1
+# The key of a day or a quarter that is over is not made any more, or destroying it would not last.
+LATE_DAYS: Final = 1
 _HELD_S: Final = 60.0
 _BATCH: Final = 500
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('ruxa.keystore', 0))"
+# Changes take turns, so that the order of their numbers is the order of their commits.
+_CHANGE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('ruxa.keystore.change', 0))"
+# The versions of a slot: each condition is one that the unique index serves.
+_VERSIONS: Final[dict[tuple[bool, bool], LiteralString]] = {
+    (False, False): "SELECT id, epoch, wrapped, version FROM keystore.key WHERE kind = %s AND class = %s"
+    " AND subject IS NULL AND day IS NULL ORDER BY version DESC",
+    (True, False): "SELECT id, epoch, wrapped, version FROM keystore.key WHERE kind = %s AND class = %s"
+    " AND subject = %s AND day IS NULL ORDER BY version DESC",
+    (False, True): "SELECT id, epoch, wrapped, version FROM keystore.key WHERE kind = %s AND class = %s"
+    " AND subject IS NULL AND day = %s ORDER BY version DESC",
+    (True, True): "SELECT id, epoch, wrapped, version FROM keystore.key WHERE kind = %s AND class = %s"
+    " AND subject = %s AND day = %s ORDER BY version DESC",
+}
 
 
 @final
@@ -45,13 +58,49 @@ class Key:
         return f"<key {self.id.hex()}>"
 
 
+class Slot(msgspec.Struct, frozen=True):
+    """What a key is the key of. Where it was rotated, several versions have the same slot."""
+
+    kind: KIND
+    key_class: str
+    subject: UUID | None = None
+    day: date | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in memory and in notices: the parts of what dies together first."""
+        parts: list[str] = [self.kind]
+        if self.subject is not None:
+            parts.append(self.subject.hex)
+        parts.append(self.key_class)
+        if self.day is not None:
+            parts.append(str(self.day))
+        return ":".join(parts)
+
+
+class Version(msgspec.Struct, frozen=True):
+    """One version of a key as the keystore lists it, without its secret."""
+
+    id: bytes
+    slot: Slot
+    number: int
+    created_at: datetime
+    superseded_at: datetime | None
+
+
 class Destroyed(msgspec.Struct, frozen=True):
-    """One key's end: gone in service at ``at``, gone in every copy by ``in_every_copy_by`` (its epoch's end)."""
+    """One key's end: gone in service at ``at``, gone in every copy by ``in_every_copy_by`` (its epoch's end).
+
+    number: the change that every process which holds keys must have heard (see ``Vault.acknowledged``).
+    """
 
     key_id: bytes
     key_class: str
     at: datetime
     in_every_copy_by: datetime
+    number: int = 0
+    kind: str = "subject"
+    day: date | None = None
 
 
 class Rotation(msgspec.Struct, frozen=True):
@@ -71,72 +120,96 @@ class Keystore:
         self._epoch_keys: crypto.Ring[bytes] = crypto.Ring(ttl_s=_HELD_S, size=16)
         self._checkpoint = checkpoint
 
-    async def root(self) -> Key:
-        """The root key; it and the first epoch are made when the keystore is empty."""
+    async def roots(self, key_class: str) -> list[Key]:
+        """Every living version of a root key, newest first; it and the first epoch are made when there is none."""
+        slot = Slot("root", key_class)
         async with self._pool.work() as work:
-            found = await self._find(work, "root", "root", None, None)
-            if found is not None:
+            found = await self._versions(work, slot)
+            if found:
                 return found
             await work.run(_LOCK)
             if await work.value("SELECT count(*) FROM keystore.epoch") == 0:
                 epoch = ids.fresh()
-                await asyncio.to_thread(self._epochs.create, epoch)
-                await work.run("INSERT INTO keystore.epoch (id, state) VALUES (%s, 'current')", epoch)
-        return await self._make("root", "root", None, None)
+                wrapped = await self._epochs.create(epoch)
+                await work.run(
+                    "INSERT INTO keystore.epoch (id, state, provider, wrapped) VALUES (%s, 'current', %s, %s)",
+                    epoch,
+                    self._epochs.assurance.provider,
+                    wrapped,
+                )
+        return [await self.made(slot)]
 
-    async def create_subject(self, subject: UUID, key_class: str) -> Key:
-        """The subject's key of this class, made when there is none."""
-        return await self._make("subject", key_class, subject, None)
+    async def made(self, slot: Slot) -> Key:
+        """The newest key of the slot; made when there is none."""
+        async with self._pool.work() as work:
+            found = await self._find(work, slot)
+        return found or await self._make(slot)
 
-    async def subject(self, subject: UUID, key_class: str) -> Key:
-        """The subject's key. Raises NotFound ``key_destroyed`` when it was destroyed or never made."""
-        return await self._found("subject", key_class, subject, None)
+    async def found(self, slot: Slot) -> Key:
+        """The newest key of the slot. Raises NotFound ``key_destroyed`` when it was destroyed or never made."""
+        async with self._pool.work() as work:
+            found = await self._find(work, slot)
+        if found is None:
+            raise _destroyed()
+        return found
+
+    async def version(self, slot: Slot, key_id: bytes) -> Key:
+        """That very version of the slot's key. Raises NotFound ``key_destroyed``."""
+        async with self._pool.work() as work:
+            found = await self._find(work, slot, key_id)
+        if found is None:
+            raise _destroyed()
+        return found
+
+    async def versions(self, slot: Slot) -> list[Key]:
+        """Every living version, newest first; none is fine."""
+        async with self._pool.work() as work:
+            return await self._versions(work, slot)
 
     async def subjects(self, subjects: Sequence[UUID], key_class: str) -> dict[UUID, Key]:
         """The keys of many subjects at once; those without one are left out."""
         found: dict[UUID, Key] = {}
         async with self._pool.work() as work:
             rows = await work.rows(
-                "SELECT id, subject, epoch, wrapped FROM keystore.key"
-                " WHERE kind = 'subject' AND class = %s AND subject = ANY (%s)",
+                "SELECT DISTINCT ON (subject) id, subject, epoch, wrapped FROM keystore.key"
+                " WHERE kind = 'subject' AND class = %s AND subject = ANY (%s) ORDER BY subject, version DESC",
                 key_class,
                 list(subjects),
             )
-        for key_id, subject, epoch, wrapped in rows:
-            epoch_key = await self._epoch_key(epoch)
-            # None: rotated away this moment; whoever needs it asks for it alone.
-            if epoch_key is not None:
-                place = _bound_to(key_id, "subject", key_class, subject, None, epoch)
-                found[subject] = Key(key_id, crypto.unseal(epoch_key, wrapped, place))
+            for key_id, subject, epoch, wrapped in rows:
+                epoch_key = await self._epoch_key(work, epoch)
+                # None: rotated away this moment; whoever needs it asks for it alone.
+                if epoch_key is not None:
+                    place = _bound_to(key_id, "subject", key_class, subject, None, epoch)
+                    found[subject] = Key(key_id, crypto.unseal(epoch_key, wrapped, place))
         return found
 
-    async def day(self, key_class: str, day: date) -> Key:
-        """The day's key; made for today and later days, never again for one that is over or was destroyed.
+    async def dated(self, slot: Slot, ends: date) -> Key:
+        """The key of a day or a quarter (``ends``: its last day); made while it is not over, never again afterwards.
 
         Raises NotFound ``key_destroyed``.
         """
         async with self._pool.work() as work:
-            found = await self._find(work, "day", key_class, None, day)
+            found = await self._find(work, slot)
             if found is not None:
                 return found
             may = await work.value(
                 "SELECT %s >= ruxa.today() - %s AND NOT EXISTS (SELECT FROM keystore.destruction"
-                " WHERE kind = 'day' AND class = %s AND day = %s)",
-                day,
-                _LATE_DAYS,
-                key_class,
-                day,
+                " WHERE kind = %s AND class = %s AND day = %s)",
+                ends,
+                LATE_DAYS,
+                slot.kind,
+                slot.key_class,
+                slot.day,
             )
         if not may:
             raise NotFound("The key of that day was destroyed.", code="key_destroyed")
-        return await self._make("day", key_class, None, day)
+        return await self._make(slot)
 
-    async def create_days(self, key_class: str, days: int) -> None:
-        """Makes the keys of today and the next ``days`` days."""
+    async def today(self) -> date:
+        """The day by the one clock."""
         async with self._pool.work() as work:
-            today: date = await work.value("SELECT ruxa.today()")
-        for ahead in range(days + 1):
-            await self.day(key_class, today + timedelta(days=ahead))
+            return await work.value("SELECT ruxa.today()")
 
     async def destroy_subject(self, subject: UUID, classes: Sequence[str]) -> list[Destroyed]:
         """Destroys the subject's keys of these classes; those that are gone already are not listed again."""
@@ -148,15 +221,159 @@ class Keystore:
             list(classes),
         )
 
-    async def destroy_days_before(self, key_class: str, day: date) -> list[Destroyed]:
-        """Destroys every day key of the class older than ``day``."""
+    async def destroy_dated(
+        self, kind: Literal["day", "pseudonym"], key_class: str | None, day: date
+    ) -> list[Destroyed]:
+        """Destroys every key of the kind (and class) whose day or quarter began before ``day``."""
         return await self._destroy(
-            "DELETE FROM keystore.key WHERE kind = 'day' AND class = %s AND day < %s"
+            "DELETE FROM keystore.key WHERE kind = %s AND (class = %s OR %s) AND day < %s"
             " RETURNING id, kind, class, day, epoch",
-            f"day:{key_class}",
+            f"{kind}:{key_class}" if key_class else kind,
+            kind,
             key_class,
+            key_class is None,
             day,
         )
+
+    async def destroy_billing(self, before: date, subject: UUID | None = None) -> list[Destroyed]:
+        """Destroys the billing keys of fiscal years that began before ``before``, of one subject or of all."""
+        return await self._destroy(
+            "DELETE FROM keystore.key WHERE kind = 'billing' AND day < %s AND (subject = %s OR %s)"
+            " RETURNING id, kind, class, day, epoch",
+            "billing",
+            before,
+            subject,
+            subject is None,
+        )
+
+    async def destroy_hold(self, hold: UUID) -> list[Destroyed]:
+        """Destroys the key of a hold."""
+        return await self._destroy(
+            "DELETE FROM keystore.key WHERE kind = 'hold' AND subject = %s RETURNING id, kind, class, day, epoch",
+            f"hold:{hold.hex}",
+            hold,
+        )
+
+    async def destroy_version(self, key_id: bytes) -> list[Destroyed]:
+        """Destroys one superseded version; the newest of a slot is never destroyed this way."""
+        return await self._destroy(
+            "DELETE FROM keystore.key WHERE id = %s AND superseded_at IS NOT NULL"
+            " RETURNING id, kind, class, day, epoch",
+            "",
+            key_id,
+        )
+
+    async def supersede(self, slot: Slot) -> Key:
+        """Makes a new version of the slot's key; the older ones go on opening what they sealed.
+
+        Raises NotFound ``key_destroyed`` when there is none to follow.
+        """
+        async with self._pool.work() as work:
+            await work.run("SET LOCAL synchronous_commit = on")
+            await work.run(_CHANGE)
+            row = await work.row(*_of(slot))
+            if row is None:
+                raise _destroyed()
+            key_id, _, _, version = row
+            fresh = await self._insert(work, slot, version + 1)
+            await work.run("UPDATE keystore.key SET superseded_at = ruxa.now() WHERE id = %s", key_id)
+            await work.run("INSERT INTO keystore.change (key_id, what) VALUES (%s, 'superseded')", key_id)
+            await work.run("SELECT pg_notify('key_destroyed', %s)", slot.name)
+        return fresh
+
+    async def superseded(self, kind: KIND) -> list[Version]:
+        """The older versions that are still there, longest superseded first."""
+        async with self._pool.work() as work:
+            rows = await work.rows(
+                "SELECT id, kind, class, subject, day, version, created_at, superseded_at FROM keystore.key"
+                " WHERE kind = %s AND superseded_at IS NOT NULL ORDER BY superseded_at, id",
+                kind,
+            )
+        return [Version(row[0], Slot(*row[1:5]), *row[5:]) for row in rows]
+
+    # Signing keys
+
+    async def signing(self, use: str) -> tuple[PublicKey, Key]:
+        """The key that signs now for a use; made when there is none."""
+        async with self._pool.work() as work:
+            found = await self._signing(work, use)
+            if found is None:
+                await work.run(_CHANGE)
+                if await self._signing(work, use) is None:
+                    await self._add_signing(work, use, timedelta(), timedelta())
+                found = await self._signing(work, use)
+        if found is None:
+            raise _destroyed()
+        return found
+
+    async def follow_signing(self, use: str, ahead: timedelta, overlap: timedelta) -> PublicKey:
+        """The next signing key of a use: published now, it signs after ``ahead``; the one before counts ``overlap``
+        longer. One that is waiting already is the next.
+        """
+        async with self._pool.work() as work:
+            await work.run("SET LOCAL synchronous_commit = on")
+            await work.run(_CHANGE)
+            waiting = await work.row(
+                "SELECT id, use, public, valid_from, valid_until FROM keystore.public_key p"
+                " WHERE use = %s AND valid_from > ruxa.now() ORDER BY valid_from LIMIT 1",
+                use,
+            )
+            return PublicKey(*waiting) if waiting else await self._add_signing(work, use, ahead, overlap)
+
+    async def _signing(self, work: Work, use: str) -> tuple[PublicKey, Key] | None:
+        row = await work.row(
+            "SELECT p.id, p.use, p.public, p.valid_from, p.valid_until FROM keystore.public_key p"
+            " JOIN keystore.key k ON k.id = p.id WHERE p.use = %s AND p.valid_from <= ruxa.now()"
+            " AND (p.valid_until IS NULL OR p.valid_until > ruxa.now()) ORDER BY p.valid_from DESC LIMIT 1",
+            use,
+        )
+        key = None if row is None else await self._find(work, Slot("signing", use), row[0])
+        return None if row is None or key is None else (PublicKey(*row), key)
+
+    async def _add_signing(self, work: Work, use: str, ahead: timedelta, overlap: timedelta) -> PublicKey:
+        last: int = await work.value(
+            "SELECT coalesce(max(version), 0) FROM keystore.key WHERE kind = 'signing' AND class = %s", use
+        )
+        key = await self._insert(work, Slot("signing", use), last + 1)
+        row = await work.row(
+            "INSERT INTO keystore.public_key (id, use, public, valid_from) VALUES (%s, %s, %s, ruxa.now() + %s)"
+            " RETURNING id, use, public, valid_from, valid_until",
+            key.id,
+            use,
+            SigningKey(key.id, use, key.secret).public,
+            ahead,
+        )
+        assert row is not None
+        await work.run(
+            "UPDATE keystore.public_key SET valid_until = %s WHERE use = %s AND id <> %s AND valid_until IS NULL",
+            row[3] + overlap,
+            use,
+            key.id,
+        )
+        await work.run("SELECT pg_notify('key_destroyed', %s)", Slot("signing", use).name)
+        return PublicKey(*row)
+
+    async def public_keys(self, use: str | None) -> list[PublicKey]:
+        """Every public key there ever was, oldest first."""
+        async with self._pool.work() as work:
+            rows = await work.rows(
+                "SELECT id, use, public, valid_from, valid_until FROM keystore.public_key"
+                " WHERE %s IS NULL OR use = %s ORDER BY valid_from, id",
+                use,
+                use,
+            )
+        return [PublicKey(*row) for row in rows]
+
+    async def destroy_ended_signing(self) -> list[Destroyed]:
+        """Destroys the signing keys whose time is over; their public halves stay."""
+        return await self._destroy(
+            "DELETE FROM keystore.key WHERE kind = 'signing' AND id IN (SELECT id FROM keystore.public_key"
+            " WHERE valid_until <= ruxa.now())"
+            " RETURNING id, kind, class, day, epoch",
+            "signing",
+        )
+
+    # Epochs
 
     async def epoch_age(self) -> timedelta:
         """How old the current epoch is, by the one clock."""
@@ -177,12 +394,17 @@ class Keystore:
             moved, destroyed = await self._retire()
             fresh = ids.fresh()
             self._checkpoint("before_epoch_key")
-            await asyncio.to_thread(self._epochs.create, fresh)
+            wrapped = await self._epochs.create(fresh)
             self._checkpoint("after_epoch_key")
             async with self._pool.work() as work:
                 await work.run("SET LOCAL synchronous_commit = on")
                 await work.run("UPDATE keystore.epoch SET state = 'retiring' WHERE state = 'current'")
-                await work.run("INSERT INTO keystore.epoch (id, state) VALUES (%s, 'current')", fresh)
+                await work.run(
+                    "INSERT INTO keystore.epoch (id, state, provider, wrapped) VALUES (%s, 'current', %s, %s)",
+                    fresh,
+                    self._epochs.assurance.provider,
+                    wrapped,
+                )
             self._checkpoint("after_epoch_row")
             more, ended = await self._retire()
             await self._sweep(guard)
@@ -199,12 +421,14 @@ class Keystore:
                 moved += count
                 self._checkpoint("after_batch")
             self._checkpoint("before_destruction")
-            await asyncio.to_thread(self._epochs.destroy, epoch)
+            await self._epochs.destroy(epoch)
             self._epoch_keys.drop(epoch.hex)
             self._checkpoint("after_destruction")
             async with self._pool.work() as work:
                 await work.run(
-                    "UPDATE keystore.epoch SET state = 'destroyed', destroyed_at = ruxa.now() WHERE id = %s", epoch
+                    "UPDATE keystore.epoch SET state = 'destroyed', destroyed_at = ruxa.now(), wrapped = NULL"
+                    " WHERE id = %s",
+                    epoch,
                 )
             self._checkpoint("after_epoch_ended")
             ended.append(epoch)
@@ -224,7 +448,7 @@ class Keystore:
             )
             if not rows:
                 return 0
-            old_key, key = await self._epoch_key(old), await self._epoch_key(epoch)
+            old_key, key = await self._epoch_key(work, old), await self._epoch_key(work, epoch)
             if old_key is None or key is None:
                 raise _keys_missing(old if old_key is None else epoch)
             moved: list[tuple[UUID, bytes, bytes]] = []
@@ -238,66 +462,77 @@ class Keystore:
     async def _sweep(self, guard: Work) -> None:
         """Destroys epoch keys that a crash left without a row."""
         known = {row[0] for row in await guard.rows("SELECT id FROM keystore.epoch WHERE state <> 'destroyed'")}
-        for stray in await asyncio.to_thread(self._epochs.strays, known):
-            await asyncio.to_thread(self._epochs.destroy, stray)
+        for stray in await self._epochs.strays(known):
+            await self._epochs.destroy(stray)
 
-    async def _make(self, kind: KIND, key_class: str, subject: UUID | None, day: date | None) -> Key:
+    # Inside
+
+    async def _make(self, slot: Slot) -> Key:
         """Inserts a fresh key under the current epoch, unless somebody was first; the key that is there then."""
         async with self._pool.work() as work:
-            # The row lock keeps a rotation from retiring this epoch until the key is in it.
+            await self._insert(work, slot, 1)
+        return await self.found(slot)
+
+    async def _insert(self, work: Work, slot: Slot, version: int) -> Key:
+        # The row lock keeps a rotation from retiring this epoch until the key is in it.
+        epoch = await work.value("SELECT id FROM keystore.epoch WHERE state = 'current' FOR SHARE")
+        if epoch is None:
+            # It was retired while we waited for it; its successor is committed.
             epoch = await work.value("SELECT id FROM keystore.epoch WHERE state = 'current' FOR SHARE")
-            if epoch is None:
-                # It was retired while we waited for it; its successor is committed.
-                epoch = await work.value("SELECT id FROM keystore.epoch WHERE state = 'current' FOR SHARE")
-            epoch_key = None if epoch is None else await self._epoch_key(epoch)
-            if epoch is None or epoch_key is None:
-                raise _keys_missing(epoch)
-            key_id = os.urandom(crypto.KID_BYTES)
-            place = (key_id, kind, key_class, subject, day)
-            wrapped = crypto.seal(epoch_key, epoch.bytes[-8:], crypto.fresh_key(), _bound_to(*place, epoch))
-            await work.run(
-                "INSERT INTO keystore.key (id, kind, class, subject, day, epoch, wrapped)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                *place,
-                epoch,
-                wrapped,
-            )
-        return await self._found(kind, key_class, subject, day)
+        epoch_key = None if epoch is None else await self._epoch_key(work, epoch)
+        if epoch is None or epoch_key is None:
+            raise _keys_missing(epoch)
+        key = Key(os.urandom(crypto.KID_BYTES), crypto.fresh_key())
+        place = (key.id, slot.kind, slot.key_class, slot.subject, slot.day)
+        wrapped = crypto.seal(epoch_key, epoch.bytes[-8:], key.secret, _bound_to(*place, epoch))
+        await work.run(
+            "INSERT INTO keystore.key (id, kind, class, subject, day, version, epoch, wrapped)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            *place,
+            version,
+            epoch,
+            wrapped,
+        )
+        return key
 
-    async def _found(self, kind: KIND, key_class: str, subject: UUID | None, day: date | None) -> Key:
-        async with self._pool.work() as work:
-            found = await self._find(work, kind, key_class, subject, day)
-        if found is None:
-            raise NotFound("The key of this data was destroyed.", code="key_destroyed")
-        return found
-
-    async def _find(self, work: Work, kind: KIND, key_class: str, subject: UUID | None, day: date | None) -> Key | None:
+    async def _find(self, work: Work, slot: Slot, key_id: bytes | None = None) -> Key | None:
+        """The slot's newest key, or that very version of it."""
+        epoch: UUID | None = None
         # A rotation may destroy the epoch between reading the row and reading its key: then the row has moved.
-        tries = 3
-        while True:
-            row = await work.row(
-                "SELECT id, epoch, wrapped FROM keystore.key WHERE kind = %s AND class = %s"
-                " AND subject IS NOT DISTINCT FROM %s AND day IS NOT DISTINCT FROM %s",
-                kind,
-                key_class,
-                subject,
-                day,
-            )
+        for _ in range(3):
+            rows = await work.rows(*_of(slot))
+            row = next((row for row in rows if key_id is None or row[0] == key_id), None)
             if row is None:
                 return None
-            key_id, epoch, wrapped = row
-            epoch_key = await self._epoch_key(epoch)
-            if epoch_key is not None:
-                secret = crypto.unseal(epoch_key, wrapped, _bound_to(key_id, kind, key_class, subject, day, epoch))
-                return Key(key_id, secret)
-            tries -= 1
-            if not tries:
-                raise _keys_missing(epoch)
+            epoch = row[1]
+            found = await self._unwrap(work, slot, *row[:3])
+            if found is not None:
+                return found
+        raise _keys_missing(epoch)
 
-    async def _epoch_key(self, epoch: UUID) -> bytes | None:
+    async def _versions(self, work: Work, slot: Slot) -> list[Key]:
+        epoch: UUID | None = None
+        for _ in range(3):
+            rows = await work.rows(*_of(slot))
+            found = [await self._unwrap(work, slot, *row[:3]) for row in rows]
+            if None not in found:
+                return [key for key in found if key is not None]
+            epoch = rows[0][1]
+        raise _keys_missing(epoch)
+
+    async def _unwrap(self, work: Work, slot: Slot, key_id: bytes, epoch: UUID, wrapped: bytes) -> Key | None:
+        """The key of a row; None when its epoch's key is gone."""
+        epoch_key = await self._epoch_key(work, epoch)
+        if epoch_key is None:
+            return None
+        place = _bound_to(key_id, slot.kind, slot.key_class, slot.subject, slot.day, epoch)
+        return Key(key_id, crypto.unseal(epoch_key, wrapped, place))
+
+    async def _epoch_key(self, work: Work, epoch: UUID) -> bytes | None:
         key = self._epoch_keys.get(epoch.hex)
         if key is None:
-            key = await asyncio.to_thread(self._epochs.read, epoch)
+            wrapped = await work.value("SELECT wrapped FROM keystore.epoch WHERE id = %s", epoch)
+            key = await self._epochs.read(epoch, wrapped)
             if key is not None:
                 self._epoch_keys.put(epoch.hex, key)
         return key
@@ -305,12 +540,17 @@ class Keystore:
     async def _destroy(self, statement: LiteralString, notice: str, *args: object) -> list[Destroyed]:
         async with self._pool.work() as work:
             await work.run("SET LOCAL synchronous_commit = on")
+            await work.run(_CHANGE)
             gone = await work.rows(statement, *args)
             found: list[Destroyed] = []
             for key_id, kind, key_class, day, epoch in gone:
                 row = await work.row(
-                    "INSERT INTO keystore.destruction (key_id, kind, class, day, epoch) VALUES (%s, %s, %s, %s, %s)"
-                    " RETURNING destroyed_at, (SELECT created_at FROM keystore.epoch WHERE id = destruction.epoch)",
+                    "WITH told AS (INSERT INTO keystore.change (key_id, what) VALUES (%s, 'destroyed')"
+                    " RETURNING number)"
+                    " INSERT INTO keystore.destruction (key_id, number, kind, class, day, epoch)"
+                    " SELECT %s, number, %s, %s, %s, %s FROM told RETURNING destroyed_at,"
+                    " (SELECT created_at FROM keystore.epoch WHERE id = destruction.epoch), number",
+                    key_id,
                     key_id,
                     kind,
                     key_class,
@@ -318,16 +558,27 @@ class Keystore:
                     epoch,
                 )
                 assert row is not None
-                found.append(Destroyed(key_id, key_class, row[0], row[1] + timedelta(days=EPOCH_DAYS)))
+                ends = row[1] + timedelta(days=EPOCH_DAYS)
+                found.append(Destroyed(key_id, key_class, row[0], ends, row[2], kind, day))
             if found:
                 await work.run("SELECT pg_notify('key_destroyed', %s)", notice)
         return found
+
+
+def _of(slot: Slot) -> tuple[LiteralString, *tuple[object, ...]]:
+    """The statement that lists a slot's versions, newest first, and its arguments."""
+    named = [part for part in (slot.subject, slot.day) if part is not None]
+    return _VERSIONS[slot.subject is not None, slot.day is not None], slot.kind, slot.key_class, *named
 
 
 def _bound_to(key_id: bytes, kind: str, key_class: str, subject: UUID | None, day: date | None, epoch: UUID) -> bytes:
     """A wrapped key opens only as the key it is, under the epoch it is in."""
     owner = "" if subject is None else subject.hex
     return f"ruxa1|key|{key_id.hex()}|{kind}|{key_class}|{owner}|{day or ''}|{epoch.hex}".encode()
+
+
+def _destroyed() -> NotFound:
+    return NotFound("The key of this data was destroyed.", code="key_destroyed")
 
 
 def _keys_missing(epoch: UUID | None) -> Unavailable:

@@ -10,7 +10,7 @@ that they were destroyed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, timedelta
 from hmac import digest
 from pathlib import Path
@@ -19,23 +19,29 @@ from uuid import UUID
 
 from ruxa.kernel import crypto, datamap
 from ruxa.kernel.clock import Clock
+from ruxa.kernel.custody import Assurance, EpochKeys
 from ruxa.kernel.datamap import Declaration
 from ruxa.kernel.errors import Broken, Forbidden, NotFound
 from ruxa.kernel.sealed import Sealed
-from ruxa.store import inventory
+from ruxa.kernel.signing import USES, PublicKey, SigningKey
+from ruxa.store import holders, inventory
 from ruxa.store.address import Address
 from ruxa.store.epochs import EpochDirectory
-from ruxa.store.keystore import Destroyed, Key, Keystore, Rotation
+from ruxa.store.holders import Holder
+from ruxa.store.keystore import Destroyed, Key, Keystore, Rotation, Slot
 from ruxa.store.notify import Notices
 from ruxa.store.pool import Pool
 
 HELD_S: Final = 60.0
 # Rotating a day early keeps an epoch under its 7 days even when a run is missed.
 ROTATE_AT: Final = timedelta(days=6)
-SUBJECT_CLASSES: Final = frozenset(datamap.KEY_CLASSES.values())
-DAY_CLASSES: Final = frozenset({"usage", "content", "security", "audit"})
+SUBJECT_CLASSES: Final = frozenset(datamap.KEY_CLASSES.values()) - {"billing"}
+DAY_CLASSES: Final = frozenset({"usage", "content", "security", "audit", "backup"})
+PSEUDONYM_DAYS: Final = 30
+ROOT_CLASSES: Final = ("index", "pepper")
 
 _LABEL = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
+_QUARTER = re.compile(r"[0-9]{4}q[1-4]")
 # The policy epoch of an envelope's place; it changes with the meaning of the other parts.
 _POLICY: Final = "1"
 
@@ -43,43 +49,62 @@ _POLICY: Final = "1"
 class Vault:
     """Sealed columns, blind indexes and peppers of one instance. Belongs to one event loop; see ``unlock``."""
 
-    def __init__(self, pool: Pool, keystore: Keystore, notices: Notices, root: Key) -> None:
+    def __init__(
+        self, pool: Pool, keystore: Keystore, notices: Notices, assurance: Assurance, name: str, held_s: float
+    ) -> None:
+        self.assurance = assurance
         self._pool = pool
         self._keystore = keystore
         self._notices = notices
-        self._root = root
-        self._labels: dict[str, bytes] = {}
+        self._roots: dict[str, list[Key]] = {}
+        self._labels: dict[str, list[bytes]] = {}
         self._columns: dict[str, Declaration] = {}
-        self._keys: crypto.Ring[Key] = crypto.Ring(ttl_s=HELD_S, size=20_000)
-        self._fields: crypto.Ring[bytes] = crypto.Ring(ttl_s=HELD_S, size=50_000)
-        notices.listen("key_destroyed", self._forget, self._forget_all)
+        # Counts what was forgotten: a key fetched while something was is not kept.
+        self._generation = 0
+        self._keys: crypto.Ring[Key] = crypto.Ring(ttl_s=held_s, size=20_000)
+        self._fields: crypto.Ring[bytes] = crypto.Ring(ttl_s=held_s, size=50_000)
+        self._signing: crypto.Ring[SigningKey] = crypto.Ring(ttl_s=held_s, size=100)
+        self._holder = Holder(pool, name, held_s, self._drop)
+        notices.listen("key_destroyed", self._hear, self._missed)
 
     @classmethod
     async def unlock(
-        cls, address: Address, keys: Path, *, clock: Clock, checkpoint: Callable[[str], None] = lambda _: None
+        cls,
+        address: Address,
+        keys: Path | EpochKeys,
+        *,
+        clock: Clock,
+        name: str = "process",
+        held_s: float = HELD_S,
+        checkpoint: Callable[[str], None] = lambda _: None,
     ) -> Vault:
-        """Opens the keystore of ``address`` with the instance's keys directory; makes its first keys when empty.
+        """Opens the keystore of ``address`` with the keeper of its epoch keys; makes its first keys when empty.
 
-        Raises Unavailable: ``database_away``, ``keys_missing`` (another directory), ``keys_exposed`` (wrong mode).
+        keys: the instance's keys directory, or another provider; name: who we are among those that hold keys;
+        held_s: how long a key is held at most. Raises Unavailable: ``database_away``, ``keys_missing`` (another
+        directory), ``keys_exposed`` (wrong mode).
         """
         url = address.url("ruxa_keystore")
+        epochs = EpochDirectory(keys) if isinstance(keys, Path) else keys
         pool = await Pool.open(url, login="ruxa_keystore", min_size=1, max_size=4, clock=clock)
         notices = Notices(url)
+        keystore = Keystore(pool, epochs, checkpoint=checkpoint)
+        vault = cls(pool, keystore, notices, epochs.assurance, name, held_s)
         try:
-            keystore = Keystore(pool, EpochDirectory(keys), checkpoint=checkpoint)
-            vault = cls(pool, keystore, notices, await keystore.root())
+            await vault._holder.open()
             await notices.open()
+            await vault._read_roots()
             await vault._read_columns()
         except BaseException:
-            await notices.close()
-            await pool.close()
+            await vault.close()
             raise
         return vault
 
     async def close(self) -> None:
-        """Forgets every stored key but the root, which the sync functions go on using, and disconnects."""
+        """Forgets every stored key but the roots, which the sync functions go on using, and disconnects."""
         self._forget_all()
         await self._notices.close()
+        await self._holder.close()
         await self._pool.close()
 
     # Sealed columns
@@ -87,79 +112,47 @@ class Vault:
     async def create_subject(self, subject: UUID, classes: Sequence[str] = ("account",)) -> None:
         """Makes the subject's keys of these classes; those that exist are kept."""
         for key_class in classes:
-            _known(key_class, SUBJECT_CLASSES)
-            self._keys.put(
-                f"subject:{subject.hex}:{key_class}", await self._keystore.create_subject(subject, key_class)
-            )
+            await self._key(_subject(subject, key_class), make=True)
 
     async def preload(self, subjects: Sequence[UUID], key_class: str = "account") -> None:
         """Fetches the keys of a page's subjects in one round trip, so that opening its rows needs none."""
         _known(key_class, SUBJECT_CLASSES)
         missing = [one for one in subjects if self._keys.get(f"subject:{one.hex}:{key_class}") is None]
         if missing:
-            for subject, key in (await self._keystore.subjects(missing, key_class)).items():
-                self._keys.put(f"subject:{subject.hex}:{key_class}", key)
+            await self._holder.fresh()
+            generation = self._generation
+            found = await self._keystore.subjects(missing, key_class)
+            if generation == self._generation:
+                for subject, key in found.items():
+                    self._keys.put(f"subject:{subject.hex}:{key_class}", key)
 
-    async def seal(self, column: str, subject: UUID, row: UUID, value: str, *, day: date | None = None) -> bytes:
-        """The envelope of a value for ``schema.table.column`` of that row; ``day`` where the column is day-sealed.
+    async def seal(
+        self, column: str, subject: UUID, row: UUID, value: str, *, day: date | None = None, year: int | None = None
+    ) -> bytes:
+        """The envelope of a value for ``schema.table.column`` of that row; ``day`` where the column is day-sealed,
+        ``year`` (fiscal) where it is kept with the transactions: that key is made when it is not there.
 
         Raises NotFound ``key_destroyed`` when the subject (or the day) has no key.
         """
-        return await self.seal_bytes(column, subject, row, value.encode(), day=day)
-
-    async def seal_bytes(
-        self, column: str, subject: UUID, row: UUID, value: bytes, *, day: date | None = None
-    ) -> bytes:
-        """As ``seal``, for bytes."""
         declared = await self._declaration(column)
-        key, field_key = await self._field_key(column, declared, subject, day)
-        return crypto.seal(field_key, key.id, value, _place(column, row, subject, day))
-
-    async def chunk_sealer(
-        self, column: str, subject: UUID, row: UUID, *, day: date | None = None
-    ) -> crypto.ChunkSealer:
-        """What seals a long value that lies outside the table, bound to the place that names it, as ``seal`` does."""
-        declared = await self._declaration(column)
-        key, field_key = await self._field_key(column, declared, subject, day)
-        return crypto.ChunkSealer(field_key, key.id, _place(column, row, subject, day))
+        key, field_key = await self._field_key(column, declared, subject, day, year, make=year is not None)
+        return crypto.seal(field_key, key.id, value.encode(), _place(column, row, subject, day))
 
     async def open(
-        self, column: str, subject: UUID, row: UUID, sealed: bytes, *, purpose: str, day: date | None = None
+        self,
+        column: str,
+        subject: UUID,
+        row: UUID,
+        sealed: bytes,
+        *,
+        purpose: str,
+        day: date | None = None,
+        year: int | None = None,
     ) -> Sealed[str]:
         """The value of an envelope, for a purpose the column declares.
 
         Raises Forbidden ``purpose_not_declared``, NotFound ``key_destroyed``, Broken ``sealed_damaged``.
         """
-        value, purposes = await self._open(column, subject, row, sealed, purpose, day)
-        return Sealed(value.decode(), column, purposes)
-
-    async def open_bytes(
-        self, column: str, subject: UUID, row: UUID, sealed: bytes, *, purpose: str, day: date | None = None
-    ) -> Sealed[bytes]:
-        """As ``open``, for bytes."""
-        value, purposes = await self._open(column, subject, row, sealed, purpose, day)
-        return Sealed(value, column, purposes)
-
-    async def chunk_opener(
-        self, column: str, subject: UUID, row: UUID, head: bytes, *, purpose: str, day: date | None = None
-    ) -> crypto.ChunkOpener:
-        """What opens a long value, from its first ``crypto.CHUNKS_HEAD_BYTES`` bytes, which are fed to it again.
-
-        Raises as ``open``.
-        """
-        field_key, place, _ = await self._opening(column, subject, row, crypto.chunks_kid(head), purpose, day)
-        return crypto.ChunkOpener(field_key, place)
-
-    async def _open(
-        self, column: str, subject: UUID, row: UUID, sealed: bytes, purpose: str, day: date | None
-    ) -> tuple[bytes, tuple[str, ...]]:
-        field_key, place, purposes = await self._opening(column, subject, row, crypto.kid(sealed), purpose, day)
-        return crypto.unseal(field_key, sealed, place), purposes
-
-    async def _opening(
-        self, column: str, subject: UUID, row: UUID, kid: bytes, purpose: str, day: date | None
-    ) -> tuple[bytes, bytes, tuple[str, ...]]:
-        """The field key, the place and the declared purposes of what key ``kid`` sealed."""
         declared = await self._declaration(column)
         if purpose not in declared.purposes:
             raise Forbidden(
@@ -167,25 +160,49 @@ class Vault:
                 code="purpose_not_declared",
                 detail=f"{column} purpose={purpose}",
             )
-        key, field_key = await self._field_key(column, declared, subject, day)
-        if kid != key.id:
-            raise NotFound("The key of this data was destroyed.", code="key_destroyed")
-        return field_key, _place(column, row, subject, day), declared.purposes
+        _, field_key = await self._field_key(column, declared, subject, day, year, kid=crypto.kid(sealed))
+        value = crypto.unseal(field_key, sealed, _place(column, row, subject, day))
+        return Sealed(value.decode(), column, declared.purposes)
 
-    # Keyed hashes: sync, from the root key in memory
+    async def object_key(
+        self, name: str, key_class: str, subject: UUID, day: date | None = None, kid: bytes | None = None
+    ) -> Key:
+        """The key that seals objects outside the database, sealed like a column: by the subject's key of the class
+        and, where ``day`` is given, by the day's key of the same class. ``name`` (``content.object``) tells kinds of
+        objects apart. ``kid``: of an object that is to be opened. To be used at once, never kept.
+
+        Raises NotFound ``key_destroyed``.
+        """
+        assert _LABEL.fullmatch(name), "names stand in the code, never in data"
+        slot = _subject(subject, key_class)
+        key = await self._key(slot) if kid is None else await self._version(slot, kid)
+        salt = None if day is None else (await self._day(key_class, day)).secret
+        return Key(key.id, crypto.derive(key.secret, f"ruxa1|{key_class}|object|{name}", salt))
+
+    # Keyed hashes: sync, from the root keys in memory
 
     def index(self, label: str, value: str) -> bytes:
         """The blind index of a normalised value: equal values give equal bytes, one label an index."""
-        return digest(self._labels.get("i " + label) or self._label_key("i ", label), value.encode(), "sha256")
+        return digest((self._labels.get("i " + label) or self._label_keys("i ", label))[0], value.encode(), "sha256")
 
     def keyed_hash(self, label: str, value: bytes) -> bytes:
         """The peppered hash of a secret (``api-key``, ``session``, ``link``), for lookup at rest."""
-        return digest(self._labels.get(label) or self._label_key("", label), value, "sha256")
+        return digest((self._labels.get(label) or self._label_keys("", label))[0], value, "sha256")
 
-    # Day keys
+    def indexes(self, label: str, value: str) -> list[bytes]:
+        """``index`` under every living version of its key, newest first: what a lookup must try."""
+        keys = self._labels.get("i " + label) or self._label_keys("i ", label)
+        return [digest(key, value.encode(), "sha256") for key in keys]
+
+    def keyed_hashes(self, label: str, value: bytes) -> list[bytes]:
+        """``keyed_hash`` under every living version of the pepper, newest first: what a lookup must try."""
+        return [digest(key, value, "sha256") for key in self._labels.get(label) or self._label_keys("", label)]
+
+    # Keys of days, years, holds and quarters
 
     async def day_key(self, key_class: str, day: date) -> bytes:
-        """The 32 bytes of a day's key (``usage``, ``content``, ``security``, ``audit``), made when it is not over.
+        """The 32 bytes of a day's key (``usage``, ``content``, ``security``, ``audit``, ``backup``), made when the day
+        is not over.
 
         Raises NotFound ``key_destroyed``.
         """
@@ -193,7 +210,46 @@ class Vault:
 
     async def create_day_keys(self, key_class: str, days: int = 7) -> None:
         """Makes the keys of today and ``days`` days ahead, so that a full keystore outage stops nothing."""
-        await self._keystore.create_days(_known(key_class, DAY_CLASSES), days)
+        today = await self._keystore.today()
+        for ahead in range(days + 1):
+            await self._day(key_class, today + timedelta(days=ahead))
+
+    async def billing_key(self, subject: UUID, year: int) -> bytes:
+        """The 32 bytes of a subject's key for the billing records of a fiscal year, made when there is none."""
+        return (await self._key(_billing(subject, year), make=True)).secret
+
+    async def hold_key(self, hold: UUID) -> bytes:
+        """The 32 bytes of the key of a hold, made when there is none."""
+        return (await self._key(Slot("hold", "hold", hold), make=True)).secret
+
+    async def pseudonym_key(self, provider: str, quarter: str) -> bytes:
+        """The 32 bytes behind the pseudonyms of a provider in a quarter (``2026q4``); random, made while it is not
+        over, destroyed 30 days after it (D33).
+
+        Raises NotFound ``key_destroyed``.
+        """
+        first = _first_day(quarter)
+        slot = Slot("pseudonym", provider, None, first)
+        ends = _next_quarter(first) - timedelta(days=1)
+        return (await self._fetch(slot.name, lambda: self._keystore.dated(slot, ends))).secret
+
+    # Signing keys
+
+    async def signing_key(self, use: str) -> SigningKey:
+        """The key that signs for a use (``audit``, ``receipt``, ``report``, ``backup``); made when there is none."""
+        held = self._signing.get(f"signing:{_known(use, USES)}")
+        if held is None:
+            await self._holder.fresh()
+            generation = self._generation
+            public, key = await self._keystore.signing(use)
+            held = SigningKey(public.id, use, key.secret)
+            if generation == self._generation:
+                self._signing.put(f"signing:{use}", held)
+        return held
+
+    async def public_keys(self, use: str | None = None) -> list[PublicKey]:
+        """Every public key there ever was, of one use or of all, oldest first."""
+        return await self._keystore.public_keys(use)
 
     # Destruction
 
@@ -201,15 +257,35 @@ class Vault:
         """Destroys the subject's keys of these classes, here and in every process that hears; both dates of each."""
         for key_class in classes:
             _known(key_class, SUBJECT_CLASSES)
-        destroyed = await self._keystore.destroy_subject(subject, classes)
-        self._forget(f"subject:{subject.hex}")
-        return destroyed
+        return self._told(await self._keystore.destroy_subject(subject, classes), f"subject:{subject.hex}")
 
     async def destroy_days_before(self, key_class: str, day: date) -> list[Destroyed]:
         """Destroys every day key of the class older than ``day``."""
-        destroyed = await self._keystore.destroy_days_before(_known(key_class, DAY_CLASSES), day)
-        self._forget(f"day:{key_class}")
-        return destroyed
+        destroyed = await self._keystore.destroy_dated("day", _known(key_class, DAY_CLASSES), day)
+        return self._told(destroyed, f"day:{key_class}")
+
+    async def destroy_years_before(self, year: int, subject: UUID | None = None) -> list[Destroyed]:
+        """Destroys the billing keys of the fiscal years before ``year``, of one subject or of all."""
+        return self._told(await self._keystore.destroy_billing(_first_of(year), subject), "billing")
+
+    async def destroy_hold(self, hold: UUID) -> list[Destroyed]:
+        """Destroys the key of a hold that has ended."""
+        return self._told(await self._keystore.destroy_hold(hold), f"hold:{hold.hex}")
+
+    async def destroy_pseudonyms(self) -> list[Destroyed]:
+        """Destroys the pseudonym keys of quarters that ended 30 days ago or more."""
+        over = await self._keystore.today() - timedelta(days=PSEUDONYM_DAYS)
+        destroyed = await self._keystore.destroy_dated("pseudonym", None, _quarter_of(over))
+        return self._told(destroyed, "pseudonym")
+
+    async def acknowledged(self, destroyed: Sequence[Destroyed], timeout_s: float = 2 * HELD_S) -> bool:
+        """Whether every process that holds keys has dropped these, or its lease has ended; waits at most ``timeout_s``.
+
+        Only then may anybody certify that they are gone.
+        """
+        self._holder.hear()
+        number = max((one.number for one in destroyed), default=0)
+        return await holders.acknowledged(self._pool, number, timeout_s)
 
     async def rotate_epoch(self) -> Rotation:
         """Begins a new epoch and destroys the old one's key: what was deleted before is then gone in every copy."""
@@ -243,18 +319,34 @@ class Vault:
             if column.declaration is not None and column.declaration.seal in ("subject", "day", "dual")
         }
 
+    async def _read_roots(self) -> None:
+        self._roots = {key_class: await self._keystore.roots(key_class) for key_class in ROOT_CLASSES}
+        self._labels.clear()
+
     async def _field_key(
-        self, column: str, declared: Declaration, subject: UUID, day: date | None
+        self,
+        column: str,
+        declared: Declaration,
+        subject: UUID,
+        day: date | None,
+        year: int | None,
+        *,
+        kid: bytes | None = None,
+        make: bool = False,
     ) -> tuple[Key, bytes]:
-        """The key that names the envelope, and the key that seals it."""
+        """The key that names the envelope, and the key that seals it; ``kid`` of an envelope that is to be opened."""
         assert (day is not None) == (declared.seal in ("day", "dual")), f"{column} is sealed by {declared.seal}"
+        assert (year is not None) == (declared.key_class == "billing"), f"{column} is kept as {declared.keep}"
         day_key = None if day is None else await self._day(declared.keep, day)
         if declared.seal == "day":
             assert day_key is not None
             key, salt = day_key, None
+            if kid is not None and kid != key.id:
+                raise NotFound("The key of this data was destroyed.", code="key_destroyed")
         else:
             assert declared.key_class is not None
-            key = await self._subject(subject, declared.key_class)
+            slot = _subject(subject, declared.key_class) if year is None else _billing(subject, year)
+            key = await self._key(slot, make=make) if kid is None else await self._version(slot, kid)
             salt = None if day_key is None else day_key.secret
         name = f"{column}:{key.id.hex()}:{day or ''}"
         field_key = self._fields.get(name)
@@ -264,41 +356,114 @@ class Vault:
             self._fields.put(name, field_key)
         return key, field_key
 
-    async def _subject(self, subject: UUID, key_class: str) -> Key:
-        name = f"subject:{subject.hex}:{key_class}"
-        key = self._keys.get(name)
-        if key is None:
-            key = await self._keystore.subject(subject, key_class)
-            self._keys.put(name, key)
-        return key
+    async def _key(self, slot: Slot, *, make: bool = False) -> Key:
+        return await self._fetch(slot.name, lambda: self._keystore.made(slot) if make else self._keystore.found(slot))
+
+    async def _version(self, slot: Slot, kid: bytes) -> Key:
+        """The version of the slot's key that an envelope names: nearly always the newest."""
+        held = self._keys.get(slot.name)
+        if held is not None and held.id == kid:
+            return held
+        return await self._fetch(f"{slot.name}:{kid.hex()}", lambda: self._keystore.version(slot, kid))
 
     async def _day(self, key_class: str, day: date) -> Key:
-        name = f"day:{key_class}:{day}"
+        slot = Slot("day", _known(key_class, DAY_CLASSES), None, day)
+        return await self._fetch(slot.name, lambda: self._keystore.dated(slot, day))
+
+    async def _fetch(self, name: str, fetch: Callable[[], Awaitable[Key]]) -> Key:
+        """The key held under that name, else fetched and held."""
         key = self._keys.get(name)
-        if key is None:
-            key = await self._keystore.day(_known(key_class, DAY_CLASSES), day)
-            self._keys.put(name, key)
+        while key is None:
+            await self._holder.fresh()
+            generation = self._generation
+            key = await fetch()
+            if generation != self._generation:
+                # Something was destroyed meanwhile, maybe this: what is held must have been read after it.
+                key = None
+            else:
+                self._keys.put(name, key)
         return key
 
-    def _label_key(self, prefix: str, label: str) -> bytes:
+    def _label_keys(self, prefix: str, label: str) -> list[bytes]:
         assert _LABEL.fullmatch(label), "labels are names in the code, never data"
-        use = "blind-index" if prefix else "pepper"
-        key = crypto.derive(self._root.secret, f"ruxa1|{use}|{label}")
-        self._labels[prefix + label] = key
-        return key
+        use, key_class = ("blind-index", "index") if prefix else ("pepper", "pepper")
+        keys = [crypto.derive(root.secret, f"ruxa1|{use}|{label}") for root in self._roots[key_class]]
+        self._labels[prefix + label] = keys
+        return keys
+
+    # Forgetting
+
+    def _hear(self, notice: str) -> None:
+        """Another process says what was destroyed or replaced: drop it at once, and acknowledge soon."""
+        if notice:
+            self._forget(notice)
+        self._holder.hear()
+
+    def _missed(self) -> None:
+        self._forget_all()
+        self._holder.hear()
+
+    async def _drop(self, key_ids: Sequence[bytes]) -> None:
+        """Before this process acknowledges: none of these is held any more."""
+        if not key_ids:
+            self._forget_all()
+        else:
+            gone = set(key_ids)
+            self._generation += 1
+            self._keys.drop_if(lambda key: key.id in gone)
+            self._signing.drop_if(lambda key: key.id in gone)
+            self._fields.clear()
+        if any(root.id in key_ids for roots in self._roots.values() for root in roots):
+            await self._read_roots()
+
+    def _told(self, destroyed: list[Destroyed], name: str) -> list[Destroyed]:
+        self._forget(name)
+        return destroyed
 
     def _forget(self, notice: str) -> None:
+        self._generation += 1
         self._keys.drop(f"{notice}:")
+        self._keys.drop_name(notice)
+        self._signing.drop(notice)
         self._fields.clear()
 
     def _forget_all(self) -> None:
+        self._generation += 1
         self._keys.clear()
         self._fields.clear()
+        self._signing.clear()
 
 
 def _known(key_class: str, classes: frozenset[str]) -> str:
     assert key_class in classes, f"unknown key class {key_class}"
     return key_class
+
+
+def _subject(subject: UUID, key_class: str) -> Slot:
+    return Slot("subject", _known(key_class, SUBJECT_CLASSES), subject)
+
+
+def _billing(subject: UUID, year: int) -> Slot:
+    return Slot("billing", "billing", subject, _first_of(year))
+
+
+def _first_of(year: int) -> date:
+    return date(year, 1, 1)
+
+
+def _first_day(quarter: str) -> date:
+    """``2026q4`` -> 1 October 2026."""
+    assert _QUARTER.fullmatch(quarter), quarter
+    return date(int(quarter[:4]), 3 * int(quarter[5]) - 2, 1)
+
+
+def _next_quarter(first: date) -> date:
+    return date(first.year + first.month // 10, (first.month + 2) % 12 + 1, 1)
+
+
+def _quarter_of(day: date) -> date:
+    """The first day of the quarter a day is in."""
+    return date(day.year, (day.month - 1) // 3 * 3 + 1, 1)
 
 
 def _place(column: str, row: UUID, subject: UUID, day: date | None) -> bytes:

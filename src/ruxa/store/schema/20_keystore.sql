@@ -8,33 +8,49 @@ GRANT USAGE ON SCHEMA keystore TO ruxa_keystore;
 CREATE TABLE keystore.epoch (
     id              uuid PRIMARY KEY,
     state           text NOT NULL CHECK (state IN ('current', 'retiring', 'destroyed')),
+    provider        text NOT NULL DEFAULT 'directory',
+    wrapped         bytea,
     created_at      timestamptz NOT NULL DEFAULT ruxa.now(),
     destroyed_at    timestamptz,
-    CONSTRAINT epoch_destroyed CHECK ((state = 'destroyed') = (destroyed_at IS NOT NULL))
+    CONSTRAINT epoch_destroyed CHECK ((state = 'destroyed') = (destroyed_at IS NOT NULL)),
+    CONSTRAINT epoch_forgotten CHECK (state <> 'destroyed' OR wrapped IS NULL)
 );
+ALTER TABLE keystore.epoch ALTER COLUMN wrapped SET STATISTICS 0;
 CREATE UNIQUE INDEX epoch_one_current ON keystore.epoch (state) WHERE state = 'current';
-COMMENT ON TABLE keystore.epoch IS 'A life of at most 7 days; its key is a file of KEYS (or a KMS key) named by the id.';
+COMMENT ON TABLE keystore.epoch IS
+    'A life of at most 7 days. Its key is a file of KEYS, or wrapped by a key of a key server; both named by the id.';
 COMMENT ON COLUMN keystore.epoch.id IS 'data: none';
 COMMENT ON COLUMN keystore.epoch.state IS 'data: none';
+COMMENT ON COLUMN keystore.epoch.provider IS 'data: none';
+COMMENT ON COLUMN keystore.epoch.wrapped IS 'data: none';
 COMMENT ON COLUMN keystore.epoch.created_at IS 'data: none';
 COMMENT ON COLUMN keystore.epoch.destroyed_at IS 'data: none';
 
+-- root: class index or pepper. subject: class of data. day: class of data, day. billing: subject, first day of the
+-- fiscal year. hold: subject is the hold's id. pseudonym: class is the provider, day the first of the quarter.
+-- signing: class is the use; the secret is an Ed25519 seed, and keystore.public_key has the other half.
 CREATE TABLE keystore.key (
-    id          bytea PRIMARY KEY CHECK (octet_length(id) = 8),
-    kind        text NOT NULL CHECK (kind IN ('root', 'subject', 'day')),
-    class       text NOT NULL,
-    subject     uuid,
-    day         date,
-    epoch       uuid NOT NULL REFERENCES keystore.epoch (id),
-    wrapped     bytea NOT NULL,
-    created_at  timestamptz NOT NULL DEFAULT ruxa.now(),
-    CONSTRAINT key_shape CHECK ((kind = 'subject') = (subject IS NOT NULL) AND (kind = 'day') = (day IS NOT NULL))
+    id              bytea PRIMARY KEY CHECK (octet_length(id) = 8),
+    kind            text NOT NULL CHECK (kind IN ('root', 'subject', 'day', 'billing', 'hold', 'pseudonym', 'signing')),
+    class           text NOT NULL,
+    subject         uuid,
+    day             date,
+    version         integer NOT NULL DEFAULT 1 CHECK (version >= 1),
+    epoch           uuid NOT NULL REFERENCES keystore.epoch (id),
+    wrapped         bytea NOT NULL,
+    created_at      timestamptz NOT NULL DEFAULT ruxa.now(),
+    superseded_at   timestamptz,
+    CONSTRAINT key_shape CHECK (
+        (kind IN ('subject', 'billing', 'hold')) = (subject IS NOT NULL)
+        AND (kind IN ('day', 'billing', 'pseudonym')) = (day IS NOT NULL)
+    ),
+    CONSTRAINT key_one UNIQUE NULLS NOT DISTINCT (kind, class, subject, day, version)
 );
+ALTER TABLE keystore.key ALTER COLUMN id SET STATISTICS 0;
 ALTER TABLE keystore.key ALTER COLUMN wrapped SET STATISTICS 0;
-CREATE UNIQUE INDEX key_one_root ON keystore.key (class) WHERE kind = 'root';
-CREATE UNIQUE INDEX key_one_subject ON keystore.key (subject, class) WHERE kind = 'subject';
-CREATE UNIQUE INDEX key_one_day ON keystore.key (class, day) WHERE kind = 'day';
+CREATE INDEX key_subject ON keystore.key (subject, class) WHERE subject IS NOT NULL;
 CREATE INDEX key_epoch ON keystore.key (epoch);
+CREATE INDEX key_superseded ON keystore.key (superseded_at) WHERE superseded_at IS NOT NULL;
 COMMENT ON TABLE keystore.key IS 'A row deleted is a key destroyed: at once in service, in every copy when its epoch ends.';
 COMMENT ON COLUMN keystore.key.id IS 'data: none';
 COMMENT ON COLUMN keystore.key.kind IS 'data: none';
@@ -43,30 +59,88 @@ COMMENT ON COLUMN keystore.key.subject IS
     'data: category=user.unique_id.pseudonymous subject=member purpose=provide basis=contract
      keep=account seal=none erase=delete export=no:secret';
 COMMENT ON COLUMN keystore.key.day IS 'data: none';
+COMMENT ON COLUMN keystore.key.version IS 'data: none';
 COMMENT ON COLUMN keystore.key.epoch IS 'data: none';
 COMMENT ON COLUMN keystore.key.wrapped IS
     'data: category=system.authentication subject=member purpose=security basis=legitimate_interest
      keep=account seal=none erase=delete export=no:secret';
 COMMENT ON COLUMN keystore.key.created_at IS 'data: none';
+COMMENT ON COLUMN keystore.key.superseded_at IS 'data: none';
+
+CREATE TABLE keystore.public_key (
+    id              bytea PRIMARY KEY CHECK (octet_length(id) = 8),
+    use             text NOT NULL,
+    public          bytea NOT NULL CHECK (octet_length(public) = 32),
+    valid_from      timestamptz NOT NULL,
+    valid_until     timestamptz,
+    CONSTRAINT public_key_valid CHECK (valid_until > valid_from)
+);
+ALTER TABLE keystore.public_key ALTER COLUMN id SET STATISTICS 0;
+ALTER TABLE keystore.public_key ALTER COLUMN public SET STATISTICS 0;
+CREATE INDEX public_key_use ON keystore.public_key (use, valid_from);
+COMMENT ON TABLE keystore.public_key IS 'The public half of every signing key there ever was: published for ever.';
+COMMENT ON COLUMN keystore.public_key.id IS 'data: none';
+COMMENT ON COLUMN keystore.public_key.use IS 'data: none';
+COMMENT ON COLUMN keystore.public_key.public IS 'data: none';
+COMMENT ON COLUMN keystore.public_key.valid_from IS 'data: none';
+COMMENT ON COLUMN keystore.public_key.valid_until IS 'data: none';
+
+-- What every process that holds keys must have heard before anybody says that a key is gone.
+CREATE TABLE keystore.change (
+    number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    key_id      bytea NOT NULL CHECK (octet_length(key_id) = 8),
+    what        text NOT NULL CHECK (what IN ('destroyed', 'superseded')),
+    at          timestamptz NOT NULL DEFAULT ruxa.now()
+);
+ALTER TABLE keystore.change ALTER COLUMN key_id SET STATISTICS 0;
+COMMENT ON TABLE keystore.change IS 'Keys to drop from memory, numbered in the order of their commits.';
+COMMENT ON COLUMN keystore.change.number IS 'data: none';
+COMMENT ON COLUMN keystore.change.key_id IS 'data: none';
+COMMENT ON COLUMN keystore.change.what IS 'data: none';
+COMMENT ON COLUMN keystore.change.at IS 'data: none';
 
 CREATE TABLE keystore.destruction (
     key_id          bytea PRIMARY KEY CHECK (octet_length(key_id) = 8),
-    kind            text NOT NULL CHECK (kind IN ('subject', 'day')),
+    number          bigint NOT NULL,
+    kind            text NOT NULL CHECK (kind IN ('root', 'subject', 'day', 'billing', 'hold', 'pseudonym', 'signing')),
     class           text NOT NULL,
     day             date,
     epoch           uuid NOT NULL REFERENCES keystore.epoch (id),
     destroyed_at    timestamptz NOT NULL DEFAULT ruxa.now()
 );
-CREATE UNIQUE INDEX destruction_one_day ON keystore.destruction (class, day) WHERE kind = 'day';
+ALTER TABLE keystore.destruction ALTER COLUMN key_id SET STATISTICS 0;
+CREATE UNIQUE INDEX destruction_one_day ON keystore.destruction (kind, class, day)
+    WHERE kind IN ('day', 'pseudonym');
+CREATE INDEX destruction_epoch ON keystore.destruction (epoch);
 COMMENT ON TABLE keystore.destruction IS
     'What was destroyed: gone in service at destroyed_at, gone in every copy when that epoch is destroyed. No subject.';
 COMMENT ON COLUMN keystore.destruction.key_id IS 'data: none';
+COMMENT ON COLUMN keystore.destruction.number IS 'data: none';
 COMMENT ON COLUMN keystore.destruction.kind IS 'data: none';
 COMMENT ON COLUMN keystore.destruction.class IS 'data: none';
 COMMENT ON COLUMN keystore.destruction.day IS 'data: none';
 COMMENT ON COLUMN keystore.destruction.epoch IS 'data: none';
 COMMENT ON COLUMN keystore.destruction.destroyed_at IS 'data: none';
 
+-- Leases are in real time also where the instance's clock is simulated: they say how old a key in memory can be.
+CREATE TABLE keystore.holder (
+    id              uuid PRIMARY KEY,
+    name            text NOT NULL,
+    acknowledged    bigint NOT NULL,
+    since           timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    alive_until     timestamptz NOT NULL
+);
+COMMENT ON TABLE keystore.holder IS
+    'Processes that may hold keys in memory, each until alive_until at the latest, and up to which change they dropped.';
+COMMENT ON COLUMN keystore.holder.id IS 'data: none';
+COMMENT ON COLUMN keystore.holder.name IS 'data: none';
+COMMENT ON COLUMN keystore.holder.acknowledged IS 'data: none';
+COMMENT ON COLUMN keystore.holder.since IS 'data: none';
+COMMENT ON COLUMN keystore.holder.alive_until IS 'data: none';
+
 GRANT SELECT, INSERT, UPDATE ON keystore.epoch TO ruxa_keystore;
-GRANT SELECT, INSERT, DELETE, UPDATE (epoch, wrapped) ON keystore.key TO ruxa_keystore;
+GRANT SELECT, INSERT, DELETE, UPDATE (epoch, wrapped, superseded_at) ON keystore.key TO ruxa_keystore;
+GRANT SELECT, INSERT, UPDATE (valid_until) ON keystore.public_key TO ruxa_keystore;
+GRANT SELECT, INSERT, DELETE ON keystore.change TO ruxa_keystore;
 GRANT SELECT, INSERT ON keystore.destruction TO ruxa_keystore;
+GRANT SELECT, INSERT, UPDATE, DELETE ON keystore.holder TO ruxa_keystore;
