@@ -18,7 +18,7 @@ register = Register(sink)
 hook.install(register, sink)
 server = socket.create_server(("127.0.0.1", 0))
 port = server.getsockname()[1]
-who = Recipient(name="t", role="own", who="t", what=(), why="t", where="t", safeguard="t")
+who = Recipient(name="t", role="own", who="t", what=(), why=(), where="t", safeguard="t")
 declared = sys.argv[1]
 if declared != "nothing":
     register.allow(who, declared, port if declared != "10.9.9.9" else 9)

@@ -6,10 +6,11 @@ import asyncio
 import gc
 from contextlib import AsyncExitStack
 
-from ruxa.app import database, health
+from ruxa.app import database, health, outbound
 from ruxa.app.orders import Orders, Start
 from ruxa.egress import providers
 from ruxa.egress.http import Pool as Upstreams
+from ruxa.egress.provider import CONTENT, STAND_IN
 from ruxa.egress.recipient import Register
 from ruxa.egress.timers import Wheel
 from ruxa.gateway.door import Door, DoorBounds, Reply, Request
@@ -118,6 +119,7 @@ async def _pipeline(
     loaded = providers.load(settings.providers, read_secret, sandbox_url=start.sandbox_url)
     for name, why in loaded.unready.items():
         sink.emit("provider.unready", "warning", provider=name, reason=why)
+    outbound.watch(upstreams.register, pool, stack, collect=lambda: upstreams.count(CONTENT, STAND_IN))
     token = None if settings.metrics_token is None else read_secret(settings.metrics_token)
     return Pipeline(
         worker=Worker(

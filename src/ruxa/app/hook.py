@@ -29,7 +29,7 @@ def install(register: Register, sink: Sink) -> None:
         if (host, port) in seen or register.find(host, port) is not None or _declared(register, host, port):
             seen.add((host, port))
             return
-        sink.emit("egress.refused", "error", host=host, reason="not in the register")
+        register.refuse(host)
         raise PermissionError("this destination is not in the register of recipients")
 
     sys.addaudithook(hook)

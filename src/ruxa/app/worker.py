@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC
 from pathlib import Path
 
 from ruxa.access import jobs as access_jobs
-from ruxa.app import database, health, hook
+from ruxa.app import database, health, hook, outbound
 from ruxa.app.orders import Orders, Start
-from ruxa.egress.mail import Smtp
+from ruxa.egress.mail import Letter, Smtp
 from ruxa.egress.recipient import Recipient, Register
 from ruxa.egress.timers import Wheel
 from ruxa.gateway import books
@@ -32,6 +33,11 @@ EVERY_10_S = "* * * * * */10"
 EVERY_MINUTE = "* * * * *"
 HOURLY = "7 * * * *"
 
+Send = Callable[[Letter], Awaitable[None]]
+
+# What a mail server gets of a mail.
+MAILED = ("user.contact.email", "user.name", "user.account")
+
 
 async def run(start: Start, orders: Orders) -> None:
     """Work until told to stop; what runs is finished, what does not finish is tried again by the next worker."""
@@ -49,9 +55,10 @@ async def run(start: Start, orders: Orders) -> None:
         stack.push_async_callback(vault.close)
         await ledger_jobs.partitions(pool)
         await _day_keys(vault)
+        outbound.watch(register, pool, stack)
         jobs = Jobs(sink)
         _schedule_ledger(jobs, pool, sink)
-        _schedule_access(jobs, pool, vault, mail, sink)
+        _schedule_access(jobs, pool, vault, mail and _counted(mail, register), sink)
         _schedule_keys(jobs, vault)
         await _schedule_journal(jobs, settings.data / "journal", address, clock, vault, sink, stack)
         if settings.role == "worker":
@@ -96,8 +103,8 @@ def _mail(settings: Settings, clock: Clock, register: Register) -> Smtp | None:
         name="mail",
         role="mail",
         who="the operator's mail server",
-        what=("e-mail address", "name", "text of the mail"),
-        why="to deliver mail",
+        what=MAILED,
+        why=("communicate", "security"),
         where="unknown",
         safeguard="the operator's own contract",
     )
@@ -113,9 +120,19 @@ def _schedule_ledger(jobs: Jobs, pool: Pool, sink: Sink) -> None:
     jobs.add("ledger proofs", lambda: ledger_jobs.proofs(pool, sink), timeout_s=600, cron=HOURLY)
 
 
-def _schedule_access(jobs: Jobs, pool: Pool, vault: Vault, mail: Smtp | None, sink: Sink) -> None:
-    if mail is not None:
-        send = mail.send
+def _counted(smtp: Smtp, register: Register) -> Send:
+    """Sending, with what the mail server got counted; a try that failed may have told it as much."""
+
+    async def send(letter: Letter) -> None:
+        for category in MAILED:
+            register.tally.add("mail", smtp.host, category)
+        await smtp.send(letter)
+
+    return send
+
+
+def _schedule_access(jobs: Jobs, pool: Pool, vault: Vault, send: Send | None, sink: Sink) -> None:
+    if send is not None:
         jobs.add("access mail", lambda: access_jobs.send_mail(pool, vault, send, sink), timeout_s=300, cron=EVERY_10_S)
     jobs.add("access sweep", lambda: access_jobs.sweep(pool, vault), timeout_s=300, cron=HOURLY)
 

@@ -607,6 +607,8 @@ class Upstream:
     def __init__(self, pool: Pool, origin: Origin) -> None:
         self.origin = origin
         self.wheel = pool.wheel
+        self.asked = 0  # requests since they were counted last; ``stand_ins``: those with a stand-in for an identity
+        self.stand_ins = 0
         self._pool = pool
         self._links: set[_Link] = set()
         self._idle: list[_Link] = []
@@ -648,6 +650,7 @@ class Upstream:
 
         ``head`` is made by ``head()``; the pieces are the body, written as they are and not copied when large.
         """
+        self.asked += 1
         answer = Answer(self, head, pieces, deadlines, self.wheel.now + deadlines.whole_s)
         idle = self._idle
         while idle:
@@ -797,6 +800,15 @@ class Pool:
             self.wheel.start()
             found = self._upstreams[origin] = Upstream(self, origin)
         return found
+
+    def count(self, content: str, stand_in: str) -> None:
+        """Put what was asked since the last time into the register's tally, under these two categories."""
+        for origin, upstream in self._upstreams.items():
+            recipient = None if origin.path is not None else self.register.find(origin.host, origin.port)
+            if recipient is not None:
+                self.register.tally.add(recipient.name, origin.host, content, upstream.asked)
+                self.register.tally.add(recipient.name, origin.host, stand_in, upstream.stand_ins)
+            upstream.asked = upstream.stand_ins = 0
 
     def trust(self) -> ssl.SSLContext:
         """The certificates that are believed, TLS 1.2 at least, HTTP/1.1 by ALPN."""

@@ -20,6 +20,10 @@ from ruxa.kernel.errors import InvalidCall
 DIALECTS: tuple[Name, ...] = get_args(Name)
 USER_AGENT = "ruxa"
 ACCEPTED = "application/json, text/event-stream"
+# What a provider gets of a call: what the customer wrote, and stand-ins for identities (decision D11).
+CONTENT = "user.content"
+STAND_IN = "user.unique_id.pseudonymous"
+SENT = (CONTENT, STAND_IN)
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,10 +99,11 @@ class Provider:
             name=name,
             role="own" if name == "sandbox" else "provider",
             who=row.facts.who,
-            what=("content of calls", "pseudonyms"),
-            why="to answer the call",
+            what=SENT,
+            why=("provide",),
             where=row.facts.where,
             safeguard=row.facts.safeguard,
+            source=row.facts.source,
         )
         fixed = {"user-agent": USER_AGENT, "content-type": "application/json", "accept": ACCEPTED}
         self._headers = {**fixed, **(adapter.key_headers(key) if key else {})}

@@ -69,6 +69,8 @@ class Attempt:
         exchange.attempts += 1
         exchange.first_byte_at = 0.0
         answer = self._answer = target.upstream.ask(exchange.head, patched.pieces, self._gear.deadlines)
+        if patched.replaced:
+            target.upstream.stand_ins += 1
         answer.on_head = self._on_head
         answer.on_data = self._on_data
         answer.on_end = self._on_end

@@ -1,0 +1,106 @@
+"""Who is declared to receive data, and how often each did: written by the processes that send, read by the pages.
+
+The counts are of sends, by UTC day, recipient, host and category, over all customers together: nobody's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+
+import msgspec
+
+from ruxa.egress.recipient import Register
+from ruxa.egress.tally import Line
+from ruxa.privacy.outbound import records
+from ruxa.store.work import Work
+
+
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """One destination of the register, as it was declared last.
+
+    categories, purposes: words of the data map; place: country (ISO 3166), ``own`` or ``unknown``; source: where the
+    recipient publishes its terms, "" when not known.
+    """
+
+    name: str
+    host: str
+    port: int
+    role: str
+    who: str
+    categories: tuple[str, ...]
+    purposes: tuple[str, ...]
+    place: str
+    safeguard: str
+    source: str
+    first_at: datetime
+    last_at: datetime
+
+
+class Count(msgspec.Struct, frozen=True, kw_only=True):
+    """So many sends of a category to a recipient's host on a day."""
+
+    day: date
+    recipient: str
+    host: str
+    category: str
+    sends: int
+
+
+async def declare(work: Work, register: Register) -> None:
+    """Write down every destination that this process may dial."""
+    for (host, port), recipient in sorted(register.destinations().items()):
+        await records.declare(work, recipient, host, port)
+
+
+async def count(work: Work, lines: Iterable[Line]) -> None:
+    """Add what was sent to the counts of today (by the database's clock)."""
+    for line in sorted(lines):
+        await records.count(work, line)
+
+
+async def recipients(work: Work) -> list[Declared]:
+    """Every destination ever declared, providers first."""
+    return [
+        Declared(
+            name=name,
+            host=host,
+            port=port,
+            role=role,
+            who=who,
+            categories=tuple(categories),
+            purposes=tuple(purposes),
+            place=place,
+            safeguard=safeguard,
+            source=source,
+            first_at=first_at,
+            last_at=last_at,
+        )
+        for (
+            name,
+            host,
+            port,
+            role,
+            who,
+            categories,
+            purposes,
+            place,
+            safeguard,
+            source,
+            first_at,
+            last_at,
+        ) in await records.recipients(work)
+    ]
+
+
+async def counts(work: Work, today: date, days: int) -> list[Count]:
+    """The counts of ``today`` and the ``days`` - 1 days before it, newest day first."""
+    return [
+        Count(day=day, recipient=recipient, host=host, category=category, sends=sends)
+        for day, recipient, host, category, sends in await records.days(work, today - timedelta(days=days - 1))
+    ]
+
+
+async def strangers(work: Work, today: date, days: int) -> dict[str, int]:
+    """Host -> how often: what was asked for or reached in these days and no declaration names."""
+    return dict(await records.strangers(work, today - timedelta(days=days - 1)))

@@ -1,0 +1,103 @@
+"""The register in the database: destinations as they were declared last, counts by the database's day, strangers."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from fixtures_database import Database
+from ruxa.app import outbound as watcher
+from ruxa.egress.recipient import Recipient, Register
+from ruxa.egress.tally import UNDECLARED, Line
+from ruxa.kernel.errors import RuxaError
+from ruxa.privacy.outbound import register as outbound
+from wire_parts import SOMEBODY, Told
+
+CONTENT = Line("test", "api.test", "user.content", 3)
+
+
+async def test_a_destination_is_as_it_was_declared_last(database: Database) -> None:
+    register = Register(Told())
+    register.allow(SOMEBODY, "api.test", 443)
+    pool = await database.pool("ruxa_gateway")
+    for who in ("A", "B"):
+        said = Recipient(
+            name="test",
+            role="provider",
+            who=who,
+            what=("user.content",),
+            why=("provide",),
+            where="US",
+            safeguard="none",
+        )
+        register.allow(said, "api.test", 443)
+        async with pool.work() as work:
+            await outbound.declare(work, register)
+    async with (await database.pool("ruxa_console")).work() as work:
+        (found,) = await outbound.recipients(work)
+    assert (found.who, found.host, found.port, found.categories) == ("B", "api.test", 443, ("user.content",))
+    assert found.first_at < found.last_at
+
+
+async def test_counts_are_added_by_day_and_read_newest_first(database: Database) -> None:
+    pool = await database.pool("ruxa_worker")
+    async with pool.work() as work:
+        await outbound.count(work, [CONTENT])
+    async with pool.work() as work:
+        await outbound.count(work, [CONTENT, Line("mail", "mail.test", "user.contact.email", 1)])
+        today: date = await work.value("SELECT ruxa.today()")
+        found = await outbound.counts(work, today, 1)
+        assert {(one.recipient, one.category, one.sends, one.day) for one in found} == {
+            ("test", "user.content", 6, today),
+            ("mail", "user.contact.email", 1, today),
+        }
+        assert await outbound.counts(work, today + timedelta(days=1), 1) == []
+
+
+async def test_strangers_are_hosts_that_no_declaration_names(database: Database) -> None:
+    register = Register(Told())
+    register.allow(SOMEBODY, "api.test", 443)
+    pool = await database.pool("ruxa_worker")
+    async with pool.work() as work:
+        await outbound.declare(work, register)
+        await outbound.count(work, [CONTENT])
+        today: date = await work.value("SELECT ruxa.today()")
+        assert await outbound.strangers(work, today, 2) == {}
+        await outbound.count(work, [Line("test", "other.test", "user.content", 1), Line(UNDECLARED, "x.test", "?", 2)])
+        assert await outbound.strangers(work, today, 2) == {"other.test": 1, "x.test": 2}
+
+
+async def test_no_login_may_write_a_count_otherwise_or_take_one_away(database: Database) -> None:
+    for login in ("ruxa_gateway", "ruxa_console", "ruxa_worker", "ruxa_operator"):
+        pool = await database.pool(login)
+        for statement in (
+            "INSERT INTO privacy.egress_daily VALUES (ruxa.today(), 'a', 'b', 'c', 1)",
+            "UPDATE privacy.egress_daily SET sends = 1",
+            "DELETE FROM privacy.egress_daily",
+            "DELETE FROM privacy.recipient",
+        ):
+            with pytest.raises(RuxaError) as caught:
+                async with pool.work() as work:
+                    await work.run(statement)
+            assert "42501" in caught.value.detail
+
+
+async def test_a_tally_waits_for_its_database(database: Database) -> None:
+    from contextlib import AsyncExitStack
+
+    register = Register(Told())
+    register.allow(SOMEBODY, "api.test", 443)
+    register.tally.add(*CONTENT)
+    pool = await database.pool("ruxa_gateway")
+    await pool.close()
+    async with AsyncExitStack() as stack:
+        watcher.watch(register, pool, stack)
+    assert register.tally.take() == [CONTENT]
+    register.tally.put_back([CONTENT])
+    async with AsyncExitStack() as stack:
+        watcher.watch(register, await database.pool("ruxa_worker"), stack)
+    assert register.tally.take() == []
+    async with (await database.pool("ruxa_console")).work() as work:
+        today: date = await work.value("SELECT ruxa.today()")
+        assert [one.sends for one in await outbound.counts(work, today, 1)] == [3]
