@@ -78,6 +78,48 @@ async def test_a_request_is_handed_over_as_it_came() -> None:
     assert not request.secure
 
 
+@pytest.mark.parametrize("cut", [0, 1, 40, 67, 68, 69, 71])
+async def test_a_kept_connection_may_repeat_its_head_in_any_pieces(cut: int) -> None:
+    seen: list[tuple[bytes, bytes, bytes]] = []
+
+    def serve(request: Request, reply: Reply) -> None:
+        seen.append((request.path, request.headers.get(b"content-length", b""), request.body))
+        reply.send(204, b"")
+
+    head = b"POST /%b HTTP/1.1\r\nHost: x\r\nA: %b\r\nContent-Length: %d\r\nB: 2345\r\n\r\n%b"
+    calls = [
+        head % (b"a", b"1", 3, b"abc"),
+        head % (b"a", b"1", 3, b"def"),
+        head % (b"a", b"1", 12, b"twelve bytes"),
+        head % (b"a", b"1", 0, b""),
+        head % (b"b", b"1", 2, b"gh"),
+        head % (b"b", b"2", 2, b"ij"),
+        b"GET /c HTTP/1.1\r\nHost: x\r\n\r\n",
+        head % (b"b", b"2", 2, b"kl"),
+        head % (b"b", b"2", 1, b"m") + head % (b"b", b"2", 1, b"n"),
+        b"POST /d HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n0\r\n\r\n",
+        head % (b"b", b"2", 1, b"p"),
+    ]
+    async with opened(serve) as running:
+        pieces = [piece for call in calls for piece in (call[:cut], call[cut:]) if piece]
+        answer = deliver(running.door, pieces).sent
+    assert answer == b"HTTP/1.1 204 No Content\r\n\r\n" * 12
+    assert seen == [
+        (b"/a", b"3", b"abc"),
+        (b"/a", b"3", b"def"),
+        (b"/a", b"12", b"twelve bytes"),
+        (b"/a", b"0", b""),
+        (b"/b", b"2", b"gh"),
+        (b"/b", b"2", b"ij"),
+        (b"/c", b"", b""),
+        (b"/b", b"2", b"kl"),
+        (b"/b", b"1", b"m"),
+        (b"/b", b"1", b"n"),
+        (b"/d", b"", b"o"),
+        (b"/b", b"1", b"p"),
+    ]
+
+
 async def test_absolute_form_overrides_host() -> None:
     hosts: list[bytes] = []
 

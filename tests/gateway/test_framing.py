@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ruxa.gateway.framing import Chunks, RequestReader
+from ruxa.gateway.framing import Chunks, Repeat, RequestReader, repeat_of
 from ruxa.kernel.errors import RuxaError, TooLarge
 
 
@@ -50,6 +50,58 @@ def test_refusals_have_a_status_and_a_code(head: bytes, status: int, code: str) 
 def test_repeated_headers_are_joined_or_refused_whatever_their_case() -> None:
     request = reader().read(b"GET / HTTP/1.1\r\nHost: x\r\nA: 1\r\na:\t2 \r\nA:3\r\n\r\n")
     assert request.headers == {b"host": b"x", b"a": b"1, 2, 3"}
+
+
+def repeat(head: bytes) -> Repeat | None:
+    return repeat_of(head, reader().read(head))
+
+
+def test_a_head_is_known_again_whatever_its_length() -> None:
+    head = b"POST /a HTTP/1.1\r\nHost: x\r\ncontent-LENGTH: %b \r\nA: b\r\n\r\n"
+    known = repeat(head % b"3")
+    assert known is not None
+    for digits in (b"3", b"0", b"17", b"0000000003", b"4294967295"):
+        again = head % digits
+        assert known.length(again + b"abc") == (len(again), int(digits))
+    assert known.request(17).headers == {b"host": b"x", b"content-length": b"17", b"a": b"b"}
+    assert known.request(3).path == b"/a"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nA: c\r\n\r\n",
+        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nA: b\r\nB: c\r\n\r\n",
+        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n\r\nA: b\r\n\r\n",
+        b"POST /a HTTP/1.1\r\nHost: x\r\ncontent-length: 3\r\nA: b\r\n\r\n",
+        b"POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nA: b\r\n\r\n",
+        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: +3\r\nA: b\r\n\r\n",
+        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3 3\r\nA: b\r\n\r\n",
+        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: \xb23\r\nA: b\r\n\r\n",
+        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: \r\nA: b\r\n\r\n",
+        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 12345678901\r\nA: b\r\n\r\n",
+        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3",
+        b"\r\nPOST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nA: b\r\n\r\n",
+    ],
+)
+def test_a_head_that_differs_in_anything_else_is_another(other: bytes) -> None:
+    known = repeat(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nA: b\r\n\r\n")
+    assert known is not None
+    assert known.length(other) is None
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST / HTTP/1.0\r\nContent-Length: 1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nA: 1\r\na: 2\r\nContent-Length: 1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+def test_only_a_plain_head_is_known_again(head: bytes) -> None:
+    assert repeat(head) is None
 
 
 def test_chunks_end_where_they_say() -> None:

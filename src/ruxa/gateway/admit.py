@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ruxa.access.roles import Scope
-from ruxa.dialects import paths
-from ruxa.dialects.dialect import Endpoint
+from ruxa.dialects import DIALECTS, paths
+from ruxa.dialects.dialect import Dialect, Endpoint, Forwarded, Place, Terms
 from ruxa.gateway.door import Request
 from ruxa.gateway.snapshot import Entry
 from ruxa.kernel.errors import Forbidden, InvalidCall, Unauthenticated
@@ -23,6 +25,31 @@ SCOPE_OF: dict[Endpoint, Scope | None] = {
     "models": None,
     "model": None,
 }
+
+
+class Caller:
+    """What a head alone says of a call; read once for all requests of a connection that repeat the head.
+
+    secret: the key as it was sent; near: its hash in the snapshot; coded: the body is compressed.
+    """
+
+    __slots__ = ("_forwarded", "_terms", "coded", "dialect", "near", "place", "secret")
+
+    def __init__(self, request: Request, place: Place, near: Callable[[bytes], bytes]) -> None:
+        self.place = place
+        self.dialect: Dialect = DIALECTS[place.dialect]
+        self.secret = secret_of(request)
+        self.near = near(self.secret)
+        self.coded = b"content-encoding" in request.headers
+        self._terms: Terms | None = None
+        self._forwarded = Forwarded()
+
+    def forwarded(self, request: Request, terms: Terms) -> Forwarded:
+        """The caller's headers that go to a provider with those terms."""
+        if terms is not self._terms:
+            self._forwarded = self.dialect.forward_headers(request.headers, terms)
+            self._terms = terms
+        return self._forwarded
 
 
 def secret_of(request: Request) -> bytes:

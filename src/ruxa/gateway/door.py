@@ -15,6 +15,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Sequence
+from copy import copy
 from http import HTTPStatus
 from pathlib import Path
 from typing import Literal, cast
@@ -225,9 +226,11 @@ class _Connection(asyncio.Protocol):
         "_held",
         "_last",
         "_need",
+        "_parsed",
         "_pieces",
         "_reader",
         "_reading",
+        "_repeat",
         "_reply",
         "_request",
         "_reserved",
@@ -255,9 +258,11 @@ class _Connection(asyncio.Protocol):
         self._reading = False  # within ``_read``
         self._last = False  # this request is the connection's last
         self._unread = False  # the request was refused before all of it was read
+        self._repeat: framing.Repeat | None = None  # the last head, when it is one that clients repeat
         self._request: Request | None = None  # whose body is being read
         self._reply: Reply | None = None
         self._need = 0
+        self._parsed = True  # the parser has seen the head of the body that is being read
         self._got = 0
         self._pieces: list[bytes] = []
         self._chunks: framing.Chunks | None = None
@@ -287,7 +292,9 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         state = self._state
         if state == "ready":
-            self._read(data)
+            repeat = self._repeat
+            if repeat is None or not self._again(repeat, data):
+                self._read(data)
         elif state == "body":
             self._read_body(data)
         elif state == "head":
@@ -314,7 +321,7 @@ class _Connection(asyncio.Protocol):
         self._leave()
         self.door.closed(self)
         self._pieces.clear()
-        self._chunks = self._request = None
+        self._chunks = self._request = self._repeat = None
         self._held = b""
         self._release()
         self._reader.close()
@@ -381,6 +388,26 @@ class _Connection(asyncio.Protocol):
             return True
 
     # --- reading
+
+    def _again(self, repeat: framing.Repeat, data: bytes) -> bool:
+        """The usual case: ``data`` is the last head again, with (some of) a small body. Else nothing is done."""
+        found = repeat.length(data)
+        if found is None or self._last:
+            return False
+        start, length = found
+        missing = start + length - len(data)
+        if missing < 0 or length > self.door.small_bytes_max:
+            return False
+        request = repeat.request(length)
+        if missing:
+            self._await_body(request, length)
+            self._parsed = False
+            if missing < length:
+                self._take_body(data[start:])
+        else:
+            request.body = data[start:]
+            self._serve(request)
+        return True
 
     def _read(self, data: bytes) -> None:
         """Requests of ``data`` in order, until one is incomplete, pending, or the connection's last."""
@@ -463,11 +490,14 @@ class _Connection(asyncio.Protocol):
             self._refuse(framing.too_large(self.door.limits.body_bytes_max), request)
             return b""
         after = end + length
+        if not self._last and end + 10 <= self.door.limits.header_bytes_max:
+            self._repeat = framing.repeat_of(data[:end], request)
+            request = copy(request)
         if after > len(data) or length > bounds.SMALL_BODY_BYTES:
             return self._begin_body(request, length, data[end:])
-        request.body = data[end:after]
+        body = request.body = data[end:after]
         if length:
-            self._reader.parser.feed_data(request.body)
+            self._reader.parser.feed_data(body)
         self._serve(request)
         return data[after:]
 
@@ -485,11 +515,15 @@ class _Connection(asyncio.Protocol):
             if length > bounds.SMALL_BODY_BYTES and not self._reserve(length):
                 self._refuse(_overloaded(), request)
                 return b""
+        self._await_body(request, length)
+        return self._take_body(data) if data else b""
+
+    def _await_body(self, request: Request, length: int) -> None:
         self._state = "body"
         self._request = request
         self._need = length
+        self._parsed = True
         self._start_body()
-        return self._take_body(data) if data else b""
 
     def _begin_chunks(self, request: Request, data: bytes) -> bytes:
         bytes_max = self._screened(request, 0, not data)
@@ -553,7 +587,8 @@ class _Connection(asyncio.Protocol):
         need = self._need
         pieces = self._pieces
         if size < need:
-            self._reader.skip(data)
+            if self._parsed:
+                self._reader.skip(data)
             pieces.append(data)
             self._need = need - size
             self._got += size
@@ -564,7 +599,8 @@ class _Connection(asyncio.Protocol):
         rest = b""
         if size > need:
             data, rest = data[:need], data[need:]
-        self._reader.skip(data)
+        if self._parsed:
+            self._reader.skip(data)
         pieces.append(data)
         request, self._request = self._request, None
         assert request is not None, "a body belongs to a request"
@@ -737,6 +773,7 @@ class Door:
         self.wheel = wheel
         self.limits = limits or DoorBounds()
         self.connections_max = self.limits.connections_max
+        self.small_bytes_max = min(bounds.SMALL_BODY_BYTES, self.limits.body_bytes_max)
         self.bodies_bytes = 0  # held by large bodies, of ``limits.bodies_bytes_max``
         self._render = render
         self._sink = sink

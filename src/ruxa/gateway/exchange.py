@@ -24,6 +24,7 @@ from ruxa.kernel.signals import Sink
 from ruxa.ledger.leases import Leases, Reservation
 
 if TYPE_CHECKING:
+    from ruxa.gateway.admit import Caller
     from ruxa.gateway.flusher import Flusher
     from ruxa.gateway.snapshot import Entry
 
@@ -85,6 +86,7 @@ class Exchange:
     __slots__ = (
         "amount",
         "attempts",
+        "caller",
         "dialect",
         "done",
         "dropped",
@@ -115,6 +117,7 @@ class Exchange:
         self.dialect = dialect
         self.started = monotonic()
         self.id = fresh_id(now_ms)
+        self.caller: Caller | None = None
         self.entry: Entry | None = None
         self.entered = False  # counted in the key's limits
         self.envelope: Envelope | None = None

@@ -8,7 +8,8 @@ Pure: bytes in, values or a RuxaError out; no socket, no clock.
 from __future__ import annotations
 
 import re
-from typing import Literal
+from copy import copy
+from typing import Any, Literal
 
 import httptools
 import msgspec
@@ -34,9 +35,13 @@ SINGLE = frozenset(
 CHUNK_LINE_BYTES_MAX = 1024
 TRAILER_BYTES_MAX = 8 * 1024
 _DIGITS = re.compile(rb"[0-9A-Fa-f]{1,8}\Z")
-_PLAIN_TEXT = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
+_EXTENSIONS = re.compile(
+    rb"(?:;[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+    rb"(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]*|\"(?:[\t !\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*\"))?)*\Z"
+)
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\Z")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]\r\n")
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,10})[ \t]*(?=\r\n)", re.IGNORECASE)
 _ABSOLUTE = re.compile(rb"https?://([^/?#\s]+)(/[^#\s]*|\?[^#\s]*)?\Z", re.IGNORECASE)
 
 
@@ -52,7 +57,8 @@ class Request(msgspec.Struct, eq=False):
 
     method: upper case; path: raw, percent-encoded as it came, without the query; query: raw, without ``?``;
     headers: lower-case names, repeated list headers joined by ``, ``, a repeated framing or credential header was
-    refused; peer: the address of the socket's other end (not of X-Forwarded-For); secure: it came over TLS.
+    refused; peer: the address of the socket's other end (not of X-Forwarded-For); secure: it came over TLS;
+    known: what ``serve`` found out from the head alone; shared with the connection's next requests of the same head.
     """
 
     method: bytes
@@ -63,6 +69,48 @@ class Request(msgspec.Struct, eq=False):
     peer: str
     http10: bool
     secure: bool
+    known: dict[str, Any] = {}
+
+
+class Repeat:
+    """A head that the connection's next request may repeat but for the digits of its content-length, as clients do.
+
+    Such a head needs no parser: its lines are those that the parser has accepted, byte for byte.
+    """
+
+    __slots__ = ("_after", "_before", "_request", "_said")
+
+    def __init__(self, before: bytes, after: bytes, request: Request) -> None:
+        self._before = before
+        self._after = after
+        self._request = request
+        self._said = int(request.headers[b"content-length"])
+
+    def length(self, data: bytes) -> tuple[int, int] | None:
+        """Where the head that ``data`` begins with ends, and the length of its body; None for another head."""
+        before = self._before
+        if not data.startswith(before):
+            return None
+        start = len(before)
+        after = self._after
+        at = data.find(after, start, start + 10 + len(after))
+        digits = data[start:at]
+        return (at + len(after), int(digits)) if at > start and digits.isdigit() else None
+
+    def request(self, length: int) -> Request:
+        """What the head means with a body of ``length`` bytes, without the body."""
+        request = copy(self._request)
+        if length != self._said:
+            request.headers = {**request.headers, b"content-length": b"%d" % length}
+        return request
+
+
+def repeat_of(head: bytes, request: Request) -> Repeat | None:
+    """How ``head``, which was read as ``request`` and says its body's length, would be repeated."""
+    found = _LENGTH.search(head)
+    if found is None or request.http10 or len(request.headers) != head.count(b"\n") - 2 or b"expect" in request.headers:
+        return None
+    return Repeat(head[: found.start(1)], head[found.end(1) :], request)
 
 
 class RequestReader:
@@ -263,8 +311,8 @@ class Chunks:
                     raise refused(400, "malformed_request", "The trailers are malformed.")
 
     def _begin(self, line: bytes) -> None:
-        digits, _, extension = line.partition(b";")
-        if not _DIGITS.match(digits) or not _PLAIN_TEXT.match(extension):
+        digits = line.partition(b";")[0]
+        if not _DIGITS.match(digits) or not _EXTENSIONS.match(line, len(digits)):
             raise _bad_chunk()
         self._left = int(digits, 16)
         self._state = "data" if self._left else "trailer"

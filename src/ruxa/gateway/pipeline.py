@@ -27,6 +27,7 @@ from ruxa.egress.provider import Provider
 from ruxa.egress.timers import Wheel
 from ruxa.gateway import admit, books, meter, metrics, models, reserve
 from ruxa.gateway import answer as answers
+from ruxa.gateway.admit import Caller
 from ruxa.gateway.attempt import Attempt
 from ruxa.gateway.door import Reply, Request
 from ruxa.gateway.exchange import Exchange, Gear, fresh_id
@@ -45,6 +46,7 @@ from ruxa.kernel.signals import Sink
 from ruxa.ledger import prices, usage
 from ruxa.ledger.leases import Intent, Leases, Works
 
+CALLER = "caller"  # in ``Request.known``
 LARGE_BODY_BYTES = 1024 * 1024
 PRICES_EVERY_S = 30
 USED_EVERY_S = 60
@@ -242,6 +244,26 @@ class Pipeline:
 
     def serve(self, request: Request, reply: Reply) -> None:
         """One request. Answers now or later; raises only for a programmer's error."""
+        caller: Caller | None = request.known.get(CALLER)
+        if caller is None:
+            self._serve_new(request, reply)
+            return
+        exchange = Exchange(request, reply, caller.place, caller.dialect, self._leases.now_ms())
+        exchange.caller = caller
+        entry = self._snapshot.again(caller.near)
+        try:
+            if entry is None:
+                self._admit_unsure(exchange, caller.secret)
+            else:
+                self._admit(exchange, entry)
+        except RuxaError as error:
+            answers.fail(self._gear, exchange, error)
+        except Exception:
+            answers.fail(self._gear, exchange, Broken("Something broke on our side."))
+            raise
+
+    def _serve_new(self, request: Request, reply: Reply) -> None:
+        """A request whose head says something new."""
         place = paths.locate(request.method, request.path, request.query, request.headers)
         if place is None or place.endpoint == "root":
             self._serve_other(request, reply)
@@ -250,17 +272,21 @@ class Pipeline:
         try:
             if place.endpoint == "none":
                 raise place.refusal or NotFound("There is nothing here.")
-            secret = admit.secret_of(request)
-            entry = self._snapshot.known(secret)
-            if entry is None:
-                self._spawn(self._guarded(exchange, self._admit_slowly(exchange, secret)))
-            else:
-                self._admit(exchange, entry)
+            caller = exchange.caller = Caller(request, place, self._snapshot.near)
+            request.known[CALLER] = caller
+            self._admit_unsure(exchange, caller.secret)
         except RuxaError as error:
             answers.fail(self._gear, exchange, error)
         except Exception:
             answers.fail(self._gear, exchange, Broken("Something broke on our side."))
             raise
+
+    def _admit_unsure(self, exchange: Exchange, secret: bytes) -> None:
+        entry = self._snapshot.known(secret)
+        if entry is None:
+            self._spawn(self._guarded(exchange, self._admit_slowly(exchange, secret)))
+        else:
+            self._admit(exchange, entry)
 
     def screen(self, request: Request) -> int:
         """Before a large body is read: refuse an unknown path or a key that is certainly wrong; the body's bound."""
@@ -306,7 +332,9 @@ class Pipeline:
         """Envelope, plan, limits of tokens, reserve; then send, or wait for money first."""
         place, dialect, entry = exchange.place, exchange.dialect, exchange.entry
         assert entry is not None
-        admit.refuse_coding(exchange.request)
+        assert exchange.caller is not None
+        if exchange.caller.coded:
+            admit.refuse_coding(exchange.request)
         envelope = exchange.envelope = dialect.read(place, exchange.request.body)
         target = exchange.target = self._plans.find(envelope.model, dialect, entry.grant)
         dialect.refuse(envelope, target.provider.terms)
@@ -321,6 +349,8 @@ class Pipeline:
         """Patch, OPEN, go."""
         gear, place, dialect, request = self._gear, exchange.place, exchange.dialect, exchange.request
         envelope, target, entry = exchange.envelope, exchange.target, exchange.entry
+        caller = exchange.caller
+        assert caller is not None
         assert envelope is not None
         assert target is not None
         assert entry is not None
@@ -334,7 +364,7 @@ class Pipeline:
             terms=provider.terms,
             output_cap=exchange.output_cap,
         )
-        forwarded = dialect.forward_headers(request.headers, provider.terms)
+        forwarded = caller.forwarded(request, provider.terms)
         dropped = patched.dropped + forwarded.dropped
         if dropped:
             if answers.asks(exchange, answers.STRICT):

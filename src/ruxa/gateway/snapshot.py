@@ -74,14 +74,24 @@ class Snapshot:
         self._asking: dict[bytes, asyncio.Task[Entry | None]] = {}
         self._changes = 0
 
-    def known(self, secret: bytes) -> Entry | None:
-        """The entry of a key, None when the database has to be asked. Raises Unauthenticated."""
-        near = blake2b(secret, key=self._pepper, digest_size=32).digest()
+    def near(self, secret: bytes) -> bytes:
+        """The hash by which ``again`` knows a key."""
+        return blake2b(secret, key=self._pepper, digest_size=32).digest()
+
+    def again(self, near: bytes) -> Entry | None:
+        """The entry of a key that was ``known`` before, by its hash; None: see ``known``."""
         entry = self._near.get(near)
         if entry is not None:
             entry.used = True
             if len(self._entries) > self._roomy:
                 self._entries.move_to_end(entry.hashed)
+        return entry
+
+    def known(self, secret: bytes) -> Entry | None:
+        """The entry of a key, None when the database has to be asked. Raises Unauthenticated."""
+        near = self.near(secret)
+        entry = self.again(near)
+        if entry is not None:
             return entry
         hashed = self._hash(secret)
         entry = self._entries.get(hashed)
