@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from json_texts import VALUES, examples, object_text, pairs_of
 from ruxa.dialects import body
+from ruxa.kernel import bounds
 from ruxa.kernel.errors import InvalidCall
 
 NAMES = st.one_of(
@@ -126,3 +128,51 @@ def test_kinds() -> None:
     assert {raw: body.kind_word(msgspec.Raw(raw)) for raw in words} == words
     assert body.kind_words(body.STRING | body.NULL) == "string"
     assert body.kind_words(body.NUMBER | body.ARRAY) == "number or array"
+
+
+def nested(levels: int, kind: str, core: str = "1") -> str:
+    """``levels`` arrays or objects in each other, both by turns for ``mixed``."""
+    text = core
+    for level in range(levels):
+        listed = kind == "array" or (kind == "mixed" and level % 2)
+        text = f"[{text}]" if listed else f'{{"a":{text}}}'
+    return text
+
+
+def padded(text: str, size: int) -> bytes:
+    """In a body that is otherwise flat: brackets, quotes and backslashes in strings are no nesting."""
+    odd = json.dumps(['\\\\"[{' * 60, "\\[" * 300, "]}" * 300, "x" * size, '\\n\\"[' * 200])
+    return f'{{"before":{odd},"deep":{text},"after":[{",".join(["{}"] * 500)},{odd}]}}'.encode()
+
+
+@pytest.mark.parametrize("kind", ["array", "object", "mixed"])
+@pytest.mark.parametrize("core", ["1", '"[[[{{{"', '"\\\\"', '"\\""', '""', "[]", "{}"])
+@pytest.mark.parametrize("size", [0, 10_000])
+def test_two_hundred_levels_pass_and_one_more_does_not(kind: str, core: str, size: int) -> None:
+    most = bounds.JSON_DEPTH_MAX - 1 - (core in ("[]", "{}"))  # the body is a level, and so is an empty core
+    for build in (lambda text: f'{{"deep":{text}}}'.encode(), lambda text: padded(text, size)):
+        assert body.cut(build(nested(most, kind, core)))
+        with pytest.raises(InvalidCall) as caught:
+            body.cut(build(nested(most + 1, kind, core)))
+        assert caught.value.code == "too_deep"
+        assert "200" in caught.value.public
+
+
+@given(VALUES, st.integers(1, 8))
+@settings(max_examples=examples(80), deadline=None)
+def test_depth_is_what_a_reader_finds(value: Any, most: int) -> None:
+    def depth(value: Any) -> int:
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        return 0 if inside is None else 1 + max(map(depth, inside), default=0)
+
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
+        encoded = text.encode("utf-8", "surrogatepass")
+        assert body.depth_over(encoded, most) is (depth(value) > most)
+
+
+def test_a_very_large_body_is_looked_at_in_good_time() -> None:
+    for core in ("[" * 150 + "]" * 150, "[]", '{"a":"[[["}', '"\\\\"'):
+        text = f'{{"a":[[{",".join([core] * (4_000_000 // len(core)))}]]}}'.encode()
+        begun = time.process_time()
+        body.cut(text)
+        assert time.process_time() - begun < 2

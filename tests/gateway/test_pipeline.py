@@ -574,3 +574,20 @@ async def test_a_large_prompt_passes_whole(house: House) -> None:
     answer = await ask(house, "anthropic_messages", "word " * 300_000)
     assert answer.status_code == 200, answer.text
     assert house.sandbox.last.body.count(b"word ") == 300_000
+
+
+@each_dialect
+async def test_two_hundred_levels_pass_and_one_more_is_a_clear_400(house: House, dialect: str) -> None:
+    await house.begin()
+    await house.serve()
+    path, body = call(dialect, "sandbox/chat", "x")
+    (turns,) = (body[name] for name in ("messages", "contents") if name in body)
+    turns[0]["unknown"] = "deep"
+    for levels, status in ((197, 200), (198, 400)):  # the body, the list and the turn are three
+        text = json.dumps(body).replace('"deep"', "[" * levels + "]" * levels)
+        answer = await house.client.post(
+            path, content=text, headers=house.headers(**{"content-type": "application/json"})
+        )
+        assert answer.status_code == status, answer.text
+        if status == 400:
+            assert "at most 200" in error_of(dialect, answer.content)["message"]

@@ -10,11 +10,14 @@ exactly those of the decode, because JSON's grammar reads a text in one way only
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import NoReturn, TypeVar
 
 import msgspec
 
+from ruxa.kernel import bounds
 from ruxa.kernel.errors import InvalidCall
 
 ABSENT = msgspec.Raw(b"")
@@ -29,10 +32,18 @@ Span = tuple[str, int, int, int]
 """One member: name, offset of its key, offset of its value, end of its value."""
 
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_name = msgspec.json.Decoder(str).decode
 _KEY = re.compile(rb'[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _BYTE = re.compile(r" \(byte (\d+)\)")
+
+_TOO_DEEP = f"The body is nested too deeply: at most {bounds.JSON_DEPTH_MAX} arrays and objects in each other."
+_UNMARKED = bytes(c for c in range(256) if c not in b'"[]{}')
+_STEPS = bytes(1 if c in b"[{" else 255 for c in range(256))  # as signed bytes: 1 and -1
+_FOLDS = 12
+_LONG = 2 * (bounds.JSON_DEPTH_MAX - 1)  # bytes: a shorter member is not too deep
+_COUNTED = 4096  # bytes up to which brackets are counted before anything is taken apart
 
 # The kinds of a JSON value, told by its first byte.
 STRING, NUMBER, BOOL, ARRAY, OBJECT, NULL = 1, 2, 4, 8, 16, 32
@@ -55,10 +66,10 @@ KINDS: tuple[int, ...] = tuple(
 KIND_WORDS = {STRING: "string", NUMBER: "number", BOOL: "boolean", ARRAY: "array", OBJECT: "object", NULL: "null"}
 
 
-def cut(body: bytes | memoryview) -> dict[str, msgspec.Raw]:
+def cut(body: bytes) -> dict[str, msgspec.Raw]:
     """The top-level members of ``body`` by name. Raises InvalidCall: not JSON, not an object, too deep."""
     try:
-        return _decode_members(body)
+        members = _decode_members(body)
     except msgspec.ValidationError:
         raise InvalidCall("The body must be a JSON object.", code="invalid_json") from None
     except msgspec.DecodeError as error:
@@ -68,7 +79,48 @@ def cut(body: bytes | memoryview) -> dict[str, msgspec.Raw]:
     except UnicodeDecodeError:
         raise InvalidCall("The body is not valid UTF-8.", code="invalid_json") from None
     except RecursionError:
-        raise InvalidCall("The body is nested too deeply.", code="too_deep") from None
+        raise InvalidCall(_TOO_DEEP, code="too_deep") from None
+    size = len(body)
+    if size > _LONG and (size > _COUNTED or body.count(b"[") + body.count(b"{") > bounds.JSON_DEPTH_MAX):
+        for raw in members.values():
+            if len(raw) > _LONG and _deep(raw):
+                raise InvalidCall(_TOO_DEEP, code="too_deep")
+    return members
+
+
+def _deep(raw: msgspec.Raw) -> bool:
+    """Whether a member makes the body nested too deeply; a list is looked at item by item, for most are short."""
+    first = memoryview(raw)[0]
+    if first == 0x22:
+        return False
+    if first != 0x5B:
+        return depth_over(bytes(raw), bounds.JSON_DEPTH_MAX - 1)
+    inside = bounds.JSON_DEPTH_MAX - 2
+    return any(len(item) > _LONG - 2 and depth_over(bytes(item), inside) for item in _decode_items(raw))
+
+
+def depth_over(value: bytes, most: int) -> bool:
+    """Whether a JSON value is nested deeper than ``most`` arrays and objects, itself counted.
+
+    No value is deeper than it has opening brackets, and ordinary ones have few. In others all is deleted but brackets
+    and strings, what is flat is folded away, and only what stays is counted bracket by bracket.
+    """
+    if value.count(b"[") + value.count(b"{") <= most:
+        return False
+    if b"\\" in value:
+        value = value.replace(b"\\\\", b"").replace(b'\\"', b"")
+    marks = value.translate(None, _UNMARKED)
+    if b'"' in marks:
+        marks = b"".join(marks.split(b'"')[::2])  # what is between strings
+    folded = marks
+    for _ in range(min(_FOLDS, most // 2)):  # each takes two levels away at most
+        size = len(folded)
+        folded = folded.replace(b"{}", b"").replace(b"[]", b"")
+        if not folded:
+            return False
+        if len(folded) > size // 2:
+            break
+    return max(accumulate(array("b", marks.translate(_STEPS)))) > most
 
 
 def spans(body: bytes, members: Mapping[str, msgspec.Raw]) -> list[Span]:
@@ -167,7 +219,7 @@ def take(name: str, decode: Callable[[msgspec.Raw], T], raw: msgspec.Raw, style:
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidCall(style(name, "valid text", "broken text"), code="invalid_value", param=name) from None
     except RecursionError:
-        raise InvalidCall("The body is nested too deeply.", code="too_deep", param=name) from None
+        raise InvalidCall(_TOO_DEEP, code="too_deep", param=name) from None
 
 
 _TYPE_WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array"}
