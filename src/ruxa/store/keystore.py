@@ -281,6 +281,27 @@ class Keystore:
             await work.run("SELECT pg_notify('key_destroyed', %s)", slot.name)
         return fresh
 
+    async def of_subject(self, subject: UUID) -> list[Version]:
+        """Every key of a subject, of whatever kind and class, older versions too; oldest first."""
+        async with self._pool.work() as work:
+            rows = await work.rows(
+                "SELECT id, kind, class, subject, day, version, created_at, superseded_at FROM keystore.key"
+                " WHERE subject = %s ORDER BY created_at, id",
+                subject,
+            )
+        return [Version(row[0], Slot(*row[1:5]), *row[5:]) for row in rows]
+
+    async def ended(self, key_ids: Sequence[bytes]) -> list[Destroyed]:
+        """What was destroyed of these keys, with both dates of each."""
+        async with self._pool.work() as work:
+            rows = await work.rows(
+                "SELECT d.key_id, d.class, d.destroyed_at, e.created_at, d.number, d.kind, d.day"
+                " FROM keystore.destruction d JOIN keystore.epoch e ON e.id = d.epoch"
+                " WHERE d.key_id = ANY (%s) ORDER BY d.number",
+                list(key_ids),
+            )
+        return [Destroyed(*row[:3], row[3] + timedelta(days=EPOCH_DAYS), *row[4:]) for row in rows]
+
     async def superseded(self, kind: KIND) -> list[Version]:
         """The older versions that are still there, longest superseded first."""
         async with self._pool.work() as work:

@@ -28,7 +28,7 @@ from ruxa.store import holders, inventory
 from ruxa.store.address import Address
 from ruxa.store.epochs import EpochDirectory
 from ruxa.store.holders import Holder
-from ruxa.store.keystore import Destroyed, Key, Keystore, Rotation, Slot
+from ruxa.store.keystore import Destroyed, Key, Keystore, Rotation, Slot, Version
 from ruxa.store.notify import Notices
 from ruxa.store.pool import Pool
 
@@ -258,6 +258,14 @@ class Vault:
         for key_class in classes:
             _known(key_class, SUBJECT_CLASSES)
         return self._told(await self._keystore.destroy_subject(subject, classes), f"subject:{subject.hex}")
+
+    async def keys_of(self, subject: UUID) -> list[Version]:
+        """Every key of a subject, whatever it seals, without its secret."""
+        return await self._keystore.of_subject(subject)
+
+    async def ended(self, key_ids: Sequence[bytes]) -> list[Destroyed]:
+        """What was destroyed of these keys, with both dates of each."""
+        return await self._keystore.ended(key_ids)
 
     async def destroy_days_before(self, key_class: str, day: date) -> list[Destroyed]:
         """Destroys every day key of the class older than ``day``."""
