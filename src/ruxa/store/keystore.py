@@ -111,6 +111,19 @@ class Rotation(msgspec.Struct, frozen=True):
     destroyed: tuple[UUID, ...]
 
 
+class Epoch(msgspec.Struct, frozen=True):
+    """An epoch that wraps keys now, and its key. Its repr shows no secret."""
+
+    id: UUID
+    state: Literal["current", "retiring"]
+    provider: str
+    wrapped: bytes | None
+    key: bytes
+
+    def __repr__(self) -> str:
+        return f"<epoch {self.id.hex} {self.state}>"
+
+
 class Keystore:
     """The keystore login's view. ``checkpoint`` is called between the steps of a rotation, for tests that kill."""
 
@@ -396,6 +409,20 @@ class Keystore:
 
     # Epochs
 
+    async def epochs(self) -> list[Epoch]:
+        """The epochs that wrap keys now, the current one first. Raises Unavailable ``keys_missing``."""
+        async with self._pool.work() as work:
+            rows = await work.rows(
+                "SELECT id, state, provider, wrapped FROM keystore.epoch WHERE state <> 'destroyed' ORDER BY state"
+            )
+            found: list[Epoch] = []
+            for epoch, state, provider, wrapped in rows:
+                key = await self._epoch_key(work, epoch)
+                if key is None:
+                    raise _keys_missing(epoch)
+                found.append(Epoch(epoch, state, provider, wrapped, key))
+        return found
+
     async def epoch_age(self) -> timedelta:
         """How old the current epoch is, by the one clock."""
         async with self._pool.work() as work:
@@ -584,6 +611,13 @@ class Keystore:
             if found:
                 await work.run("SELECT pg_notify('key_destroyed', %s)", notice)
         return found
+
+
+def opened(epoch_key: bytes, epoch: UUID, key_id: bytes, slot: Slot, wrapped: bytes) -> bytes:
+    """The secret of a key as it is stored, for who lays back a keystore. Raises Broken ``sealed_damaged``."""
+    return crypto.unseal(
+        epoch_key, wrapped, _bound_to(key_id, slot.kind, slot.key_class, slot.subject, slot.day, epoch)
+    )
 
 
 def _of(slot: Slot) -> tuple[LiteralString, *tuple[object, ...]]:

@@ -28,7 +28,7 @@ from ruxa.store import holders, inventory
 from ruxa.store.address import Address
 from ruxa.store.epochs import EpochDirectory
 from ruxa.store.holders import Holder
-from ruxa.store.keystore import Destroyed, Key, Keystore, Rotation, Slot, Version
+from ruxa.store.keystore import Destroyed, Epoch, Key, Keystore, Rotation, Slot, Version
 from ruxa.store.notify import Notices
 from ruxa.store.pool import Pool
 
@@ -232,6 +232,16 @@ class Vault:
         slot = Slot("pseudonym", provider, None, first)
         ends = _next_quarter(first) - timedelta(days=1)
         return (await self._fetch(slot.name, lambda: self._keystore.dated(slot, ends))).secret
+
+    # Backups
+
+    async def backup_key(self) -> bytes:
+        """The 32 bytes of the key that opens backups, which the recovery kit holds too; made when there is none."""
+        return (await self._key(Slot("root", "backup"), make=True)).secret
+
+    async def epochs(self) -> list[Epoch]:
+        """The epochs that wrap keys now with their keys, the current one first: for the export of the keystore."""
+        return await self._keystore.epochs()
 
     # Signing keys
 
