@@ -45,6 +45,16 @@ PRICES_NOW: Final = _PRICE + "WHERE effective @> ruxa.now() ORDER BY model"
 PRICE_HISTORY: Final = _PRICE + "WHERE model = %s ORDER BY lower(effective) DESC"
 PRICE_PUT: Final = "SELECT ledger.price_put(%s, %s, %s, %s, %s, %s::jsonb)"
 
+# -- routes closed for prepaid calls; the functions are in ``store/schema/45_routes.sql``
+
+ROUTES_CLOSED: Final = """
+    SELECT p.model, c.price_id, c.over_percent, c.closed_at
+    FROM ledger.route_closed AS c JOIN ledger.price AS p ON p.id = c.price_id
+    WHERE p.effective @> ruxa.now() ORDER BY p.model
+"""
+ROUTE_CLOSE: Final = "SELECT ledger.route_close(%s, %s)"
+ROUTE_OPEN: Final = "SELECT ledger.route_open(%s)"
+
 # -- leases
 
 NOW: Final = "SELECT ruxa.now()"
@@ -144,6 +154,20 @@ LEASE_LINES: Final = """
 PROOFS: Final = "SELECT name, value, examined, sample FROM ledger.proofs() ORDER BY name"
 PARTITIONS_AHEAD: Final = "SELECT ledger.partitions_ahead(%s)"
 SEAL: Final = "SELECT ledger.seal(%s)"
+
+# -- evidence
+
+USAGE_DAYS: Final = "SELECT day, state FROM ledger.usage_days_present()"
+USAGE_OLDEST: Final = "SELECT ledger.usage_oldest()"
+USAGE_ROWS: Final = "SELECT id, organisation_ref, body FROM ledger.usage_rows(%s, %s::uuid[], %s, %s)"
+EVIDENCE_PREPARE: Final = "SELECT ledger.evidence_prepare(%s)"
+DAY_REDUCE: Final = "SELECT ledger.day_reduce(%s)"
+EVIDENCE: Final = """
+    SELECT organisation_ref, month, price_id, scope, kind, long, calls, input_tokens, cache_read_tokens,
+           cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens,
+           audio_output_tokens, images, amount_micros, waived_micros, sha256
+    FROM ledger.billing_evidence WHERE organisation_ref = %s ORDER BY month DESC, price_id, scope, kind, long
+"""
 
 # -- activity
 

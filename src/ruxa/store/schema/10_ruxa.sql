@@ -104,7 +104,8 @@ BEGIN
     RETURN true;
 END $$;
 
-CREATE FUNCTION ruxa.partition_drop(root regclass, day date) RETURNS boolean
+-- For functions of the rooms; no login may call it.
+CREATE FUNCTION ruxa.partition_remove(root regclass, day date) RETURNS boolean
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -119,6 +120,17 @@ BEGIN
     END IF;
     EXECUTE 'DROP TABLE ' || part;
     RETURN true;
+END $$;
+
+-- A day of the ledger leaves its billing evidence behind: only ledger.day_reduce drops it (SQLSTATE RX010).
+CREATE FUNCTION ruxa.partition_drop(root regclass, day date) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF root IN (to_regclass('ledger.usage_event'), to_regclass('ledger.usage_day')) THEN
+        RAISE EXCEPTION 'this table is reduced, not dropped' USING ERRCODE = 'RX010';
+    END IF;
+    RETURN ruxa.partition_remove(root, day);
 END $$;
 
 GRANT EXECUTE ON FUNCTION ruxa.now(), ruxa.today(), ruxa.id_floor(timestamptz), ruxa.id_time(uuid)

@@ -8,7 +8,8 @@
 -- accounts of different units; RX004 no such account, or closed; RX005 the id exists with other contents; RX006 no such
 -- lease; RX007 amount exceeds the hold; RX020 the segment never began; RX021 it is acknowledged or refused; RX022
 -- acknowledged with another hash; RX023 the staging table is not ours; RX024 a hold that is over; RX041 the price's
--- period is taken or past; RX900 immutable.
+-- period is taken or past; RX050 the day is not over for long enough; RX051 an older day is still there; RX052 its evidence
+-- is not ready; RX053 the record is younger than its time; RX900 immutable.
 
 CREATE SCHEMA ledger;
 REVOKE ALL ON SCHEMA ledger FROM PUBLIC;
@@ -438,13 +439,134 @@ COMMENT ON TABLE ledger.usage_event IS 'One call: what it used, what it cost, wh
 CREATE TRIGGER usage_kept BEFORE UPDATE OR DELETE ON ledger.usage_event FOR EACH ROW EXECUTE FUNCTION ledger.deny();
 CREATE TRIGGER usage_kept_whole BEFORE TRUNCATE ON ledger.usage_event EXECUTE FUNCTION ledger.deny();
 
+-- What remains of charges when their day is over for 83 days (D30, D31): per reference, month and price the quantities,
+-- the amount and a hash of the charges; no call, no key, no day, no member. `long`: at the price's long-context rates;
+-- `kind`: charged to a lease or to a task's hold. Made once a day is two days old (ledger.evidence_prepare), so that on
+-- its last day (ledger.day_reduce) only sums are moved and partitions dropped.
+
+CREATE FUNCTION ledger.usage_days() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 83;
+
+CREATE FUNCTION ledger.transaction_years() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 7;
+
+-- The moment until which a record of `day` is kept: the end of its fiscal year and the years after it.
+CREATE FUNCTION ledger.kept_until(day date) RETURNS timestamptz
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN make_timestamptz(extract(year FROM day)::integer + 1 + ledger.transaction_years(), 1, 1, 0, 0, 0, 'UTC');
+
+CREATE TABLE ledger.usage_day (
+    id                    uuid NOT NULL,
+    organisation_ref      uuid NOT NULL,
+    scope                 text NOT NULL CHECK (scope IN ('sandbox', 'live')),
+    kind                  text NOT NULL CHECK (kind IN ('lease', 'hold')),
+    price_id              uuid NOT NULL REFERENCES ledger.price (id),
+    long                  boolean NOT NULL,
+    calls                 bigint NOT NULL CHECK (calls > 0),
+    input_tokens          bigint NOT NULL CHECK (input_tokens >= 0),
+    cache_read_tokens     bigint NOT NULL CHECK (cache_read_tokens >= 0),
+    cache_write_5m_tokens bigint NOT NULL CHECK (cache_write_5m_tokens >= 0),
+    cache_write_1h_tokens bigint NOT NULL CHECK (cache_write_1h_tokens >= 0),
+    output_tokens         bigint NOT NULL CHECK (output_tokens >= 0),
+    reasoning_tokens      bigint NOT NULL CHECK (reasoning_tokens >= 0),
+    audio_input_tokens    bigint NOT NULL CHECK (audio_input_tokens >= 0),
+    audio_output_tokens   bigint NOT NULL CHECK (audio_output_tokens >= 0),
+    images                bigint NOT NULL CHECK (images >= 0),
+    amount_micros         bigint NOT NULL CHECK (amount_micros >= 0),
+    waived_micros         bigint NOT NULL CHECK (waived_micros >= 0),
+    sha256                bytea NOT NULL CHECK (octet_length(sha256) = 32),
+    PRIMARY KEY (id)
+) PARTITION BY RANGE (id);
+COMMENT ON TABLE ledger.usage_day IS
+    'Evidence of one day in the making; its partition goes with the day''s usage rows, its sums into billing_evidence.';
+
+CREATE TABLE ledger.evidence_day (
+    day         date PRIMARY KEY,
+    state       text NOT NULL CHECK (state IN ('ready', 'stale', 'reduced')),
+    changed_at  timestamptz NOT NULL
+);
+COMMENT ON TABLE ledger.evidence_day IS
+    'How far a day is: its sums are ready, stale (a late row came), or moved and its rows gone for ever (reduced).';
+
+-- A reduced day stays reduced: rows for it are refused as long as this row says so.
+CREATE FUNCTION ledger.evidence_day_guard() RETURNS trigger
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF OLD.state = 'reduced' THEN
+        RAISE EXCEPTION 'immutable' USING ERRCODE = 'RX900';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER evidence_day_kept BEFORE UPDATE OR DELETE ON ledger.evidence_day
+    FOR EACH ROW EXECUTE FUNCTION ledger.evidence_day_guard();
+CREATE TRIGGER evidence_day_kept_whole BEFORE TRUNCATE ON ledger.evidence_day EXECUTE FUNCTION ledger.deny();
+
+CREATE TABLE ledger.billing_evidence (
+    organisation_ref      uuid NOT NULL,
+    month                 date NOT NULL CHECK (extract(day FROM month) = 1),
+    price_id              uuid NOT NULL REFERENCES ledger.price (id),
+    scope                 text NOT NULL CHECK (scope IN ('sandbox', 'live')),
+    kind                  text NOT NULL CHECK (kind IN ('lease', 'hold')),
+    long                  boolean NOT NULL,
+    calls                 bigint NOT NULL CHECK (calls > 0),
+    input_tokens          bigint NOT NULL CHECK (input_tokens >= 0),
+    cache_read_tokens     bigint NOT NULL CHECK (cache_read_tokens >= 0),
+    cache_write_5m_tokens bigint NOT NULL CHECK (cache_write_5m_tokens >= 0),
+    cache_write_1h_tokens bigint NOT NULL CHECK (cache_write_1h_tokens >= 0),
+    output_tokens         bigint NOT NULL CHECK (output_tokens >= 0),
+    reasoning_tokens      bigint NOT NULL CHECK (reasoning_tokens >= 0),
+    audio_input_tokens    bigint NOT NULL CHECK (audio_input_tokens >= 0),
+    audio_output_tokens   bigint NOT NULL CHECK (audio_output_tokens >= 0),
+    images                bigint NOT NULL CHECK (images >= 0),
+    amount_micros         bigint NOT NULL CHECK (amount_micros >= 0),
+    waived_micros         bigint NOT NULL CHECK (waived_micros >= 0),
+    sha256                bytea NOT NULL CHECK (octet_length(sha256) = 32),
+    PRIMARY KEY (organisation_ref, month, price_id, scope, kind, long)
+);
+COMMENT ON TABLE ledger.billing_evidence IS
+    'What remains of usage: reference, month, price, quantities, amount, hash. Sums only grow; kept with transactions.';
+
+-- The sums of a month only grow, and are kept until seven years after the fiscal year (P56).
+CREATE FUNCTION ledger.evidence_guard() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF ruxa.now() < ledger.kept_until(OLD.month) THEN
+            RAISE EXCEPTION 'younger than its time' USING ERRCODE = 'RX053';
+        END IF;
+        RETURN OLD;
+    END IF;
+    IF (NEW.organisation_ref, NEW.month, NEW.price_id, NEW.scope, NEW.kind, NEW.long)
+            <> (OLD.organisation_ref, OLD.month, OLD.price_id, OLD.scope, OLD.kind, OLD.long)
+        OR NEW.calls <= OLD.calls OR NEW.amount_micros < OLD.amount_micros OR NEW.waived_micros < OLD.waived_micros THEN
+        RAISE EXCEPTION 'immutable' USING ERRCODE = 'RX900';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER evidence_kept BEFORE UPDATE OR DELETE ON ledger.billing_evidence
+    FOR EACH ROW EXECUTE FUNCTION ledger.evidence_guard();
+CREATE TRIGGER evidence_kept_whole BEFORE TRUNCATE ON ledger.billing_evidence EXECUTE FUNCTION ledger.deny();
+
+-- Makes a day's partition, unless it was there and is reduced: that one never comes back.
 CREATE FUNCTION ledger.day_ensure(day date) RETURNS void
     LANGUAGE plpgsql
 AS $$
 DECLARE
     part text := 'usage_event_' || to_char(day, 'YYYYMMDD');
 BEGIN
-    IF to_regclass('ledger.' || part) IS NULL AND ruxa.partition_create('ledger.usage_event'::regclass, day) THEN
+    IF to_regclass('ledger.' || part) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    -- Whoever reduces a day holds this table until the commit, and then the next statement sees the day's state.
+    LOCK TABLE ONLY ledger.usage_event IN SHARE UPDATE EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM ledger.evidence_day AS d WHERE d.day = day_ensure.day AND d.state = 'reduced') THEN
+        RETURN;
+    END IF;
+    IF ruxa.partition_create('ledger.usage_event'::regclass, day) THEN
         EXECUTE format('CREATE TRIGGER usage_kept_whole BEFORE TRUNCATE ON ledger.%I EXECUTE FUNCTION ledger.deny()',
             part);
     END IF;
@@ -1314,6 +1436,7 @@ DECLARE
     inside bigint;
     beyond bigint;
     lost bigint;
+    aged date[] := '{}';
 BEGIN
     booked := 0;
     late := 0;
@@ -1334,17 +1457,24 @@ BEGIN
     END IF;
 
     -- Days that can still be booked have their partition; older ones are gone, later ones are a clock's mistake.
-    oldest := ruxa.id_floor(((moment AT TIME ZONE 'UTC')::date - 82)::timestamp AT TIME ZONE 'UTC');
+    oldest := ruxa.id_floor(((moment AT TIME ZONE 'UTC')::date - ledger.usage_days() + 1)::timestamp
+        AT TIME ZONE 'UTC');
     newest := ruxa.id_floor(((moment AT TIME ZONE 'UTC')::date + 2)::timestamp AT TIME ZONE 'UTC');
     FOR item IN
         SELECT DISTINCT (ruxa.id_time(b.id) AT TIME ZONE 'UTC')::date AS day FROM pg_temp.usage_batch AS b
         WHERE b.id >= oldest AND b.id < newest
     LOOP
         PERFORM ledger.day_ensure(item.day);
+        IF item.day < (moment AT TIME ZONE 'UTC')::date - 1 THEN
+            aged := aged || item.day;
+        END IF;
     END LOOP;
+    -- A clock that went back may make a day young again whose rows are gone.
     SELECT coalesce(array_agg(DISTINCT b.id), '{}') INTO refused FROM pg_temp.usage_batch AS b
-        WHERE b.id < oldest OR b.id >= newest;
+        WHERE b.id < oldest OR b.id >= newest OR EXISTS (SELECT FROM ledger.evidence_day AS d
+            WHERE d.state = 'reduced' AND d.day = (ruxa.id_time(b.id) AT TIME ZONE 'UTC')::date);
     reasons := array_fill('day'::text, ARRAY[cardinality(refused)]);
+    DELETE FROM pg_temp.usage_batch AS b WHERE b.id = ANY (refused);
 
     -- Money outside a lease needs the organisation's lock, which comes before lease rows. Who needs it is guessed
     -- here without a lock and checked below with one.
@@ -1418,7 +1548,9 @@ BEGIN
             EXCEPTION WHEN integrity_constraint_violation THEN
                 GET STACKED DIAGNOSTICS wall = CONSTRAINT_NAME;
                 refused := refused || row_id;
-                reasons := reasons || CASE WHEN wall LIKE '%price_id_fkey%' THEN 'usage_price' ELSE wall END;
+                -- Without a name: its day was reduced since we looked, and has no partition any more.
+                reasons := reasons || CASE WHEN wall LIKE '%price_id_fkey%' THEN 'usage_price'
+                    WHEN wall = '' THEN 'day' ELSE wall END;
             END;
         END LOOP;
     END;
@@ -1450,6 +1582,8 @@ BEGIN
                 lost + waivers[i], 'abandoned', l.organisation_ref, l.scope, l.id);
         END IF;
     END LOOP;
+    -- After the rows: whoever makes a day's evidence meanwhile waits for them or is seen here.
+    UPDATE ledger.evidence_day SET state = 'stale', changed_at = moment WHERE day = ANY (aged) AND state = 'ready';
     IF booked > 0 THEN
         PERFORM pg_notify('usage_flushed', '');
     END IF;
@@ -1541,6 +1675,173 @@ BEGIN
     END LOOP;
     RETURN p_days + 2;
 END $$;
+
+-- Evidence
+
+-- The days that have rows, oldest first, with what is known of their evidence.
+CREATE FUNCTION ledger.usage_days_present() RETURNS TABLE (day date, state text)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT p.day, d.state FROM (
+        SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'ledger.usage_event'::regclass
+    ) AS p LEFT JOIN ledger.evidence_day AS d ON d.day = p.day
+    ORDER BY p.day
+$$;
+
+-- The moment of the oldest usage row; null when there is none.
+CREATE FUNCTION ledger.usage_oldest() RETURNS timestamptz
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ruxa.id_time(u.id) FROM ledger.usage_event AS u ORDER BY u.id LIMIT 1
+$$;
+
+-- A day's rows of organisations whose deletion is on hold, whole, oldest first from after an id: they are sealed anew
+-- under the hold's key before the day is reduced.
+CREATE FUNCTION ledger.usage_rows(p_day date, p_organisations uuid[], p_after uuid, p_limit integer)
+    RETURNS TABLE (id uuid, organisation_ref uuid, body text)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT u.id, u.organisation_ref, to_jsonb(u)::text FROM ledger.usage_event AS u
+    WHERE u.id >= ruxa.id_floor(p_day::timestamp AT TIME ZONE 'UTC')
+        AND u.id < ruxa.id_floor((p_day + 1)::timestamp AT TIME ZONE 'UTC')
+        AND (p_organisations IS NULL OR u.organisation_ref = ANY (p_organisations))
+        AND (p_after IS NULL OR u.id > p_after)
+    ORDER BY u.id LIMIT p_limit
+$$;
+
+-- Adds up a day that is over for two days or more; how many charges, null when there is nothing to do. A row that comes
+-- later makes the sums stale, and the next call makes them anew.
+CREATE FUNCTION ledger.evidence_prepare(p_day date) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off
+AS $$
+DECLARE
+    part text := 'ledger.usage_event_' || to_char(p_day, 'YYYYMMDD');
+    low uuid := ruxa.id_floor(p_day::timestamp AT TIME ZONE 'UTC');
+    high uuid := ruxa.id_floor((p_day + 1)::timestamp AT TIME ZONE 'UTC');
+    charges bigint;
+BEGIN
+    IF p_day >= ruxa.today() - 1 THEN
+        RAISE EXCEPTION 'the day is not over' USING ERRCODE = 'RX050';
+    END IF;
+    -- In the order in which everybody takes them: the root, then the day. No row of the day is under way after this.
+    LOCK TABLE ONLY ledger.usage_event IN ACCESS SHARE MODE;
+    IF to_regclass(part) IS NULL THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE 'LOCK TABLE ONLY ' || part || ' IN SHARE MODE';
+    IF EXISTS (SELECT FROM ledger.evidence_day AS d WHERE d.day = p_day AND d.state <> 'stale') THEN
+        RETURN NULL;
+    END IF;
+    PERFORM ruxa.partition_create('ledger.usage_day'::regclass, p_day);
+    DELETE FROM ledger.usage_day WHERE id >= low AND id < high;
+    INSERT INTO ledger.usage_day (id, organisation_ref, scope, kind, price_id, long, calls, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, images,
+            amount_micros, waived_micros, sha256)
+        SELECT ledger.derived_id(p_day::timestamp AT TIME ZONE 'UTC',
+                concat_ws('|', c.organisation_ref, c.scope, c.kind, c.price_id, c.long)),
+            c.organisation_ref, c.scope, c.kind, c.price_id, c.long, count(*),
+            sum(c.input_tokens),
+            sum(c.cache_read_tokens),
+            sum(c.cache_write_5m_tokens),
+            sum(c.cache_write_1h_tokens),
+            sum(c.output_tokens),
+            sum(c.reasoning_tokens),
+            sum(c.audio_input_tokens),
+            sum(c.audio_output_tokens),
+            sum(c.images),
+            sum(c.amount_micros), sum(c.waived_micros),
+            sha256(string_agg(sha256(convert_to(concat_ws('|', c.id,
+                c.input_tokens, c.cache_read_tokens, c.cache_write_5m_tokens, c.cache_write_1h_tokens, c.output_tokens, c.reasoning_tokens, c.audio_input_tokens, c.audio_output_tokens, c.images,
+                c.amount_micros, c.waived_micros), 'UTF8')), ''::bytea ORDER BY c.id))
+        FROM (
+            SELECT u.*, l.kind, coalesce(u.input_tokens::bigint + u.cache_read_tokens + u.cache_write_5m_tokens
+                + u.cache_write_1h_tokens + u.audio_input_tokens > p.long_from_tokens, false) AS long
+            FROM ledger.usage_event AS u JOIN ledger.price AS p ON p.id = u.price_id
+                JOIN ledger.lease AS l ON l.id = u.lease_id
+            WHERE u.id >= low AND u.id < high AND (u.amount_micros > 0 OR u.waived_micros > 0)
+        ) AS c
+        GROUP BY c.organisation_ref, c.scope, c.kind, c.price_id, c.long;
+    SELECT coalesce(sum(calls), 0) INTO charges FROM ledger.usage_day WHERE id >= low AND id < high;
+    INSERT INTO ledger.evidence_day AS d (day, state, changed_at) VALUES (p_day, 'ready', ruxa.now())
+        ON CONFLICT (day) DO UPDATE SET state = 'ready', changed_at = excluded.changed_at;
+    RETURN charges;
+END $$;
+
+-- Ends a day: its sums go into the month's evidence, its rows and its sums of the day are dropped. How many charges.
+-- Oldest first, so that each month's hash chains its days in order. Again: null, and nothing.
+CREATE FUNCTION ledger.day_reduce(p_day date) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    low uuid := ruxa.id_floor(p_day::timestamp AT TIME ZONE 'UTC');
+    high uuid := ruxa.id_floor((p_day + 1)::timestamp AT TIME ZONE 'UTC');
+    charges bigint;
+BEGIN
+    PERFORM ledger.commit_durably();
+    IF p_day > ruxa.today() - ledger.usage_days() THEN
+        RAISE EXCEPTION 'younger than its time' USING ERRCODE = 'RX053';
+    END IF;
+    -- Who waits here makes everybody wait behind: briefly, or another time.
+    PERFORM set_config('lock_timeout', '500ms', true);
+    LOCK TABLE ONLY ledger.usage_event IN ACCESS EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM ledger.usage_days_present() AS p WHERE p.day < p_day) THEN
+        RAISE EXCEPTION 'an older day is there' USING ERRCODE = 'RX051';
+    END IF;
+    IF to_regclass('ledger.usage_event_' || to_char(p_day, 'YYYYMMDD')) IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF NOT EXISTS (SELECT FROM ledger.evidence_day AS d WHERE d.day = p_day AND d.state = 'ready' FOR UPDATE) THEN
+        RAISE EXCEPTION 'its evidence is not ready' USING ERRCODE = 'RX052';
+    END IF;
+    SELECT coalesce(sum(calls), 0) INTO charges FROM ledger.usage_day WHERE id >= low AND id < high;
+    INSERT INTO ledger.billing_evidence AS e (organisation_ref, month, price_id, scope, kind, long, calls,
+            input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, images,
+            amount_micros, waived_micros, sha256)
+        SELECT s.organisation_ref, date_trunc('month', p_day::timestamp)::date, s.price_id, s.scope, s.kind, s.long,
+            s.calls, s.input_tokens, s.cache_read_tokens, s.cache_write_5m_tokens, s.cache_write_1h_tokens, s.output_tokens, s.reasoning_tokens, s.audio_input_tokens, s.audio_output_tokens, s.images,
+            s.amount_micros, s.waived_micros, sha256(s.sha256)
+        FROM ledger.usage_day AS s WHERE s.id >= low AND s.id < high
+        ORDER BY s.organisation_ref, s.price_id, s.scope, s.kind, s.long
+        ON CONFLICT (organisation_ref, month, price_id, scope, kind, long) DO UPDATE SET
+            calls = e.calls + excluded.calls, input_tokens = e.input_tokens + excluded.input_tokens,
+            cache_read_tokens = e.cache_read_tokens + excluded.cache_read_tokens,
+            cache_write_5m_tokens = e.cache_write_5m_tokens + excluded.cache_write_5m_tokens,
+            cache_write_1h_tokens = e.cache_write_1h_tokens + excluded.cache_write_1h_tokens,
+            output_tokens = e.output_tokens + excluded.output_tokens,
+            reasoning_tokens = e.reasoning_tokens + excluded.reasoning_tokens,
+            audio_input_tokens = e.audio_input_tokens + excluded.audio_input_tokens,
+            audio_output_tokens = e.audio_output_tokens + excluded.audio_output_tokens,
+            images = e.images + excluded.images,
+            amount_micros = e.amount_micros + excluded.amount_micros,
+            waived_micros = e.waived_micros + excluded.waived_micros,
+            sha256 = sha256(e.sha256 || excluded.sha256);
+    UPDATE ledger.evidence_day SET state = 'reduced', changed_at = ruxa.now() WHERE day = p_day;
+    PERFORM ruxa.partition_remove('ledger.usage_event'::regclass, p_day);
+    PERFORM ruxa.partition_remove('ledger.usage_day'::regclass, p_day);
+    RETURN charges;
+END $$;
+
+-- The exact cost of an evidence row, before the rounding up of each call.
+CREATE FUNCTION ledger.cost_of(e ledger.billing_evidence, p ledger.price) RETURNS numeric
+    LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT (CASE WHEN e.long
+        THEN e.input_tokens::numeric * p.long_input_micros + e.output_tokens::numeric * p.long_output_micros
+            + e.cache_read_tokens::numeric * p.long_cache_read_micros
+            + e.cache_write_5m_tokens::numeric * p.long_cache_write_5m_micros
+            + e.cache_write_1h_tokens::numeric * p.long_cache_write_1h_micros
+            + e.reasoning_tokens::numeric * p.long_reasoning_micros
+        ELSE e.input_tokens::numeric * p.input_micros + e.output_tokens::numeric * p.output_micros
+            + e.cache_read_tokens::numeric * p.cache_read_micros
+            + e.cache_write_5m_tokens::numeric * p.cache_write_5m_micros
+            + e.cache_write_1h_tokens::numeric * p.cache_write_1h_micros
+            + e.reasoning_tokens::numeric * p.reasoning_micros
+        END
+        + e.audio_input_tokens::numeric * p.audio_input_micros
+        + e.audio_output_tokens::numeric * p.audio_output_micros
+        + e.images::numeric * p.image_micros
+    ) / 1000000
+$$;
 
 CREATE FUNCTION ledger.seal_hash(p_before bytea, p_first bigint, p_last bigint, OUT sha256 bytea, OUT transfers bigint)
     LANGUAGE sql STABLE
@@ -1690,8 +1991,23 @@ AS $$
         FROM ledger.transfer AS t JOIN ledger.account AS d ON d.id = t.debit_id AND d.unit = 'usd_micros'
         WHERE t.code IN ('late', 'shortfall', 'abandoned') GROUP BY t.ref
     ), oldest AS (
-        -- Rows older than their partitions are gone by design; a lease is compared while all of its rows can be there.
-        SELECT ruxa.now() - interval '82 days' AS at
+        -- A lease is compared by itself while no row of it can be in a reduced day; I14 compares all of them together.
+        SELECT coalesce(max((d.day + 1)::timestamp AT TIME ZONE 'UTC') + interval '1 hour', '-infinity') AS at
+        FROM ledger.evidence_day AS d WHERE d.state = 'reduced'
+    ), spent AS (
+        SELECT l.organisation_ref, l.scope, sum(l.spent_micros + l.extra_micros + l.lost_micros) AS amount,
+            coalesce(sum(o.abandoned), 0) - sum(l.lost_micros) AS waived
+        FROM ledger.lease AS l LEFT JOIN outside AS o ON o.lease_id = l.id
+        WHERE l.kind = 'lease' GROUP BY l.organisation_ref, l.scope
+    ), charged AS (
+        SELECT c.organisation_ref, c.scope, sum(c.amount) AS amount, sum(c.waived) AS waived
+        FROM (
+            SELECT l.organisation_ref, l.scope, u.amount, u.waived
+            FROM used AS u JOIN ledger.lease AS l ON l.id = u.lease_id AND l.kind = 'lease'
+            UNION ALL
+            SELECT e.organisation_ref, e.scope, e.amount_micros, e.waived_micros
+            FROM ledger.billing_evidence AS e WHERE e.kind = 'lease'
+        ) AS c GROUP BY c.organisation_ref, c.scope
     ), chain AS MATERIALIZED (
         SELECT s.number, s.sha256 = h.sha256 AND s.transfers = h.transfers
             AND s.first_seq = coalesce(lag(s.last_seq) OVER w, 0) + 1 AS intact
@@ -1753,6 +2069,18 @@ AS $$
             a.cr_posted - a.dr_posted - a.dr_pending > 0
         FROM ledger.lot AS l JOIN ledger.account AS a ON a.id = l.account_id
         WHERE l.expires_at < ruxa.now() - interval '1 hour'
+        UNION ALL
+        SELECT 'I14 charges and evidence equal what leases spent',
+            coalesce(s.organisation_ref, c.organisation_ref) || ' ' || coalesce(s.scope, c.scope),
+            (coalesce(s.amount, 0), coalesce(s.waived, 0)) <> (coalesce(c.amount, 0), coalesce(c.waived, 0))
+        FROM spent AS s FULL JOIN charged AS c ON c.organisation_ref = s.organisation_ref AND c.scope = s.scope
+        UNION ALL
+        SELECT 'I15 evidence recomputes from its price to the rounding',
+            concat_ws(' ', e.organisation_ref, e.month, e.price_id),
+            e.amount_micros + e.waived_micros < ledger.cost_of(e, p)
+                OR e.amount_micros + e.waived_micros >= ledger.cost_of(e, p) + e.calls
+                OR (e.scope = 'sandbox') <> starts_with(p.model, 'sandbox/')
+        FROM ledger.billing_evidence AS e JOIN ledger.price AS p ON p.id = e.price_id
     ), known (name) AS (
         VALUES ('I1 counters equal the sum of transfers'), ('I2 no lot and no budget below zero'),
             ('I3 a lease''s spending equals its charges'), ('I4 a closed lease is posted to the micro'),
@@ -1760,7 +2088,8 @@ AS $$
             ('I7 every charge has its lease, organisation and scope'), ('I8 the books balance'),
             ('I9 late, shortfall and abandoned equal their transfers'), ('I10 sandbox and live money never meet'),
             ('I11 every charge recomputes from its price'), ('I12 the chain of seals is intact'),
-            ('I13 nothing is left an hour after a lot''s end')
+            ('I13 nothing is left an hour after a lot''s end'), ('I14 charges and evidence equal what leases spent'),
+            ('I15 evidence recomputes from its price to the rounding')
     )
     SELECT k.name, count(f.id) FILTER (WHERE f.bad), count(f.id),
         coalesce((array_agg(f.id) FILTER (WHERE f.bad))[1:5], '{}')
@@ -2041,6 +2370,101 @@ COMMENT ON COLUMN ledger.usage_event.lossy IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
      seal=none erase=keep:tax export=yes';
 COMMENT ON COLUMN ledger.usage_event.late IS 'data: none';
+COMMENT ON COLUMN ledger.usage_day.id IS 'data: none';
+COMMENT ON COLUMN ledger.usage_day.organisation_ref IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=provide,billing basis=contract
+     keep=usage seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_day.scope IS 'data: none';
+COMMENT ON COLUMN ledger.usage_day.kind IS 'data: none';
+COMMENT ON COLUMN ledger.usage_day.price_id IS 'data: none';
+COMMENT ON COLUMN ledger.usage_day.long IS 'data: none';
+COMMENT ON COLUMN ledger.usage_day.calls IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_day.input_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_day.cache_read_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_day.cache_write_5m_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_day.cache_write_1h_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_day.output_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_day.reasoning_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_day.audio_input_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_day.audio_output_tokens IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_day.images IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_day.amount_micros IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_day.waived_micros IS
+    'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.usage_day.sha256 IS 'data: none';
+COMMENT ON COLUMN ledger.evidence_day.day IS 'data: none';
+COMMENT ON COLUMN ledger.evidence_day.state IS 'data: none';
+COMMENT ON COLUMN ledger.evidence_day.changed_at IS 'data: none';
+COMMENT ON COLUMN ledger.billing_evidence.organisation_ref IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.billing_evidence.month IS
+    'data: category=user.behavior.purchase_history subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.billing_evidence.price_id IS 'data: none';
+COMMENT ON COLUMN ledger.billing_evidence.scope IS 'data: none';
+COMMENT ON COLUMN ledger.billing_evidence.kind IS 'data: none';
+COMMENT ON COLUMN ledger.billing_evidence.long IS 'data: none';
+COMMENT ON COLUMN ledger.billing_evidence.calls IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.billing_evidence.input_tokens IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.billing_evidence.cache_read_tokens IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.billing_evidence.cache_write_5m_tokens IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.billing_evidence.cache_write_1h_tokens IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.billing_evidence.output_tokens IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.billing_evidence.reasoning_tokens IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.billing_evidence.audio_input_tokens IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.billing_evidence.audio_output_tokens IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.billing_evidence.images IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.billing_evidence.amount_micros IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.billing_evidence.waived_micros IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.billing_evidence.sha256 IS 'data: none';
 COMMENT ON COLUMN ledger.seal.number IS 'data: none';
 COMMENT ON COLUMN ledger.seal.first_seq IS 'data: none';
 COMMENT ON COLUMN ledger.seal.last_seq IS 'data: none';
@@ -2078,8 +2502,12 @@ GRANT EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION
     ledger.leases_due(integer), ledger.lease_expire(uuid), ledger.lots_expired(integer), ledger.lot_expire(uuid),
     ledger.partitions_ahead(integer), ledger.seal(integer), ledger.proofs(), ledger.balance(uuid),
-    ledger.hold_settle(uuid, bigint)
+    ledger.hold_settle(uuid, bigint), ledger.usage_days_present(), ledger.usage_oldest(),
+    ledger.usage_rows(date, uuid[], uuid, integer),
+    ledger.evidence_prepare(date), ledger.day_reduce(date)
     TO ruxa_worker, ruxa_operator;
+GRANT SELECT ON ledger.billing_evidence TO ruxa_console, ruxa_operator, ruxa_worker;
+GRANT SELECT ON ledger.evidence_day TO ruxa_console, ruxa_operator, ruxa_worker;
 -- The worker replays the journals of gateways that are gone.
 GRANT EXECUTE ON FUNCTION
     ledger.run_end(text, bigint), ledger.runs_open(text), ledger.segment_begin(text, bigint, bigint),
