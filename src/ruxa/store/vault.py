@@ -134,9 +134,23 @@ class Vault:
 
         Raises NotFound ``key_destroyed`` when the subject (or the day) has no key.
         """
+        return await self.seal_bytes(column, subject, row, value.encode(), day=day, year=year)
+
+    async def seal_bytes(
+        self, column: str, subject: UUID, row: UUID, value: bytes, *, day: date | None = None, year: int | None = None
+    ) -> bytes:
+        """As ``seal``, for bytes."""
         declared = await self._declaration(column)
-        key, field_key = await self._field_key(column, declared, subject, day, year, make=year is not None)
-        return crypto.seal(field_key, key.id, value.encode(), _place(column, row, subject, day))
+        key, field_key = await self._field_key(column, declared, subject, day, year)
+        return crypto.seal(field_key, key.id, value, _place(column, row, subject, day))
+
+    async def chunk_sealer(
+        self, column: str, subject: UUID, row: UUID, *, day: date | None = None
+    ) -> crypto.ChunkSealer:
+        """What seals a long value that lies outside the table, bound to the place that names it, as ``seal`` does."""
+        declared = await self._declaration(column)
+        key, field_key = await self._field_key(column, declared, subject, day, None)
+        return crypto.ChunkSealer(field_key, key.id, _place(column, row, subject, day))
 
     async def open(
         self,
@@ -153,6 +167,46 @@ class Vault:
 
         Raises Forbidden ``purpose_not_declared``, NotFound ``key_destroyed``, Broken ``sealed_damaged``.
         """
+        value, purposes = await self._open(column, subject, row, sealed, purpose, day, year)
+        return Sealed(value.decode(), column, purposes)
+
+    async def open_bytes(
+        self,
+        column: str,
+        subject: UUID,
+        row: UUID,
+        sealed: bytes,
+        *,
+        purpose: str,
+        day: date | None = None,
+        year: int | None = None,
+    ) -> Sealed[bytes]:
+        """As ``open``, for bytes."""
+        value, purposes = await self._open(column, subject, row, sealed, purpose, day, year)
+        return Sealed(value, column, purposes)
+
+    async def chunk_opener(
+        self, column: str, subject: UUID, row: UUID, head: bytes, *, purpose: str, day: date | None = None
+    ) -> crypto.ChunkOpener:
+        """What opens a long value, from its first ``crypto.CHUNKS_HEAD_BYTES`` bytes, which are fed to it again.
+
+        Raises as ``open``.
+        """
+        kid = crypto.chunks_kid(head)
+        field_key, place, _ = await self._opening(column, subject, row, kid, purpose, day, None)
+        return crypto.ChunkOpener(field_key, place)
+
+    async def _open(
+        self, column: str, subject: UUID, row: UUID, sealed: bytes, purpose: str, day: date | None, year: int | None
+    ) -> tuple[bytes, tuple[str, ...]]:
+        kid = crypto.kid(sealed)
+        field_key, place, purposes = await self._opening(column, subject, row, kid, purpose, day, year)
+        return crypto.unseal(field_key, sealed, place), purposes
+
+    async def _opening(
+        self, column: str, subject: UUID, row: UUID, kid: bytes, purpose: str, day: date | None, year: int | None
+    ) -> tuple[bytes, bytes, tuple[str, ...]]:
+        """The field key, the place and the declared purposes of what key ``kid`` sealed."""
         declared = await self._declaration(column)
         if purpose not in declared.purposes:
             raise Forbidden(
@@ -160,24 +214,8 @@ class Vault:
                 code="purpose_not_declared",
                 detail=f"{column} purpose={purpose}",
             )
-        _, field_key = await self._field_key(column, declared, subject, day, year, kid=crypto.kid(sealed))
-        value = crypto.unseal(field_key, sealed, _place(column, row, subject, day))
-        return Sealed(value.decode(), column, declared.purposes)
-
-    async def object_key(
-        self, name: str, key_class: str, subject: UUID, day: date | None = None, kid: bytes | None = None
-    ) -> Key:
-        """The key that seals objects outside the database, sealed like a column: by the subject's key of the class
-        and, where ``day`` is given, by the day's key of the same class. ``name`` (``content.object``) tells kinds of
-        objects apart. ``kid``: of an object that is to be opened. To be used at once, never kept.
-
-        Raises NotFound ``key_destroyed``.
-        """
-        assert _LABEL.fullmatch(name), "names stand in the code, never in data"
-        slot = _subject(subject, key_class)
-        key = await self._key(slot) if kid is None else await self._version(slot, kid)
-        salt = None if day is None else (await self._day(key_class, day)).secret
-        return Key(key.id, crypto.derive(key.secret, f"ruxa1|{key_class}|object|{name}", salt))
+        _, field_key = await self._field_key(column, declared, subject, day, year, kid)
+        return field_key, _place(column, row, subject, day), declared.purposes
 
     # Keyed hashes: sync, from the root keys in memory
 
@@ -348,9 +386,7 @@ class Vault:
         subject: UUID,
         day: date | None,
         year: int | None,
-        *,
         kid: bytes | None = None,
-        make: bool = False,
     ) -> tuple[Key, bytes]:
         """The key that names the envelope, and the key that seals it; ``kid`` of an envelope that is to be opened."""
         assert (day is not None) == (declared.seal in ("day", "dual")), f"{column} is sealed by {declared.seal}"
@@ -364,7 +400,7 @@ class Vault:
         else:
             assert declared.key_class is not None
             slot = _subject(subject, declared.key_class) if year is None else _billing(subject, year)
-            key = await self._key(slot, make=make) if kid is None else await self._version(slot, kid)
+            key = await self._key(slot, make=year is not None) if kid is None else await self._version(slot, kid)
             salt = None if day_key is None else day_key.secret
         name = f"{column}:{key.id.hex()}:{day or ''}"
         field_key = self._fields.get(name)
