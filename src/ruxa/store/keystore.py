@@ -392,7 +392,7 @@ class Keystore:
         async with self._pool.work() as work:
             rows = await work.rows(
                 "SELECT id, use, public, valid_from, valid_until FROM keystore.public_key"
-                " WHERE %s IS NULL OR use = %s ORDER BY valid_from, id",
+                " WHERE %s::text IS NULL OR use = %s ORDER BY valid_from, id",
                 use,
                 use,
             )
