@@ -56,7 +56,7 @@ async def run(start: Start, orders: Orders) -> None:
     address = await asyncio.to_thread(database.address_at, start.database, keys)
     pool = await Pool.open(address.url("ruxa_console"), login="ruxa_console", max_size=POOL_MAX, clock=clock)
     try:
-        vault = await Vault.unlock(address, keys, clock=clock)
+        vault = await Vault.unlock(address, keys, clock=clock, name="console")
         try:
             hasher = Hasher(vault)
             try:

@@ -119,7 +119,7 @@ async def _store(
 ) -> AsyncGenerator[tuple[Pool, Vault]]:
     pool = await Pool.open(address.url("ruxa_operator"), login="ruxa_operator", max_size=2, clock=clock)
     try:
-        vault = await Vault.unlock(address, database.keys_of(settings, found), clock=clock)
+        vault = await Vault.unlock(address, database.keys_of(settings, found), clock=clock, name="first start")
         try:
             yield pool, vault
         finally:

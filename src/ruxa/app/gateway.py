@@ -111,7 +111,7 @@ async def _pipeline(
     url = address.url("ruxa_gateway")
     pool = await Pool.open(url, login="ruxa_gateway", min_size=1, max_size=POOL_MAX, clock=clock)
     stack.push_async_callback(pool.close)
-    vault = await Vault.unlock(address, keys, clock=clock)
+    vault = await Vault.unlock(address, keys, clock=clock, name=f"gateway {start.number}")
     stack.push_async_callback(vault.close)
     notices = Notices(url)
     await notices.open()

@@ -121,7 +121,7 @@ async def opened(settings: Settings, what: str) -> AsyncGenerator[House]:
         clock = Clock(moved_s)
         pool = await Pool.open(address.url("ruxa_operator"), login="ruxa_operator", min_size=1, max_size=4, clock=clock)
         try:
-            vault = await Vault.unlock(address, database.keys_of(settings, found), clock=clock)
+            vault = await Vault.unlock(address, database.keys_of(settings, found), clock=clock, name=what)
             try:
                 yield House(settings, found, address, clock, sink, pool, vault, server)
             finally:

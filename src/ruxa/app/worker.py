@@ -51,7 +51,7 @@ async def run(start: Start, orders: Orders) -> None:
     address = await asyncio.to_thread(database.address_at, start.database, keys)
     async with AsyncExitStack() as stack:
         pool = await _pool(address, clock, stack)
-        vault = await Vault.unlock(address, keys, clock=clock)
+        vault = await Vault.unlock(address, keys, clock=clock, name="worker")
         stack.push_async_callback(vault.close)
         await ledger_jobs.partitions(pool)
         await _day_keys(vault)

@@ -77,6 +77,10 @@ class Keys(Protocol):
         """A day's key of a class."""
         ...
 
+    async def pseudonym_key(self, provider: str, quarter: str) -> bytes:
+        """The key of a provider's pseudonyms in a quarter."""
+        ...
+
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """Which gateway worker this is: ``name`` of its journal, how many share the balances, where its files lie."""
@@ -180,8 +184,8 @@ class Pipeline:
         await ledger.end_runs(but=run)
         await journal.start()
         self._flusher = Flusher(self._works, journal, leases, worker.name, run, sink=self._sink, metrics=self._metrics)
-        self._pseudonyms = Pseudonyms(lambda label: self._keys.keyed_hash(label, b""))
-        self._pseudonyms.turn(self._today())
+        self._pseudonyms = Pseudonyms(self._keys.pseudonym_key, self._providers)
+        await self._pseudonyms.turn(self._today())
         self._gear = Gear(
             journal=journal,
             leases=leases,
@@ -447,7 +451,7 @@ class Pipeline:
                 if now - learnt_at >= LEARN_EVERY_S:
                     learnt_at = now
                     await self._leases.learn()
-                self._pseudonyms.turn(self._today())
+                await self._pseudonyms.turn(self._today())
                 if now - used_at >= USED_EVERY_S:
                     used_at = now
                     await self._note_used()
