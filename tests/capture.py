@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from pathlib import Path
 from typing import NamedTuple
 
 CHUNK = 65536
+_ESTABLISHED = "01"
 BUSY = b"HTTP/1.1 503 Busy\r\nretry-after: 0\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 
 
@@ -105,4 +107,20 @@ def _split(stream: bytes) -> list[Sent]:
             break
         found.append(Sent(head, headers, rest[:length]))
         stream = rest[length:]
+    return found
+
+
+def remote_ports(pid: int, *, but_from: int) -> set[int]:
+    """The ports that a process's established TCP connections go to, but for those that others made to ``but_from``."""
+    inodes: set[str] = set()
+    for number in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            inodes.add(str(number.readlink()))
+    found: set[int] = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            here, there = (int(fields[place].rpartition(":")[2], 16) for place in (1, 2))
+            if fields[3] == _ESTABLISHED and here != but_from and f"socket:[{fields[9]}]" in inodes:
+                found.add(there)
     return found

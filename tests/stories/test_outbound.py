@@ -23,8 +23,8 @@ import pytest
 from google import genai
 from google.genai import types
 
-from capture import Sent, Tap
-from fixtures_server import RunningServer, environment
+from capture import Sent, Tap, remote_ports
+from fixtures_server import RunningServer, environment, eventually
 from ruxa.dialects import paths
 from ruxa.dialects.anthropic_messages import table as anthropic_table
 from ruxa.dialects.body import OBJECT, STRING
@@ -43,6 +43,8 @@ PAIRS = {
     "anthropic_messages": ("anthropic", "claudine"),
     "gemini_generate": ("google", "gemelli"),
 }
+# One that a single test asks, so that it can count.
+COUNTED = "counted"
 BASES = {"openai_chat": "/v1", "anthropic_messages": "/v1", "gemini_generate": "/v1beta"}
 
 # What the house says to a provider, by dialect; anything else in a head is a leak.
@@ -151,8 +153,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory, first_demo: Path, vendor: 
     with contextlib.ExitStack() as stack:
         taps: dict[str, Tap] = {}
         lines: list[str] = []
-        for dialect, names in PAIRS.items():
-            for name in names:
+        for dialect, names in [*PAIRS.items(), ("openai_chat", (COUNTED, COUNTED))]:
+            for name in dict.fromkeys(names):
                 tap = taps[name] = Tap(vendor)
                 stack.callback(tap.close)
                 lines += [f"[providers.{name}]", f'base_url = "http://127.0.0.1:{tap.port}{BASES[dialect]}"']
@@ -341,3 +343,42 @@ def _told(requests: list[Sent]) -> set[str]:
 
 def _words(text: str) -> set[str]:
     return {word for word in re.findall(r"[A-Za-z0-9_\-]{6,}", text) if not word.isdecimal()}
+
+
+def test_counts_by_day_recipient_and_category(watched: Watched) -> None:
+    status, _, answer = watched.server.http("GET", "/privacy/subprocessors.json", key=None)
+    assert status == 200
+    told = {one["name"]: one for one in json.loads(answer)["recipients"]}
+    assert set(told) == set(watched.taps)
+    assert told["openai"]["who"] == "OpenAI OpCo, LLC"
+    assert told["openai"]["categories"] == ["user.content", "user.unique_id.pseudonymous"]
+
+    for _ in range(3):
+        _send(watched, ("openai_chat", "chat/completions"), COUNTED, 0, streamed=False)
+    status, _, answer = watched.server.http(
+        "POST", "/v1/chat/completions", {"model": f"{COUNTED}/small", "messages": [_ASK]}, key=watched.keys[0]
+    )
+    assert status == 200, answer
+
+    def sums() -> dict[str, int]:
+        rows = watched.server.cli_json("provider", "counts")
+        return {row["category"]: row["sends"] for row in rows if row["recipient"] == COUNTED}
+
+    eventually(lambda: sums() == {"user.content": 4, "user.unique_id.pseudonymous": 3}, 15, every_s=0.5)
+    checks = {check["name"]: check for check in watched.server.cli_json("doctor")["checks"]}
+    assert checks["recipients"]["found"] == "nothing was asked for undeclared"
+
+
+def test_no_process_is_connected_to_anybody_undeclared(watched: Watched) -> None:
+    """A census of sockets by the kernel's own table: it sees uvloop, libpq and whatever a library brings along."""
+    _send(watched, ("openai_chat", "chat/completions"), "openai", 0, streamed=False)
+    server = watched.server
+    allowed = {tap.port for tap in watched.taps.values()}
+    described = server.described()
+    assert described is not None
+    allowed.add(int(described["sandbox_url"].rpartition(":")[2]))
+    seen: set[int] = set()
+    for pid in server.pids().values():
+        seen |= remote_ports(pid, but_from=server.port or int(server.base_url.rpartition(":")[2]))
+    assert watched.taps["openai"].port in seen, "the census sees connections"
+    assert seen <= allowed

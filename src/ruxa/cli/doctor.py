@@ -23,6 +23,7 @@ from ruxa.kernel import money
 from ruxa.kernel.errors import RuxaError
 from ruxa.kernel.settings import Settings, read_secret
 
+STRANGERS_DAYS = 2
 FREE_BYTES_LOW = 1 << 30
 OPEN_FILES_LOW = 1024
 
@@ -178,6 +179,7 @@ async def _inside(settings: Settings, args: Namespace) -> list[Finding]:
             await _clock(home),
             await _isolation(home),
             *await _money(home),
+            await _outbound(home),
             await _staff(home),
         ]
 
@@ -225,10 +227,11 @@ async def _isolation(home: House) -> Finding:
 
 
 async def _money(home: House) -> list[Finding]:
-    from ruxa.ledger import prices, proofs
+    from ruxa.ledger import prices, proofs, routes
 
     models = home.settings.models
     async with home.work() as work:
+        closed = [route.model for route in await routes.closed(work)]
         priced = await prices.current(work)
         proved = await proofs.check(work)
     bad = [proof for proof in proved if not proof.ok]
@@ -240,6 +243,15 @@ async def _money(home: House) -> list[Finding]:
             advice="Stop giving credit and look at `ruxa ledger check`; do not repair by hand.",
         )
     ]
+    findings.append(
+        Finding(
+            name="routes",
+            ok=not closed,
+            found="all open" if not closed else f"closed for prepaid calls: {', '.join(closed)}",
+            advice="The provider counted over 5 % more than was held. Compare its bills with `ruxa price list --json`; "
+            "then correct it with `ruxa price set`, or serve it again as it is: `ruxa provider open MODEL`.",
+        )
+    )
     findings += [
         Finding(
             name=f"prices of {name}",
@@ -263,6 +275,24 @@ async def _money(home: House) -> list[Finding]:
         ok = name not in unpriced and name not in differing
         findings.append(Finding(name=f"price of {name}", ok=ok, found=found, advice=advice))
     return findings
+
+
+async def _outbound(home: House) -> Finding:
+    from datetime import UTC
+
+    from ruxa.privacy.outbound import register
+    from ruxa.store import instance as owner
+
+    async with home.work() as work:
+        today = (await owner.now(work)).astimezone(UTC).date()
+        strangers = await register.strangers(work, today, STRANGERS_DAYS)
+    return Finding(
+        name="recipients",
+        ok=not strangers,
+        found="nothing was asked for undeclared" if not strangers else f"undeclared: {', '.join(strangers)}",
+        advice="Some code wanted a host that nobody declares; it was refused. Find out which code by the time of the "
+        "signals (egress.refused), or declare the host in the settings file.",
+    )
 
 
 async def _staff(home: House) -> Finding:

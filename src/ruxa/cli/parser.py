@@ -219,6 +219,11 @@ def _money(tree: Tree) -> None:
     group = _group(tree, "provider", "upstreams that answer calls")
     leaf = _leaf(group, "check", "reach a provider, try its key, make one cheap call", "provider check")
     leaf.add_argument("name", nargs="?", metavar="NAME", help="default: every configured one")
+    _leaf(group, "closed", "list models closed because their provider counted more than was held", "provider closed")
+    leaf = _leaf(group, "counts", "what left, by day, recipient and category of data", "provider counts")
+    leaf.add_argument("--days", type=int, default=30, metavar="N", help="today and N - 1 days before (default: 30)")
+    leaf = _leaf(group, "open", "serve a closed model again", "provider open")
+    leaf.add_argument("model", metavar="MODEL", help="public name, provider/model")
 
 
 def _upkeep(tree: Tree) -> None:
@@ -322,6 +327,12 @@ def _act(command: str) -> Act:
             from ruxa.cli.money import price_import as act
         case ["provider", "check"]:
             from ruxa.cli.providers import check as act
+        case ["provider", "counts"]:
+            from ruxa.cli.outbound import counts as act
+        case ["provider", "closed"]:
+            from ruxa.cli.providers import closed as act
+        case ["provider", "open"]:
+            from ruxa.cli.providers import reopen as act
         case ["demo", "remove"]:
             from ruxa.cli.demo import remove as act
         case ["doctor"]:

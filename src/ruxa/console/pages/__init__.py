@@ -15,6 +15,7 @@ from ruxa.console.pages.keys.page import PAGE as keys
 from ruxa.console.pages.landing.page import PAGE as landing
 from ruxa.console.pages.organisation.page import PAGE as organisation
 from ruxa.console.pages.organisations.page import PAGE as organisations
+from ruxa.console.pages.outbound.page import PAGE as outbound
 from ruxa.console.pages.outbox.page import PAGE as outbox
 from ruxa.console.pages.playground.page import PAGE as playground
 from ruxa.console.pages.privacy.page import PAGE as privacy
@@ -23,6 +24,7 @@ from ruxa.console.pages.reset.page import PAGE as reset
 from ruxa.console.pages.settings.page import PAGE as settings
 from ruxa.console.pages.sign_in.page import PAGE as sign_in
 from ruxa.console.pages.sign_up.page import PAGE as sign_up
+from ruxa.console.pages.subprocessors.page import PAGE as subprocessors
 from ruxa.console.pages.system.page import PAGE as system
 from ruxa.console.pages.team.page import PAGE as team
 from ruxa.console.pages.terms.page import PAGE as terms
@@ -37,6 +39,7 @@ PAGES: tuple[Page, ...] = (
     accept,
     terms,
     privacy,
+    subprocessors,
     contact,
     api_docs,
     home,
@@ -51,6 +54,7 @@ PAGES: tuple[Page, ...] = (
     organisations,
     organisation,
     proofs,
+    outbound,
     outbox,
     system,
 )
