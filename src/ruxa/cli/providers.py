@@ -1,4 +1,4 @@
-"""``ruxa provider check``: is the provider there, does it take our key, does one cheap call succeed."""
+"""``ruxa provider``: is it there, does it take our key, does one cheap call succeed; and the routes it had closed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from argparse import Namespace
 from typing import Any
 
 from ruxa.app import hook, house
-from ruxa.cli import output
+from ruxa.app.house import House
+from ruxa.cli import output, session
 from ruxa.cli import settings as settings_
 from ruxa.egress import providers
 from ruxa.egress.http import Answer, Deadlines, Pool
@@ -18,6 +19,8 @@ from ruxa.kernel.clock import Clock, monotonic
 from ruxa.kernel.errors import NotFound, UpstreamError
 from ruxa.kernel.settings import Settings, read_secret
 from ruxa.kernel.signals import JsonLines
+from ruxa.ledger import routes
+from ruxa.ledger.routes import Closed
 
 _DEADLINES = Deadlines(connect_s=5, first_byte_s=15, between_s=15, whole_s=20)
 
@@ -31,6 +34,35 @@ def check(args: Namespace) -> int:
         args, rows, ["name", "ok", "reachable", "key_ok", "status", "latency_ms", "finding"], empty="No providers."
     )
     return 0 if all(row["ok"] for row in rows) else 1
+
+
+def closed(args: Namespace) -> int:
+    """``ruxa provider closed``."""
+
+    async def act(house: House) -> list[Closed]:
+        async with house.work() as work:
+            return await routes.closed(work)
+
+    rows = [
+        {"model": route.model, "over_percent": route.over_percent, "closed_at": route.closed_at}
+        for route in session.within(args, act)
+    ]
+    output.table(args, rows, ["model", "over_percent", "closed_at"], empty="No model is closed.")
+    return 0
+
+
+def reopen(args: Namespace) -> int:
+    """``ruxa provider open``."""
+
+    async def act(house: House) -> None:
+        async with house.work() as work:
+            price_id = await routes.reopen(work, args.model)
+            if price_id is None:
+                raise NotFound(f"{args.model} is not closed; `ruxa provider closed` lists what is.")
+
+    session.within(args, act)
+    output.show(args, {"model": args.model, "closed": False})
+    return 0
 
 
 async def _check(settings: Settings, name: str | None, sandbox_url: str | None) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from ruxa.ledger.leases import Leases, Reservation
 if TYPE_CHECKING:
     from ruxa.gateway.admit import Caller
     from ruxa.gateway.flusher import Flusher
+    from ruxa.gateway.routes import Routes
     from ruxa.gateway.snapshot import Entry
 
 _RANDOM_BYTES = 10
@@ -51,6 +52,7 @@ class Gear:
         "leases",
         "loop",
         "metrics",
+        "routes",
         "sink",
         "spawn",
         "wheel",
@@ -63,6 +65,7 @@ class Gear:
         leases: Leases,
         flusher: Flusher,
         metrics: Metrics,
+        routes: Routes,
         wheel: Wheel,
         sink: Sink,
         spawn: Spawn,
@@ -72,6 +75,7 @@ class Gear:
         self.leases = leases
         self.flusher = flusher
         self.metrics = metrics
+        self.routes = routes
         self.wheel = wheel
         self.sink = sink
         self.spawn = spawn

@@ -15,6 +15,7 @@ import msgspec
 
 from ruxa.dialects.dialect import Endpoint, Finish, Load, Name
 from ruxa.dialects.usage import Usage
+from ruxa.gateway import routes
 from ruxa.gateway.exchange import Exchange, Gear
 from ruxa.gateway.journal import Segment
 from ruxa.kernel.clock import monotonic
@@ -106,6 +107,8 @@ def settle(
         usage, total, cost = bounded(usage), TOKENS_MAX, None
     if reservation is not None and target is not None and usage is not NOTHING:
         amount = prices.charge(target.price, usage) if cost is None else cost
+        if amount > exchange.hold and source == "provider":
+            routes.weigh(gear, exchange, amount)
         if not charged:
             amount, waived = 0, amount
         elif amount > reservation.hold and not reservation.extend(amount - reservation.hold):

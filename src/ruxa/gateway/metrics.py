@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -30,9 +30,14 @@ HELP = {
     "connections": "Open connections of callers.",
     "database_up": "1 while the database answers.",
     "breakers_open": "Targets that are not asked now.",
+    "figures_over_hold": "Answers for which the provider counted over 5 % more than was held, by provider.",
+    "routes_closed": "Targets closed for prepaid calls until the operator opens them.",
     "latency_ms": "Milliseconds from request to end of the answer.",
 }
-GAUGES = {"rows_waiting", "in_flight", "left_reading", "connections", "database_up", "breakers_open"}
+GAUGES = {"rows_waiting", "in_flight", "left_reading", "connections", "database_up", "breakers_open", "routes_closed"}
+
+# How the workers' values become one, where they don't add up: each worker sees the same thing.
+JOIN: dict[str, Callable[[int, int], int]] = {"database_up": min, "routes_closed": max}
 
 
 class Metrics:
@@ -126,7 +131,8 @@ def render(parts: Iterable[Counted]) -> bytes:
         for name, series in part.values.items():
             into = total.setdefault(name, {})
             for labels, value in series.items():
-                into[labels] = min(into.get(labels, 1), value) if name == "database_up" else into.get(labels, 0) + value
+                before = into.get(labels)
+                into[labels] = value if before is None else JOIN.get(name, int.__add__)(before, value)
         for index, value in enumerate(part.latency):
             latency[index] += value
         sum_ms += part.latency_sum_ms

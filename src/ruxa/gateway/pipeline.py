@@ -37,6 +37,7 @@ from ruxa.gateway.metrics import Metrics
 from ruxa.gateway.plan import Plans
 from ruxa.gateway.pseudonyms import Pseudonyms
 from ruxa.gateway.relayed import Relay
+from ruxa.gateway.routes import Routes
 from ruxa.gateway.snapshot import Entry, Snapshot
 from ruxa.kernel import bounds, codec
 from ruxa.kernel.clock import Clock, monotonic
@@ -138,6 +139,7 @@ class Pipeline:
         self._polled = asyncio.Event()
         self._connections: Callable[[], int] = lambda: 0
         self._snapshot = Snapshot(self._find_grant, lambda secret: keys.keyed_hash("api-key", secret))
+        self._routes = Routes(works, self._polled.set)
         self._plans = Plans(providers, self._upstreams(), settings.models)
         self._own: dict[bytes, Callable[[Request, Reply], None]] = {
             b"/healthz": self._healthz,
@@ -191,6 +193,7 @@ class Pipeline:
             leases=leases,
             flusher=self._flusher,
             metrics=self._metrics,
+            routes=self._routes,
             wheel=self._wheel,
             sink=self._sink,
             spawn=self._spawn,
@@ -445,6 +448,7 @@ class Pipeline:
             now = monotonic()
             try:
                 await self._read_changes()
+                await self._routes.flush()
                 if now - prices_at >= PRICES_EVERY_S:
                     prices_at = now
                     await self._read_prices()
@@ -468,7 +472,9 @@ class Pipeline:
 
     async def _read_prices(self) -> None:
         async with self._works.work() as work:
-            self._plans.update(await prices.current(work))
+            priced = await prices.current(work)
+            closed = await self._routes.read(work)
+        self._plans.update(priced, closed)
 
     async def _note_used(self) -> None:
         self._snapshot.tidy()
@@ -500,6 +506,7 @@ class Pipeline:
         self._metrics.put("connections", self._connections())
         self._metrics.put("database_up", int(self._database_up))
         self._metrics.put("left_reading", len(self._gear.departures))
+        self._metrics.put("routes_closed", self._plans.closed_routes())
         self._metrics.put("breakers_open", self._plans.open_breakers())
         return self._metrics.snapshot()
 

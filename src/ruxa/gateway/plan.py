@@ -6,7 +6,8 @@ price is not served (D23); a key that reaches only the sandbox gets only the san
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from uuid import UUID
 
 from ruxa.access.grants import Grant
 from ruxa.dialects.dialect import Dialect, Name, Place
@@ -33,6 +34,7 @@ class Target:
         "_columns",
         "_heads",
         "breaker",
+        "closed",
         "model",
         "price",
         "price_column",
@@ -53,6 +55,7 @@ class Target:
         self.price = price
         self.scope = price.scope
         self.breaker = breaker
+        self.closed = False  # for prepaid calls (decision D21)
         self.reasoning_tokens = provider.reasoning_tokens(upstream_model)  # hidden thinking of a call, an estimate
         self.price_column = packed.uuid(price.id)
         self._heads: dict[tuple[str, str, bool, bool], bytes] = {}
@@ -92,8 +95,8 @@ class Plans:
         self._resolved: dict[tuple[str, Name], Target] = {}
         self._breakers: dict[str, Breaker] = {}
 
-    def update(self, prices: Mapping[str, Price]) -> None:
-        """Take over the prices in force."""
+    def update(self, prices: Mapping[str, Price], closed: Container[UUID] = ()) -> None:
+        """Take over the prices in force, and which of them are closed for prepaid calls."""
         targets: dict[str, Target] = {}
         for name, price in prices.items():
             provider = self._providers.get(price.provider)
@@ -104,6 +107,7 @@ class Plans:
             old = self._targets.get(name)
             if old is not None and old.price == price:
                 targets[name] = old
+                old.closed = price.id in closed
                 continue
             breaker = self._breakers.get(name)
             if breaker is None:
@@ -111,6 +115,7 @@ class Plans:
             target = targets[name] = Target(
                 name, upstream_model, provider, self._upstreams[price.provider], price, breaker
             )
+            target.closed = price.id in closed
             if settings is not None and settings.reasoning_tokens is not None:
                 target.reasoning_tokens = settings.reasoning_tokens
         aliases: dict[str, list[Target]] = {}
@@ -175,6 +180,10 @@ class Plans:
     def open_breakers(self) -> int:
         """How many targets are not asked now."""
         return sum(1 for breaker in self._breakers.values() if breaker.open_until)
+
+    def closed_routes(self) -> int:
+        """How many targets are closed for prepaid calls."""
+        return sum(1 for target in self._targets.values() if target.closed)
 
     def __len__(self) -> int:
         return len(self._targets)

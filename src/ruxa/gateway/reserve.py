@@ -10,7 +10,7 @@ import msgspec
 
 from ruxa.dialects.dialect import Endpoint, Envelope, Load
 from ruxa.gateway.exchange import Exchange, Gear
-from ruxa.kernel.errors import InsufficientCredit
+from ruxa.kernel.errors import InsufficientCredit, NoUpstream
 from ruxa.ledger import quotes
 from ruxa.ledger.leases import Reservation
 
@@ -28,6 +28,12 @@ def draw(gear: Gear, exchange: Exchange) -> bool:
     assert entry is not None
     if place.endpoint in FREE:
         return True
+    if target.closed:
+        raise NoUpstream(
+            f"{target.model} is closed: its provider counted more for a call than was held. The operator has been told "
+            "and opens it again. This call was not made and costs nothing.",
+            code="route_closed",
+        )
     grant = entry.grant
     embeds = place.endpoint in EMBEDDING
     if envelope.claims and unsized(envelope):

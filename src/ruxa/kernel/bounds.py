@@ -42,6 +42,7 @@ LEASE_MICROS_MAX = 5_000_000
 LEASE_TTL_S = 30
 LEASE_GRACE_S = 900
 OUTPUT_TOKENS_DEFAULT = 4096
+FIGURE_OVER_HOLD_PERCENT = 5  # a provider may count so much more than was held before it alarms (D21)
 
 # Keys and people
 KEY_CACHE_MAX = 10_000

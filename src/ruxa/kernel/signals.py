@@ -33,6 +33,8 @@ EVENTS: dict[str, frozenset[str]] = {
     "journal.refused": frozenset({"worker", "code"}),
     "lease.opened": frozenset({"amount_micros"}),
     "lease.closed": frozenset({"spent_micros"}),
+    "hold.exceeded": frozenset({"request_id", "model", "provider", "figure_micros", "hold_micros"}),
+    "route.closed": frozenset({"model", "provider", "over_percent"}),
     "ledger.finding": frozenset({"proof", "value"}),
     "key.destroyed": frozenset({"key_class", "count"}),
     "epoch.rotated": frozenset({"epoch", "keys"}),

@@ -1,0 +1,96 @@
+"""Routes: what a provider counted is weighed against what was held; far over it alarms, and closes the route (D21).
+
+A figure over the worst case means that our bounds, the price book or the provider is wrong, and that the next call may
+cost what nobody holds. The alarm comes at 5 % over the hold. Text is held at a token for two bytes, which a text of
+rare signs can exceed; nobody shall close a route for everybody by writing such a text, so for closing it counts as a
+token a byte, which no tokenizer exceeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import msgspec
+
+from ruxa.gateway import reserve
+from ruxa.kernel import bounds
+from ruxa.kernel.errors import RuxaError
+from ruxa.ledger import quotes, routes
+from ruxa.ledger.leases import Works
+from ruxa.store.work import Work
+
+if TYPE_CHECKING:
+    from ruxa.gateway.exchange import Exchange, Gear
+    from ruxa.gateway.plan import Target
+
+_OVER_MAX = 1_000_000
+
+
+class Routes:
+    """Which prices are closed: as the database says, and as this worker has found and not yet written down."""
+
+    __slots__ = ("_found", "_wake", "_works", "closed")
+
+    def __init__(self, works: Works, wake: Callable[[], None]) -> None:
+        """wake: asks for ``flush`` soon."""
+        self._works = works
+        self._wake = wake
+        self._found: dict[UUID, int] = {}
+        self.closed: frozenset[UUID] = frozenset()
+
+    def close(self, target: Target, over_percent: int) -> None:
+        """From now on this worker does not serve it; the others as soon as it is written down."""
+        target.closed = True
+        self._found[target.price.id] = over_percent
+        self._wake()
+
+    async def flush(self) -> None:
+        """Write down what was found; what can't be stays for the next time. Raises Unavailable."""
+        for price_id, over_percent in list(self._found.items()):
+            async with self._works.work() as work:
+                await routes.close(work, price_id, over_percent)
+            self.closed |= {price_id}
+            del self._found[price_id]
+
+    async def read(self, work: Work) -> frozenset[UUID]:
+        """Every closed price."""
+        self.closed = frozenset(route.price_id for route in await routes.closed(work))
+        return self.closed | self._found.keys()
+
+
+def weigh(gear: Gear, exchange: Exchange, figure_micros: int) -> None:
+    """The provider's figure against the hold; most are below it and never come here."""
+    target, envelope = exchange.target, exchange.envelope
+    assert target is not None
+    assert envelope is not None
+    embeds = exchange.place.endpoint in reserve.EMBEDDING
+    beyond = 0 if embeds else reserve.beyond(exchange)
+    held = exchange.hold + beyond
+    if not _over(figure_micros, held):
+        return
+    gear.metrics.add("figures_over_hold", 1, f'provider="{target.provider.name}"')
+    gear.sink.emit(
+        "hold.exceeded",
+        "error",
+        request_id=exchange.request_id,
+        model=target.model,
+        provider=target.provider.name,
+        figure_micros=figure_micros,
+        hold_micros=held,
+    )
+    load = msgspec.structs.replace(envelope.load, text_bytes=envelope.load.text_bytes * quotes.TEXT_BYTES_PER_TOKEN)
+    default = 0 if exchange.entry is None else exchange.entry.grant.output_tokens_default
+    try:
+        most = quotes.worst(target.price, load, output_tokens_default=default, output=not embeds, cache=not embeds)
+    except RuxaError:
+        most = held
+    if _over(figure_micros, max(most, exchange.hold) + beyond) and not target.closed:
+        percent = min(figure_micros * 100 // max(held, 1) - 100, _OVER_MAX)
+        gear.sink.emit("route.closed", "error", model=target.model, provider=target.provider.name, over_percent=percent)
+        gear.routes.close(target, percent)
+
+
+def _over(figure_micros: int, held_micros: int) -> bool:
+    return figure_micros * 100 > held_micros * (100 + bounds.FIGURE_OVER_HOLD_PERCENT)
