@@ -12,7 +12,9 @@ from uuid import UUID
 
 from ruxa.kernel.errors import NotFound
 
-Kind = Literal["org", "mem", "key", "req", "xfer", "acct", "hold", "lease", "lot", "price", "mail", "job", "ses"]
+Kind = Literal[
+    "org", "mem", "key", "req", "xfer", "acct", "hold", "lease", "lot", "price", "mail", "job", "ses", "ers", "exp"
+]
 
 OrganisationId = NewType("OrganisationId", UUID)
 MemberId = NewType("MemberId", UUID)

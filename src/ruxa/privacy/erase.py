@@ -1,0 +1,456 @@
+"""Erasure: ends for certain what is kept about a person or an organisation, and signs what was done (P60, P63).
+
+    waiting -> planned -> shredding -> shredded -> cleared -> done        waiting -> cancelled
+
+planned: the subject is stopped and the log knows; shredding: the keys to destroy are listed; shredded: destroyed, and
+every process that held them has dropped them; cleared: rows are deleted, cut from the person or emptied, as the data
+map says; done: the certificate is signed and the journal has forgotten who it was. Each step is one transaction that
+may be repeated, so a run that was killed anywhere is finished by the next, and of two at once the second finds the
+first one's certificate. No table is named here: a new column is erased on the day it is declared.
+
+What the erasure cannot reach by deleting, it reaches by the keys: a destroyed key's data can be read in no copy, at
+once in service, and when the epoch ends also in write-ahead logs and base backups (D28).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import unicodedata
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import Final, Literal, cast
+from uuid import UUID
+
+import msgspec
+
+from ruxa.access import addresses, members
+from ruxa.access.audit import log
+from ruxa.kernel import ids
+from ruxa.kernel.errors import Broken, Conflict, NotFound, Unavailable
+from ruxa.kernel.sealed import Sealed
+from ruxa.privacy.erasures import certificate as certificates
+from ruxa.privacy.erasures import records
+from ruxa.privacy.erasures.certificate import MARK_DAYS, Signed
+from ruxa.privacy.erasures.records import Row
+from ruxa.store.keystore import Destroyed
+from ruxa.store.pool import Pool
+from ruxa.store.vault import Vault
+from ruxa.store.work import Work
+
+Kind = Literal["member", "organisation"]
+AskedBy = Literal["subject", "operator", "system", "replay"]
+State = Literal["waiting", "planned", "shredding", "shredded", "cleared", "done", "cancelled"]
+
+COOLING_H: Final = 24
+GRACE_DAYS: Final = 30
+ACKNOWLEDGED_S: Final = 150.0
+AT_ONCE: Final = 20
+PURPOSE: Final = "provide"
+# Proofs of consent are kept as hashes under a key of their own, and billing under the fiscal year's.
+CLASSES: Final = ("account", "usage", "content", "support")
+
+_SUBJECT_LABEL: Final = "erasure.subject"
+_ADDRESS_LABEL: Final = "erasure.address"
+
+Checkpoint = Callable[[str], None]
+
+
+class Obstacle(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an erasure cannot be now: ``last_owner`` of an organisation with others, or ``balance`` not used up."""
+
+    code: Literal["last_owner", "balance"]
+    organisation_id: UUID
+    micros: int = 0
+
+
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+    """What an erasure of a member would do: what stands against it, and which organisations would go with it."""
+
+    obstacles: tuple[Obstacle, ...]
+    organisations: tuple[UUID, ...]
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True):
+    """One erasure as the journal has it. ``signed``: its certificate, once it is done."""
+
+    id: UUID
+    kind: Kind
+    state: State
+    asked_at: datetime
+    due_at: datetime
+    signed: Signed | None
+
+
+async def outlook(work: Work, member_id: UUID) -> Outlook:
+    """What stands against erasing a member, and which organisations nobody would be left in. NotFound."""
+    if not await records.is_member(work, member_id):
+        raise NotFound("No such member.")
+    obstacles: list[Obstacle] = []
+    alone: list[UUID] = []
+    for organisation_id, ref, others, owners in await records.owned(work, member_id):
+        if owners:
+            continue
+        if others:
+            obstacles.append(Obstacle(code="last_owner", organisation_id=organisation_id))
+            continue
+        alone.append(organisation_id)
+        obstacles += await _money(work, organisation_id, ref)
+    return Outlook(obstacles=tuple(obstacles), organisations=tuple(alone))
+
+
+async def ask(
+    work: Work,
+    vault: Vault,
+    member_id: UUID,
+    *,
+    by: AskedBy,
+    wait_h: int = COOLING_H,
+    forfeit: bool = False,
+) -> UUID:
+    """Asks for a member's erasure after ``wait_h`` hours; its id. A second time: the same one.
+
+    Organisations in which nobody else is go with it. ``forfeit``: credit that is left there is given up.
+    Raises Conflict ``last_owner`` or ``balance_left``, NotFound.
+    """
+    await records.take_turns_asking(work, member_id)
+    if (living := await records.living(work, member_id)) is not None:
+        return living
+    seen = await outlook(work, member_id)
+    refuse(seen.obstacles, forfeit=forfeit)
+    profile = await members.profile(work, vault, member_id)
+    mark = await address_mark(vault, profile.email)
+    erasure_id = ids.fresh()
+    wait_s = wait_h * 3600
+    hashed = subject_hash(vault, member_id)
+    await records.insert(work, erasure_id, "member", member_id, hashed, by, None, forfeit, mark, wait_s)
+    for organisation_id in seen.organisations:
+        if await records.living(work, organisation_id) is None:
+            hashed = subject_hash(vault, organisation_id)
+            await records.insert(
+                work, ids.fresh(), "organisation", organisation_id, hashed, by, erasure_id, forfeit, None, wait_s
+            )
+    return erasure_id
+
+
+async def ask_organisation(
+    work: Work,
+    vault: Vault,
+    organisation_id: UUID,
+    *,
+    by: AskedBy,
+    wait_h: int = GRACE_DAYS * 24,
+    forfeit: bool = False,
+) -> UUID:
+    """Asks for an organisation's erasure after ``wait_h`` hours; its id. A second time: the same one.
+
+    Raises Conflict ``balance_left``, NotFound.
+    """
+    await records.take_turns_asking(work, organisation_id)
+    if (living := await records.living(work, organisation_id)) is not None:
+        return living
+    ref = await records.reference(work, organisation_id)
+    if ref is None:
+        raise NotFound("No such organisation.")
+    refuse(await _money(work, organisation_id, ref), forfeit=forfeit)
+    erasure_id = ids.fresh()
+    hashed = subject_hash(vault, organisation_id)
+    await records.insert(
+        work, erasure_id, "organisation", organisation_id, hashed, by, None, forfeit, None, wait_h * 3600
+    )
+    return erasure_id
+
+
+async def waiting(work: Work, subject: UUID) -> Erasure | None:
+    """The erasure of this member or organisation that waits or runs, if any."""
+    living = await records.living(work, subject)
+    return None if living is None else await find(work, living)
+
+
+async def find(work: Work, erasure_id: UUID) -> Erasure:
+    """One erasure. NotFound."""
+    row = await records.find(work, erasure_id)
+    if row is None:
+        raise NotFound("No such erasure.")
+    return Erasure(
+        id=row.id,
+        kind=cast(Kind, row.kind),
+        state=cast(State, row.state),
+        asked_at=row.asked_at,
+        due_at=row.due_at,
+        signed=_signed(row),
+    )
+
+
+async def hurry(work: Work, erasure_id: UUID) -> None:
+    """The subject does not want to wait. NotFound when the erasure does not wait any more."""
+    if not await records.hurry(work, erasure_id):
+        raise NotFound("That erasure does not wait any more.", code="erasure_begun")
+
+
+async def take_back(work: Work, erasure_id: UUID) -> None:
+    """The subject thought better of it. NotFound when the erasure does not wait any more."""
+    if not await records.take_back(work, erasure_id):
+        raise NotFound("That erasure does not wait any more.", code="erasure_begun")
+
+
+async def subject(
+    pool: Pool,
+    vault: Vault,
+    member_id: UUID,
+    *,
+    by: AskedBy = "operator",
+    forfeit: bool = False,
+    checkpoint: Checkpoint = lambda _: None,
+) -> Signed:
+    """Erases a member now; the certificate, the same one for a member who was erased before.
+
+    Raises as ``ask`` and ``run``.
+    """
+    async with pool.work("erasure") as work:
+        try:
+            erasure_id = await ask(work, vault, member_id, by=by, wait_h=0, forfeit=forfeit)
+        except NotFound:
+            erasure_id = await _before(work, vault, member_id)
+        await records.hurry(work, erasure_id)
+    return await run(pool, vault, erasure_id, checkpoint=checkpoint)
+
+
+async def organisation(
+    pool: Pool,
+    vault: Vault,
+    organisation_id: UUID,
+    *,
+    by: AskedBy = "operator",
+    forfeit: bool = False,
+    checkpoint: Checkpoint = lambda _: None,
+) -> Signed:
+    """Erases an organisation now; the certificate, the same one when it was erased before.
+
+    Raises as ``ask_organisation`` and ``run``.
+    """
+    async with pool.work("erasure") as work:
+        try:
+            erasure_id = await ask_organisation(work, vault, organisation_id, by=by, wait_h=0, forfeit=forfeit)
+        except NotFound:
+            erasure_id = await _before(work, vault, organisation_id)
+        await records.hurry(work, erasure_id)
+    return await run(pool, vault, erasure_id, checkpoint=checkpoint)
+
+
+async def _before(work: Work, vault: Vault, one: UUID) -> UUID:
+    """The finished erasure of a subject that is not there. NotFound when there never was one."""
+    erasure_id = await records.done_of(work, vault.keyed_hashes(_SUBJECT_LABEL, one.bytes))
+    if erasure_id is None:
+        raise NotFound("There is nobody with that id.")
+    return erasure_id
+
+
+async def again(work: Work, vault: Vault, email: Sealed[str]) -> Signed | None:
+    """The certificate of whoever had this address and was erased within 30 days."""
+    erasure_id = await records.by_address(work, await address_mark(vault, addresses.address(email)))
+    if erasure_id is None:
+        return None
+    row = await records.find(work, erasure_id)
+    assert row is not None
+    return _signed(row)
+
+
+async def due(pool: Pool, vault: Vault) -> int:
+    """Runs what is due and finishes what was cut off; how many were finished. What cannot be now is left to later."""
+    async with pool.work("erasure") as work:
+        wanted = await records.due(work, AT_ONCE)
+        await records.forget_addresses(work, MARK_DAYS)
+        await records.clear_late(work)
+    finished = 0
+    for erasure_id in wanted:
+        try:
+            await run(pool, vault, erasure_id)
+            finished += 1
+        except (Conflict, Unavailable, NotFound):
+            continue
+    return finished
+
+
+async def replay(pool: Pool, vault: Vault) -> int:
+    """Erases again whoever the journal says was erased and a restored database has brought back; how many."""
+    back = 0
+    kinds: tuple[Kind, ...] = ("member", "organisation")
+    for kind in kinds:
+        async with pool.work("erasure") as work:
+            hashes = await records.erased_hashes(work, kind)
+            there = [one for one in await records.subjects(work, kind) if _was_erased(vault, one, hashes)]
+        for one in there:
+            async with pool.work("erasure") as work:
+                erasure_id = await records.living(work, one)
+                if erasure_id is None:
+                    erasure_id, hashed = ids.fresh(), subject_hash(vault, one)
+                    await records.insert(work, erasure_id, kind, one, hashed, "replay", None, True, None, 0)
+                else:
+                    await records.hurry(work, erasure_id)
+            await run(pool, vault, erasure_id)
+            back += 1
+    return back
+
+
+async def run(pool: Pool, vault: Vault, erasure_id: UUID, *, checkpoint: Checkpoint = lambda _: None) -> Signed:
+    """Takes an erasure from where it is to its end; the certificate, the same one every time.
+
+    Raises Conflict when something new stands against it, Unavailable ``erasure_unacknowledged`` when a process does not
+    say that it has dropped the keys: then it is finished later.
+    """
+    async with pool.work("erasure") as guard:
+        await records.take_turns(guard, erasure_id)
+        while True:
+            async with pool.work("erasure") as work:
+                row = await records.find(work, erasure_id)
+                together = await records.going_with(work, erasure_id)
+            if row is None:
+                raise NotFound("No such erasure.")
+            match cast(State, row.state):
+                case "waiting":
+                    await _plan(pool, vault, row)
+                case "planned" | "shredding":
+                    for other in together:
+                        await run(pool, vault, other, checkpoint=checkpoint)
+                    await _shred(pool, vault, row, checkpoint)
+                case "shredded":
+                    async with pool.work("erasure") as work:
+                        await records.clear(work, erasure_id)
+                case "cleared":
+                    await _certify(pool, vault, row, together)
+                case "done":
+                    signed = _signed(row)
+                    assert signed is not None
+                    return signed
+                case "cancelled":
+                    raise NotFound("That erasure was taken back.", code="erasure_cancelled")
+            checkpoint(f"after_{row.state}")
+
+
+def refuse(obstacles: Sequence[Obstacle], *, forfeit: bool) -> None:
+    """Raises the first obstacle that stands."""
+    for one in obstacles:
+        if one.code == "last_owner":
+            raise Conflict(
+                "This member is the last owner of an organisation with other members: make somebody else owner, or"
+                " close the organisation.",
+                code="last_owner",
+                detail=one.organisation_id.hex,
+            )
+        if not forfeit:
+            raise Conflict(
+                "There is credit left that was paid for: use it up, have it refunded, or give it up.",
+                code="balance_left",
+                detail=one.organisation_id.hex,
+            )
+
+
+def subject_hash(vault: Vault, one: UUID) -> bytes:
+    """What the journal and the certificate know a subject by."""
+    return vault.keyed_hash(_SUBJECT_LABEL, one.bytes)
+
+
+async def address_mark(vault: Vault, email: Sealed[str]) -> bytes:
+    """A slow hash of an address under a label of its own (D33): it can be compared with one guess at a time."""
+    salt = vault.keyed_hash(_ADDRESS_LABEL, b"salt")
+    value = unicodedata.normalize("NFC", addresses.address(email).open(PURPOSE).casefold()).encode()
+    return await asyncio.to_thread(hashlib.scrypt, value, salt=salt, n=2**14, r=8, p=1, dklen=32)
+
+
+async def _money(work: Work, organisation_id: UUID, ref: UUID) -> list[Obstacle]:
+    """Credit that was paid for and not used; what was given as a present or buys only the sandbox is not money."""
+    left = await records.paid_left(work, ref)
+    return [Obstacle(code="balance", organisation_id=organisation_id, micros=left)] if left > 0 else []
+
+
+async def _plan(pool: Pool, vault: Vault, row: Row) -> None:
+    """The subject is stopped in the same transaction in which the log hears of it."""
+    assert row.subject is not None
+    async with pool.work("erasure") as work:
+        if row.kind == "member" and row.asked_by != "replay":
+            refuse((await outlook(work, row.subject)).obstacles, forfeit=row.forfeit)
+        await _tell(work, vault, row, "planned")
+        await records.begin(work, row.id)
+
+
+async def _shred(pool: Pool, vault: Vault, row: Row, checkpoint: Checkpoint) -> None:
+    """Lists the keys, destroys them, and waits until no process holds one."""
+    assert row.subject is not None
+    while keys := [
+        key for key in await vault.keys_of(row.subject) if key.slot.kind == "subject" and key.slot.key_class in CLASSES
+    ]:
+        async with pool.work("erasure") as work:
+            await records.list_keys(work, row.id, [key.id for key in keys])
+        checkpoint("listed")
+        await vault.destroy_subject(row.subject, CLASSES)
+        checkpoint("destroyed")
+    async with pool.work("erasure") as work:
+        await records.list_keys(work, row.id, [])
+        listed = await records.find(work, row.id)
+        assert listed is not None
+    gone = await _ended(vault, listed)
+    if not await vault.acknowledged(gone, ACKNOWLEDGED_S):
+        raise Unavailable(
+            "A process has not yet dropped the destroyed keys; the erasure is finished later.",
+            code="erasure_unacknowledged",
+        )
+    checkpoint("acknowledged")
+    async with pool.work("erasure") as work:
+        await records.shredded(work, row.id)
+
+
+async def _certify(pool: Pool, vault: Vault, row: Row, together: Sequence[UUID]) -> None:
+    assert row.subject is not None
+    gone = await _ended(vault, row)
+    kept: list[tuple[str, date | None]] = [
+        (f"{key.id.hex()} {key.slot.kind} {key.slot.key_class}", key.slot.day)
+        for key in await vault.keys_of(row.subject)
+    ]
+    signer = await vault.signing_key("report")
+    async with pool.work("erasure") as work:
+        now = await records.now(work)
+        text = certificates.encode(
+            certificates.compose(
+                erasure_id=row.id,
+                kind=row.kind,
+                subject_hash=row.subject_hash,
+                asked_by=row.asked_by,
+                asked_at=row.asked_at,
+                done_at=now,
+                destroyed=gone,
+                rows_gone=row.rows_gone,
+                rows_kept=row.kept,
+                keys_kept=kept,
+                marked=row.address_marked,
+                together_with=together,
+            )
+        )
+        await _tell(work, vault, row, "done", certificate=hashlib.sha256(text).hexdigest())
+        await records.finish(work, row.id, now, text, signer.sign(text), signer.id)
+
+
+async def _tell(work: Work, vault: Vault, row: Row, outcome: log.Outcome, **details: str) -> None:
+    """The log's entry: by keyed hash, so that a restored database can be told whom to erase again."""
+    told = {"kind": row.kind, "subject": row.subject_hash.hex(), "asked_by": row.asked_by, **details}
+    await log.write(
+        work, vault, "subject:erased", actor="system", object_id=row.id, purpose="legal", outcome=outcome, details=told
+    )
+
+
+async def _ended(vault: Vault, row: Row) -> list[Destroyed]:
+    """The listed keys' ends. Broken when one of them is still there: nothing may be certified then."""
+    gone = await vault.ended(row.key_ids)
+    if {one.key_id for one in gone} != set(row.key_ids):
+        raise Broken("A key was not destroyed.", code="erasure_incomplete", detail=row.id.hex)
+    return gone
+
+
+def _was_erased(vault: Vault, one: UUID, hashes: set[bytes]) -> bool:
+    return any(hashed in hashes for hashed in vault.keyed_hashes(_SUBJECT_LABEL, one.bytes))
+
+
+def _signed(row: Row) -> Signed | None:
+    if row.certificate is None or row.signature is None or row.signed_by is None:
+        return None
+    return Signed(text=row.certificate, signature=row.signature, key_id=row.signed_by)
