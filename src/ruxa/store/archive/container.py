@@ -67,6 +67,11 @@ def box(public: bytes, secret: bytes, place: bytes) -> bytes:
     return _SUITE.encrypt(secret, X25519PublicKey.from_public_bytes(public), place)
 
 
+def sha256(data: bytes) -> str:
+    """Hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def damaged(why: str) -> RuxaError:
     """The error of everything that is not as it was written."""
     return Broken(f"The backup is damaged or forged. {why}", code="backup_damaged")

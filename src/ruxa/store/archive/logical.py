@@ -121,11 +121,13 @@ def _written(
 def _select(connection: psycopg.Connection[Any], day_classes: frozenset[str]) -> Selection:
     columns = inventory.columns(connection.execute(inventory.COLUMNS).fetchall())
     partitions = connection.execute(selection.PARTITIONS).fetchall()
-    unlogged = connection.execute(
-        "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relpersistence = 'u' AND c.relkind = 'r'"
+    tables = connection.execute(
+        "SELECT n.nspname || '.' || c.relname, c.relkind = 'p', c.relpersistence = 'u'"
+        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p')"
     ).fetchall()
-    return selection.select(columns, partitions, {str(name) for (name,) in unlogged}, day_classes)
+    roots = {str(name) for name, root, _ in tables if root}
+    unlogged = {str(name) for name, _, gone in tables if gone}
+    return selection.select(columns, partitions, roots, unlogged, day_classes)
 
 
 def _put_day(pen: Pen, connection: psycopg.Connection[Any], day: Day, key: _Key) -> None:

@@ -71,20 +71,20 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 def select(
     columns: Sequence[Column],
     partitions: Sequence[tuple[str, str, str, Sequence[str]]],
+    roots: Collection[str],
     unlogged: Collection[str],
     day_classes: Collection[str],
 ) -> Selection:
-    """Sorts every table. unlogged: ``schema.table`` whose rows no log holds and no backup takes."""
+    """Sorts every table. roots: ``schema.table`` of partitioned tables; unlogged: those that no backup takes."""
     keeps: dict[str, set[str]] = {}
     for column in columns:
         found = keeps.setdefault(f"{column.schema}.{column.table}", set())
         if column.declaration is not None:
             found.add(column.declaration.keep)
-    dated = {(schema, root) for schema, root, partition, _ in partitions if _day_of(partition) is not None}
     by_day = {
-        f"{schema}.{root}": next(iter(sorted(keeps[f"{schema}.{root}"])))
-        for schema, root in sorted(dated)
-        if len(keeps.get(f"{schema}.{root}", ())) == 1 and keeps[f"{schema}.{root}"] <= set(day_classes)
+        root: next(iter(keeps[root]))
+        for root in sorted(roots)
+        if len(keeps.get(root, ())) == 1 and keeps[root] <= set(day_classes)
     }
     days = [
         Day(table=f"{schema}.{root}", partition=partition, columns=tuple(names), day=day, key_class=by_day[table])
@@ -102,8 +102,8 @@ def select(
     for table in left_out:
         if table.partition(".")[0] not in LEFT_OUT_SCHEMAS:
             without.append(_pattern(table))
-            if any(f"{schema}.{root}" == table for schema, root in dated):
-                without.append(_pattern(table) + "_????????")
+            if table in roots:
+                without.append(_pattern(table) + "_*")
     without += [_pattern(schema) + ".*" for schema in LEFT_OUT_SCHEMAS]
     # By pattern: a partition made between our look and pg_dump's is left out too.
     without += [_pattern(table) + "_????????" for table in by_day]
