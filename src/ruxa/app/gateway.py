@@ -10,6 +10,7 @@ from ruxa.app import database, health, outbound
 from ruxa.app.orders import Orders, Start
 from ruxa.egress import providers
 from ruxa.egress.http import Pool as Upstreams
+from ruxa.egress.objects import Objects
 from ruxa.egress.provider import CONTENT, STAND_IN
 from ruxa.egress.recipient import Register
 from ruxa.egress.timers import Wheel
@@ -19,6 +20,7 @@ from ruxa.gateway.relayed import ConsoleRelay
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.settings import Settings, read_secret
 from ruxa.kernel.signals import JsonLines
+from ruxa.privacy.content import items
 from ruxa.store.notify import Notices
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
@@ -119,6 +121,7 @@ async def _pipeline(
     loaded = providers.load(settings.providers, read_secret, sandbox_url=start.sandbox_url)
     for name, why in loaded.unready.items():
         sink.emit("provider.unready", "warning", provider=name, reason=why)
+    objects = Objects.of_settings(settings.storage, settings.data, upstreams.register)
     outbound.watch(upstreams.register, pool, stack, collect=lambda: upstreams.count(CONTENT, STAND_IN))
     token = None if settings.metrics_token is None else read_secret(settings.metrics_token)
     return Pipeline(
@@ -140,4 +143,5 @@ async def _pipeline(
         pool=upstreams,
         wheel=wheel,
         console=console,
+        keeper=items.Keeper(pool, vault, objects),
     )

@@ -21,6 +21,7 @@ from ruxa.kernel.errors import NotFound
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import JsonLines, Sink
 from ruxa.ledger import jobs as ledger_jobs
+from ruxa.privacy.content import items
 from ruxa.store import instance as owner
 from ruxa.store.address import Address
 from ruxa.store.jobs import Jobs
@@ -54,6 +55,7 @@ async def run(start: Start, orders: Orders) -> None:
         vault = await Vault.unlock(address, keys, clock=clock, name="worker")
         stack.push_async_callback(vault.close)
         await ledger_jobs.partitions(pool)
+        await _content_partitions(pool)
         await _day_keys(vault)
         outbound.watch(register, pool, stack)
         jobs = Jobs(sink)
@@ -117,6 +119,7 @@ def _schedule_ledger(jobs: Jobs, pool: Pool, sink: Sink) -> None:
     jobs.add("ledger lots", lambda: ledger_jobs.lots(pool), timeout_s=120, cron=EVERY_MINUTE)
     jobs.add("ledger seals", lambda: ledger_jobs.seals(pool), timeout_s=120, cron=EVERY_MINUTE)
     jobs.add("ledger partitions", lambda: ledger_jobs.partitions(pool), timeout_s=60, cron=HOURLY)
+    jobs.add("content partitions", lambda: _content_partitions(pool), timeout_s=60, cron=HOURLY)
     jobs.add("ledger proofs", lambda: ledger_jobs.proofs(pool, sink), timeout_s=600, cron=HOURLY)
 
 
@@ -144,7 +147,13 @@ def _schedule_keys(jobs: Jobs, vault: Vault) -> None:
 
 async def _day_keys(vault: Vault) -> None:
     for key_class in sorted(DAY_CLASSES):
-        await vault.create_day_keys(key_class)
+        # Content is filed under the day on which it ends, up to 23 days ahead.
+        await vault.create_day_keys(key_class, items.DAYS_AHEAD if key_class == items.CLASS else 7)
+
+
+async def _content_partitions(pool: Pool) -> int:
+    async with pool.work("partitions") as work:
+        return await items.prepare(work)
 
 
 async def _schedule_journal(

@@ -24,6 +24,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from ruxa.egress.recipient import Recipient, Register
+from ruxa.egress.tally import Tally
 from ruxa.kernel import bounds
 from ruxa.kernel.errors import InvalidCall, NotFound, RuxaError, Unavailable
 from ruxa.kernel.settings import StorageSettings, read_secret
@@ -33,6 +34,8 @@ PART_BYTES: Final = 8 * 1024 * 1024
 CONNECT_S: Final = 5
 # S3 takes a thousand names in one request to delete.
 BATCH: Final = 1000
+RECIPIENT: Final = "storage"
+CATEGORY: Final = "user.content"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]*(/[a-z0-9][a-z0-9_.-]*)*")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -45,11 +48,20 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Objects:
-    """One store. ``host`` and ``port`` are None for a folder. Every method raises Unavailable ``storage_away``."""
+    """One store. ``host`` is empty for a folder. Every method raises Unavailable ``storage_away``."""
 
-    def __init__(self, store: LocalStore | S3Store, *, folder: Path | None, host: str | None, port: int | None) -> None:
+    def __init__(
+        self,
+        store: LocalStore | S3Store,
+        *,
+        folder: Path | None = None,
+        host: str = "",
+        port: int = 0,
+        tally: Tally | None = None,
+    ) -> None:
         self._store = store
         self._folder = folder
+        self._tally = tally
         self.host = host
         self.port = port
 
@@ -57,7 +69,7 @@ class Objects:
     def of_folder(cls, path: Path) -> Objects:
         """Objects as files below ``path``, which is made for this user alone."""
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return cls(LocalStore(path), folder=path, host=None, port=None)
+        return cls(LocalStore(path), folder=path)
 
     @classmethod
     def of_settings(cls, settings: StorageSettings, data: Path, register: Register) -> Objects:
@@ -80,11 +92,11 @@ class Objects:
         port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
         register.allow(
             Recipient(
-                name="storage",
+                name=RECIPIENT,
                 role="storage",
                 who="the operator's object store",
-                what=("content of calls, sealed",),
-                why="to keep stored content that is too large for the database",
+                what=(CATEGORY,),
+                why=("provide",),
                 where=settings.where,
                 safeguard="sealed with keys the store never has; the operator's own contract",
             ),
@@ -107,11 +119,13 @@ class Objects:
             },
             retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=bounds.OBJECT_TIMEOUT_S)},
         )
-        return cls(store, folder=None, host=host, port=port)
+        return cls(store, host=host, port=port, tally=register.tally)
 
     async def put(self, name: str, data: bytes | Iterable[bytes] | AsyncIterable[bytes]) -> None:
         """Writes an object, whole or not at all; an iterable is sent part by part, never held as a whole."""
         path = _checked(name)
+        if self._tally is not None:
+            self._tally.add(RECIPIENT, self.host, CATEGORY)
         async with _spoken():
             if isinstance(data, bytes):
                 await obstore.put_async(self._store, path, data, use_multipart=False)
@@ -140,7 +154,7 @@ class Objects:
         """The names of the segments right below ``prefix``."""
         path = _checked(prefix)
         async with _spoken():
-            found = await obstore.list_with_delimiter_async(self._store, path)
+            found = await obstore.list_with_delimiter_async(self._store, path)  # pyright: ignore[reportUnknownMemberType]
         return [folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"]]
 
     async def remove(self, names: Sequence[str]) -> None:

@@ -193,6 +193,9 @@ class Attempt:
     def _refused(self, answer: Answer, body: bytes) -> None:
         target = self._exchange.target
         assert target is not None
+        copy = self._exchange.reply.copy
+        if copy is not None:
+            copy.refused(body)
         error = self._exchange.dialect.upstream_error(answer.status, answer.headers, body)
         if isinstance(error, UpstreamRefused) or error.code == "upstream_denied" or answer.status == 429:
             target.breaker.answered()

@@ -24,6 +24,7 @@ import msgspec
 
 from ruxa.egress.timers import NEVER, Wheel
 from ruxa.gateway import framing
+from ruxa.gateway.copies import Copy
 from ruxa.gateway.framing import Request
 from ruxa.kernel import bounds, ids
 from ruxa.kernel.errors import Broken, RuxaError, Unavailable
@@ -69,7 +70,7 @@ class Reply(msgspec.Struct, eq=False):
     started: a status line went out; ended: the answer is complete or was aborted; gone: the caller left before the
     end; cut: it did not leave, our own stop ended it (``gone`` is set too); paused: the caller reads slower than we
     write, so more writes only grow memory. ``on_gone`` is called once, when the caller left or was cut; ``on_pause``
-    and ``on_resume`` follow ``paused``.
+    and ``on_resume`` follow ``paused``. copy: is told what goes to the caller, for keys that store content.
     """
 
     _connection: _Connection | None
@@ -82,6 +83,7 @@ class Reply(msgspec.Struct, eq=False):
     on_gone: Callable[[], None] | None = None
     on_pause: Callable[[], None] | None = None
     on_resume: Callable[[], None] | None = None
+    copy: Copy | None = None
     _form: Literal["", "chunked", "length", "close", "none"] = ""
     _left: int = 0
 
@@ -93,6 +95,9 @@ class Reply(msgspec.Struct, eq=False):
         assert not self.started, "an answer is sent once"
         self.started = self.ended = True
         self._connection = None
+        if self.copy is not None:
+            self.copy.start(headers)
+            self.copy.add(body)
         line = _STATUS_LINES[status]
         request = self.request
         if (request is not None and request.method == b"HEAD") or status in _BODILESS:
@@ -113,6 +118,8 @@ class Reply(msgspec.Struct, eq=False):
             return
         assert not self.started, "an answer is started once"
         self.started = True
+        if self.copy is not None:
+            self.copy.start(headers)
         request = self.request
         framing_header = b""
         if status in _BODILESS:
@@ -138,6 +145,8 @@ class Reply(msgspec.Struct, eq=False):
         connection = self._connection
         if connection is None or not data:
             return
+        if self.copy is not None:
+            self.copy.add(data)
         form = self._form
         if form == "chunked":
             size = len(data)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ruxa.dialects.dialect import Dialect, Envelope, Patched, Place
 from ruxa.egress.http import Deadlines
 from ruxa.egress.timers import Wheel
+from ruxa.gateway.copies import Copies
 from ruxa.gateway.departures import Departures
 from ruxa.gateway.door import Reply, Request
 from ruxa.gateway.journal import Journal
@@ -45,6 +46,7 @@ class Gear:
     """What every stage needs, made once per worker."""
 
     __slots__ = (
+        "copies",
         "deadlines",
         "departures",
         "flusher",
@@ -70,6 +72,7 @@ class Gear:
         sink: Sink,
         spawn: Spawn,
         deadlines: Deadlines,
+        copies: Copies | None = None,
     ) -> None:
         self.journal = journal
         self.leases = leases
@@ -80,6 +83,7 @@ class Gear:
         self.sink = sink
         self.spawn = spawn
         self.deadlines = deadlines
+        self.copies = copies
         self.departures = Departures()
         self.loop = asyncio.get_running_loop()
 

@@ -25,6 +25,8 @@ HELP = {
     "left_reading": "Calls read on although their caller left.",
     "rows_flushed": "Usage rows committed.",
     "rows_waiting": "Usage rows not yet committed.",
+    "content_stored": "Calls whose content was stored.",
+    "content_dropped": "Calls whose content should have been stored and was not, by reason.",
     "journal_records": "Records written to the journal.",
     "in_flight": "Calls under way.",
     "connections": "Open connections of callers.",

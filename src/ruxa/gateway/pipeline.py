@@ -29,6 +29,7 @@ from ruxa.gateway import admit, books, meter, metrics, models, reserve
 from ruxa.gateway import answer as answers
 from ruxa.gateway.admit import Caller
 from ruxa.gateway.attempt import Attempt
+from ruxa.gateway.copies import Copies, Keeper
 from ruxa.gateway.door import Reply, Request
 from ruxa.gateway.exchange import Exchange, Gear, fresh_id
 from ruxa.gateway.flusher import Flusher
@@ -97,7 +98,8 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
 class Pipeline:
     """One per gateway worker; belongs to one event loop. ``await start()``, ``serve`` from the door, ``await drain()``.
 
-    console: takes every request that is not the gateway's (None: 404).
+    console: takes every request that is not the gateway's (None: 404); keeper: seals and writes the content of calls
+    whose key stores it (None: nothing is stored).
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Pipeline:
         pool: Pool,
         wheel: Wheel,
         console: Relay | None = None,
+        keeper: Keeper | None = None,
         deadlines: Deadlines | None = None,
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
@@ -128,6 +131,7 @@ class Pipeline:
         self._pool = pool
         self._wheel = wheel
         self._console = console
+        self._keeper = keeper
         self._deadlines = deadlines or Deadlines()
         self._segment_bytes = segment_bytes
         self._metrics = Metrics()
@@ -136,6 +140,7 @@ class Pipeline:
         self._away_since = 0.0
         self._seq = 0
         self._stopping = False
+        self._copies: Copies | None = None
         self._polled = asyncio.Event()
         self._connections: Callable[[], int] = lambda: 0
         self._snapshot = Snapshot(self._find_grant, lambda secret: keys.keyed_hash("api-key", secret))
@@ -186,6 +191,8 @@ class Pipeline:
         await ledger.end_runs(but=run)
         await journal.start()
         self._flusher = Flusher(self._works, journal, leases, worker.name, run, sink=self._sink, metrics=self._metrics)
+        if self._keeper is not None:
+            self._copies = Copies(self._keeper, today=self._today, sink=self._sink, metrics=self._metrics)
         self._pseudonyms = Pseudonyms(self._keys.pseudonym_key, self._providers)
         await self._pseudonyms.turn(self._today())
         self._gear = Gear(
@@ -198,6 +205,7 @@ class Pipeline:
             sink=self._sink,
             spawn=self._spawn,
             deadlines=self._deadlines,
+            copies=self._copies,
         )
         await self._read_prices()
         await self._read_changes()
@@ -208,6 +216,8 @@ class Pipeline:
         self._wheel.start()
         for keep in (leases.run(), self._flusher.run(), self._poll(), self._tick()):
             self._spawn(keep)
+        if self._copies is not None:
+            self._spawn(self._copies.run())
 
     async def drain(self) -> None:
         """After the door has drained: write everything down, give the leases back, leave an empty directory."""
@@ -219,6 +229,8 @@ class Pipeline:
             return
         self._gear.departures.close()
         await self._flusher.flush()
+        if self._copies is not None:
+            await self._copies.close()
         closed = await self._leases.drain(DRAIN_LEASES_S) if self._database_up else False
         await self._journal.stop()
         flushed = await self._flusher.flush()
@@ -387,6 +399,8 @@ class Pipeline:
             gear.journal.open(exchange.id, reservation.lease.id.int, reservation.hold)
             exchange.opened = True
         exchange.planned_at = monotonic()
+        if entry.grant.store_days and gear.copies is not None:
+            exchange.reply.copy = gear.copies.begin(exchange.id, entry.grant, request, exchange.reply)
         Attempt(gear, exchange).send()
 
     # --- stages that wait

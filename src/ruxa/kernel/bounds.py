@@ -78,9 +78,7 @@ EPOCH_DAYS = 7
 # Stored content (bytes, seconds, counts)
 CONTENT_BYTES_MAX = 10 * 1024 * 1024  # of a request or an answer; a larger one is not stored, and the call says so
 CONTENT_INLINE_BYTES = 64 * 1024  # up to here sealed in the row, above in object storage
-CONTENT_WAITING_BYTES_MAX = (
-    64 * 1024 * 1024
-)  # of one gateway worker: under way or waiting
+CONTENT_WAITING_BYTES_MAX = 64 * 1024 * 1024  # of one gateway worker: under way or waiting
 CONTENT_WAITING_MAX = 10_000  # calls, as above
 CONTENT_ERROR_BYTES = 64 * 1024  # of a provider's own error body, for the operator
 CONTENT_SHOWN_BYTES = 64 * 1024  # of a side on the call's page; the rest by download

@@ -31,6 +31,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "journal.quarantined": frozenset({"worker", "segment", "frames"}),
     "journal.replayed": frozenset({"worker", "segment", "rows", "late"}),
     "journal.refused": frozenset({"worker", "code"}),
+    "content.dropped": frozenset({"reason", "count"}),
     "lease.opened": frozenset({"amount_micros"}),
     "lease.closed": frozenset({"spent_micros"}),
     "hold.exceeded": frozenset({"request_id", "model", "provider", "figure_micros", "hold_micros"}),

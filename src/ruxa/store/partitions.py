@@ -1,4 +1,4 @@
-"""Day partitions by bounds of UUIDv7 ids or dates: made ahead, listed, dropped; a day is gone in milliseconds, whatever its size.
+"""Day partitions by bounds of UUIDv7 ids or dates: made ahead, listed, dropped; a day is gone in milliseconds.
 
 The functions in the database do the work, so the worker's login needs no right to create or drop anything itself.
 """

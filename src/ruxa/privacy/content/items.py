@@ -104,6 +104,24 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
         return self.request if part == "request" else self.answer
 
 
+class Keeper:
+    """``seal`` and ``write`` with a pool, a vault and an object store of their own."""
+
+    def __init__(self, works: Works, vault: Vault, objects: Objects) -> None:
+        self._works = works
+        self._vault = vault
+        self._objects = objects
+
+    async def seal(self, item: Item, *, give_up: bool) -> tuple[object, ...]:
+        """See the function."""
+        return await seal(self._vault, self._objects, item, give_up=give_up)
+
+    async def write(self, rows: Sequence[tuple[object, ...]]) -> None:
+        """See the function."""
+        async with self._works.work("content") as work:
+            await write(work, rows)
+
+
 class Ended(msgspec.Struct, frozen=True):
     """What ``end_days`` destroyed: day keys, partitions, objects."""
 
