@@ -11,11 +11,10 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -36,8 +35,11 @@ CONNECT_S: Final = 5
 BATCH: Final = 1000
 RECIPIENT: Final = "storage"
 CATEGORY: Final = "user.content"
+_NO_PROXY: Final = "http://127.0.0.1:9"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]*(/[a-z0-9][a-z0-9_.-]*)*")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+T = TypeVar("T")
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -116,6 +118,9 @@ class Objects:
                 "connect_timeout": timedelta(seconds=CONNECT_S),
                 "timeout": timedelta(seconds=bounds.OBJECT_TIMEOUT_S),
                 "user_agent": "ruxa",
+                # A proxy that is named and then excluded for the one host: else the environment's would be used.
+                "proxy_url": _NO_PROXY,
+                "proxy_excludes": host,
             },
             retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=bounds.OBJECT_TIMEOUT_S)},
         )
@@ -126,35 +131,30 @@ class Objects:
         path = _checked(name)
         if self._tally is not None:
             self._tally.add(RECIPIENT, self.host, CATEGORY)
-        async with _spoken():
-            if isinstance(data, bytes):
-                await obstore.put_async(self._store, path, data, use_multipart=False)
-            else:
-                await obstore.put_async(self._store, path, data, use_multipart=True, chunk_size=PART_BYTES)
+        if isinstance(data, bytes):
+            await _spoken(obstore.put_async(self._store, path, data, use_multipart=False))
+        else:
+            await _spoken(obstore.put_async(self._store, path, data, use_multipart=True, chunk_size=PART_BYTES))
 
     async def get(self, name: str) -> AsyncGenerator[bytes]:
         """The bytes of an object in order. Raises NotFound ``object_missing``."""
-        path = _checked(name)
-        async with _spoken():
-            found = await obstore.get_async(self._store, path)
-            async for piece in found.stream(min_chunk_size=bounds.SEALED_CHUNK_BYTES):
-                yield bytes(piece)
+        found = await _spoken(obstore.get_async(self._store, _checked(name)))
+        pieces = found.stream(min_chunk_size=bounds.SEALED_CHUNK_BYTES)
+        while (piece := await _spoken(anext(pieces, None))) is not None:
+            yield bytes(piece)
 
     async def list(self, prefix: str) -> list[Found]:
         """Every object below ``prefix`` (whole path segments), in no order."""
-        path = _checked(prefix)
-        async with _spoken():
-            return [
-                Found(item["path"], item["size"])
-                async for batch in obstore.list(self._store, path, chunk_size=BATCH)  # pyright: ignore[reportUnknownMemberType]
-                for item in batch
-            ]
+        batches = obstore.list(self._store, _checked(prefix), chunk_size=BATCH)  # pyright: ignore[reportUnknownMemberType]
+        found: list[Found] = []
+        while (batch := await _spoken(anext(batches, None))) is not None:
+            found += [Found(item["path"], item["size"]) for item in batch]
+        return found
 
     async def folders(self, prefix: str) -> list[str]:
         """The names of the segments right below ``prefix``."""
-        path = _checked(prefix)
-        async with _spoken():
-            found = await obstore.list_with_delimiter_async(self._store, path)  # pyright: ignore[reportUnknownMemberType]
+        listed = obstore.list_with_delimiter_async(self._store, _checked(prefix))  # pyright: ignore[reportUnknownMemberType]
+        found = await _spoken(listed)
         return [folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"]]
 
     async def remove(self, names: Sequence[str]) -> None:
@@ -168,8 +168,7 @@ class Objects:
 
     async def _gone(self, names: list[str]) -> bool:
         try:
-            async with _spoken():
-                await obstore.delete_async(self._store, names)
+            await _spoken(obstore.delete_async(self._store, names))
         except NotFound:
             return False
         return True
@@ -184,13 +183,11 @@ class Objects:
         return len(names)
 
 
-@asynccontextmanager
-async def _spoken() -> AsyncGenerator[None]:
+async def _spoken(action: Awaitable[T]) -> T:
     """The store's errors in our words: its own quote names, addresses and headers."""
     fault: RuxaError
     try:
-        yield
-        return
+        return await action
     except FileNotFoundError:
         fault = NotFound("That object is not there.", code="object_missing")
     except (BaseError, OSError) as error:

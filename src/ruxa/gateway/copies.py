@@ -314,7 +314,6 @@ class Copies:
 
     def _tell(self) -> None:
         """What was dropped, at most every ten seconds."""
-        self._metrics.put("content_waiting_bytes", self.held)
         now = monotonic()
         if self._dropped and now - self._told >= SIGNAL_EVERY_S:
             for why, count in self._dropped.items():
