@@ -116,9 +116,9 @@ class Pipeline:
         pool: Pool,
         wheel: Wheel,
         console: Relay | None = None,
-        keeper: Keeper | None = None,
         deadlines: Deadlines | None = None,
         segment_bytes: int = SEGMENT_BYTES,
+        keeper: Keeper | None = None,
     ) -> None:
         self._worker = worker
         self._settings = settings
