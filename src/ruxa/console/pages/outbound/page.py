@@ -77,6 +77,6 @@ PAGE = Page(
     area="staff",
     load=load,
     permission="staff_policy:read",
-    icon="send",
+    icon="arrow",
     group="staff",
 )
