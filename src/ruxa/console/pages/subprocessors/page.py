@@ -29,17 +29,16 @@ def shown(words: Words, one: Declared) -> dict[str, object]:
         "who": one.who if one.who != "unknown" else one.name,
         "host": one.host,
         "role": words.plain(f"recipient_role.{one.role}"),
-        "categories": [label(words, "category", key) for key in one.categories],
-        "purposes": [label(words, "purpose", key) for key in one.purposes],
+        "categories": [_label(words, f"category.{key.replace('.', '_')}", key) for key in one.categories],
+        "purposes": [_label(words, f"purpose.{key}", key) for key in one.purposes],
         "place": words.plain("subprocessors.place_unknown") if one.place == "unknown" else one.place,
         "safeguard": words.plain("subprocessors.own_contract") if one.safeguard == own else one.safeguard,
         "source": one.source,
     }
 
 
-def label(words: Words, kind: str, key: str) -> str:
+def _label(words: Words, name: str, key: str) -> str:
     """A word of the data map as people read it; the word itself where the catalogue has none."""
-    name = f"{kind}.{key.replace('.', '_')}"
     return words.plain(name) if words.has(name) else key
 
 
