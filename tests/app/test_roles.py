@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fixtures_server import RunningServer
+from fixtures_server import RunningServer, eventually
 from ruxa.store.embedded import Cluster
 from ruxa.store.logins import Logins
 
@@ -51,6 +52,8 @@ def test_each_role_on_a_machine_of_its_own(tmp_path: Path, own_postgres: str) ->
         assert gateway.http("GET", "/sign-in", key=None)[0] == 404
         assert console.http("GET", "/sign-in", key=None)[0] == 200
         assert console.http("GET", "/healthz", key=None)[0] == 200
+        assert _ready(console) == {"database": True, "console": True}
+        assert "console" not in _ready(gateway)
         assert console.http("POST", "/v1/chat/completions", {"model": "sandbox/chat"}, key=key)[0] == 404
         assert worker.http("GET", "/healthz", key=None)[0] == 200
         assert worker.http("GET", "/sign-in", key=None)[0] == 404
@@ -68,6 +71,12 @@ def test_all_roles_on_a_postgres_of_their_own(tmp_path: Path, own_postgres: str)
         server.start()
         assert set(server.pids()) == {"supervisor", "gateway 0", "sandbox", "console", "worker"}
         assert server.chat()[0] == 200
+        assert _ready(server)["console"] is True
+        os.kill(server.pids()["console"], signal.SIGSTOP)
+        eventually(lambda: _ready(server)["console"] is False)
+        assert server.chat()[0] == 200
+        os.kill(server.pids()["console"], signal.SIGCONT)
+        eventually(lambda: _ready(server)["console"] is True)
         assert server.stop() == 0
         assert server.cli_json("ledger", "check")["ok"] is True
         assert not (server.data / "postgres").exists()
@@ -84,3 +93,10 @@ def test_all_roles_on_a_postgres_of_their_own(tmp_path: Path, own_postgres: str)
 
 def _cli(server: RunningServer, keys: str, *args: str) -> dict[str, str]:
     return json.loads(server.cli(*args, "--json", "--keys", keys))
+
+
+def _ready(server: RunningServer) -> dict[str, bool]:
+    status, _, body = server.http("GET", "/readyz", key=None)
+    told = json.loads(body)
+    assert (status == 200) is told["ready"] is all(told["checks"].values())
+    return told["checks"]

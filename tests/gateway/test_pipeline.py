@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from dialect_calls import DIALECTS, call, ends_well, error_of, text_of
 from fixtures_gateway import House
+from ruxa.gateway.door import Reply
+from ruxa.gateway.framing import Request
 from ruxa.ledger import prices
 
 each_dialect = pytest.mark.parametrize("dialect", DIALECTS)
@@ -500,7 +503,12 @@ async def test_errors_outside_the_dialects_have_the_shape_of_the_api(house: Hous
     await house.serve()
     nothing = await house.client.get("/nothing/here")
     unknown = await house.client.get("/api/v1/models", headers={"authorization": "Bearer nothing-that-we-know"})
-    for answer, status, kind in ((nothing, 404, "unknown_path"), (unknown, 401, "invalid_api_key")):
+    keyless = await house.client.get("/api/v1/models")
+    for answer, status, kind in (
+        (nothing, 404, "unknown_path"),
+        (unknown, 401, "invalid_api_key"),
+        (keyless, 401, "missing_api_key"),
+    ):
         body = answer.json()
         assert answer.status_code == status
         assert body.pop("message")
@@ -591,3 +599,42 @@ async def test_two_hundred_levels_pass_and_one_more_is_a_clear_400(house: House,
         assert answer.status_code == status, answer.text
         if status == 400:
             assert "at most 200" in error_of(dialect, answer.content)["message"]
+
+
+async def test_the_model_list_wants_a_living_key_and_never_goes_to_the_console(house: House) -> None:
+    await house.begin()
+    await house.serve()
+    house.pipeline._console = Pages(up=True)
+    assert (await house.client.get("/api/v1/models")).status_code == 401
+    assert (await house.client.get("/sign-in")).text == "a page"
+    _, secret = await house.key(expires_at=house.database.clock.now() + timedelta(seconds=1.5))
+    theirs = {"authorization": f"Bearer {secret}"}
+    assert (await house.client.get("/api/v1/models", headers=theirs)).status_code == 200
+    await asyncio.sleep(1.6)
+    late = await house.client.get("/api/v1/models", headers=theirs)
+    assert (late.status_code, late.json()["error"]["type"]) == (401, "expired_api_key")
+
+
+class Pages:
+    """A console that has pages, or none yet."""
+
+    def __init__(self, *, up: bool) -> None:
+        self.up = up
+
+    def __call__(self, request: Request, reply: Reply) -> None:
+        reply.send(200, b"content-type: text/plain\r\n", b"a page")
+
+    async def answers(self) -> bool:
+        return self.up
+
+
+async def test_ready_only_once_pages_come(house: House) -> None:
+    await house.begin()
+    await house.serve()
+    pages = house.pipeline._console = Pages(up=False)
+    answer = await house.client.get("/readyz")
+    assert (answer.status_code, answer.json()["checks"]["console"]) == (503, False)
+    assert (await ask(house, "openai_chat")).status_code == 200, "calls don't wait for pages"
+    pages.up = True
+    answer = await house.client.get("/readyz")
+    assert (answer.status_code, answer.json()["checks"]["console"]) == (200, True)

@@ -148,3 +148,19 @@ async def test_a_malformed_host_is_refused(tmp_path: Path, host: bytes) -> None:
         answer = await running.said(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("says", "answers"),
+    [
+        (OK, True),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", True),
+        (b"HTTP/1.1 503 Away\r\nContent-Length: 2\r\n\r\nno", False),
+        (b"", False),
+    ],
+)
+async def test_whether_pages_come_is_asked_of_a_page(tmp_path: Path, says: bytes, answers: bool) -> None:
+    seen: list[bytes] = []
+    async with relaying(tmp_path, says, seen) as running:
+        assert await running.door.serve.answers() is answers
+    assert not seen or seen[0].startswith(b"GET /sign-in HTTP/1.1\r\nhost: localhost\r\n")

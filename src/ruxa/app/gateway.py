@@ -85,7 +85,7 @@ async def _relay(
     pool = await Pool.open(url, login="ruxa_gateway", min_size=1, max_size=1, clock=clock)
 
     def serve(request: Request, reply: Reply) -> None:
-        if not health.answer(request, reply, pool):
+        if not health.answer(request, reply, pool, console):
             console(request, reply)
 
     door = Door(serve, health.render, wheel=wheel, sink=sink, limits=limits)

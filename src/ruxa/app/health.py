@@ -6,7 +6,8 @@ import asyncio
 
 from ruxa.gateway.door import Reply, Request
 from ruxa.gateway.pipeline import only_reads, plain_error
-from ruxa.kernel import ids
+from ruxa.gateway.relayed import Console
+from ruxa.kernel import codec, ids
 from ruxa.kernel.errors import RuxaError
 from ruxa.store import instance as owner
 from ruxa.store.pool import Pool
@@ -14,8 +15,8 @@ from ruxa.store.pool import Pool
 JSON = b"content-type: application/json\r\ncache-control: no-store\r\n"
 
 
-def answer(request: Request, reply: Reply, pool: Pool) -> bool:
-    """Answer when it is one of the two paths; False when it is another."""
+def answer(request: Request, reply: Reply, pool: Pool, console: Console | None = None) -> bool:
+    """Answer when it is one of the two paths; False when it is another. console: ready only while its pages come."""
     if request.path in (b"/healthz", b"/readyz") and request.method not in (b"GET", b"HEAD"):
         reply.send(*only_reads(ids.text("req", ids.fresh())))
         return True
@@ -23,7 +24,7 @@ def answer(request: Request, reply: Reply, pool: Pool) -> bool:
         reply.send(200, JSON, b'{"alive":true}\n')
         return True
     if request.path == b"/readyz":
-        task = asyncio.ensure_future(_ready(reply, pool))
+        task = asyncio.ensure_future(_ready(reply, pool, console))
 
         def leave() -> None:
             task.cancel()
@@ -38,11 +39,14 @@ def render(error: RuxaError, request: Request | None) -> tuple[int, bytes, bytes
     return plain_error(error, ids.text("req", ids.fresh()))
 
 
-async def _ready(reply: Reply, pool: Pool) -> None:
+async def _ready(reply: Reply, pool: Pool, console: Console | None) -> None:
+    checks = {"database": True}
     try:
         async with pool.work() as work:
             await owner.now(work)
     except RuxaError:
-        reply.send(503, JSON, b'{"ready":false,"checks":{"database":false}}\n')
-    else:
-        reply.send(200, JSON, b'{"ready":true,"checks":{"database":true}}\n')
+        checks["database"] = False
+    if console is not None:
+        checks["console"] = await console.answers()
+    ready = all(checks.values())
+    reply.send(200 if ready else 503, JSON, codec.encode({"ready": ready, "checks": checks}) + b"\n")

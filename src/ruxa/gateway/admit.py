@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ruxa.access.grants import Grant
 from ruxa.access.roles import Scope
 from ruxa.dialects import DIALECTS, paths
 from ruxa.dialects.dialect import Dialect, Endpoint, Forwarded, Place, Terms
@@ -80,11 +81,17 @@ def refuse_coding(request: Request) -> None:
         raise error
 
 
+def refuse_expired(grant: Grant, now_ms: int) -> None:
+    """Raises Unauthenticated once the key's time is over."""
+    if grant.expires_at_ms is not None and now_ms >= grant.expires_at_ms:
+        raise Unauthenticated("The API key has expired.", code="expired_api_key")
+
+
 def admit(entry: Entry, endpoint: Endpoint, now_ms: int) -> None:
     """May this key call that endpoint now? Counts the call in. Raises Unauthenticated, Forbidden, Limited."""
     grant = entry.grant
-    if grant.expires_at_ms is not None and now_ms >= grant.expires_at_ms:
-        raise Unauthenticated("The API key has expired.", code="expired_api_key")
+    if grant.expires_at_ms is not None:
+        refuse_expired(grant, now_ms)
     scope = SCOPE_OF[endpoint]
     if scope is not None and scope not in grant.scopes:
         raise Forbidden(f"This key has no scope for {scope}.", code="scope_missing")

@@ -37,7 +37,7 @@ from ruxa.gateway.journal import SEGMENT_BYTES, Journal
 from ruxa.gateway.metrics import Metrics
 from ruxa.gateway.plan import Plans
 from ruxa.gateway.pseudonyms import Pseudonyms
-from ruxa.gateway.relayed import Relay
+from ruxa.gateway.relayed import Console
 from ruxa.gateway.routes import Routes
 from ruxa.gateway.snapshot import Entry, Snapshot
 from ruxa.kernel import bounds, codec
@@ -115,7 +115,7 @@ class Pipeline:
         providers: dict[str, Provider],
         pool: Pool,
         wheel: Wheel,
-        console: Relay | None = None,
+        console: Console | None = None,
         deadlines: Deadlines | None = None,
         segment_bytes: int = SEGMENT_BYTES,
         keeper: Keeper | None = None,
@@ -533,7 +533,7 @@ class Pipeline:
                 own(request, reply)
             else:
                 reply.send(*only_reads(f"req_{fresh_id(self._clock.unix_ms()):032x}"))
-        elif request.path == b"/api/v1/models" and request.method == b"GET" and paths.find_key(request.headers, b""):
+        elif request.path == b"/api/v1/models" and request.method in (b"GET", b"HEAD"):
             self._spawn(self._list_models(request, reply))
         elif self._console is not None:
             self._console(request, reply)
@@ -546,6 +546,7 @@ class Pipeline:
         try:
             secret = admit.secret_of(request)
             entry = self._snapshot.known(secret) or await self._snapshot.look_up(secret)
+            admit.refuse_expired(entry.grant, self._leases.now_ms())
         except RuxaError as error:
             reply.fail(error)
             return
@@ -560,8 +561,13 @@ class Pipeline:
             "journal": self._journal.ready() and not self._flusher.full(),
             "accepting": not self._stopping,
         }
-        ready = all(checks.values())
-        reply.send(200 if ready else 503, JSON_LINES, codec.encode({"ready": ready, "checks": checks}) + b"\n")
+        if self._console is None:
+            _tell_ready(reply, checks)
+        else:
+            self._spawn(self._ready_with_pages(reply, checks, self._console))
+
+    async def _ready_with_pages(self, reply: Reply, checks: dict[str, bool], console: Console) -> None:
+        _tell_ready(reply, {**checks, "console": await console.answers()})
 
     def _show_metrics(self, request: Request, reply: Reply) -> None:
         if not self._may_see_metrics(request):
@@ -581,6 +587,11 @@ class Pipeline:
             return ip_address(request.peer).is_loopback
         except ValueError:
             return False
+
+
+def _tell_ready(reply: Reply, checks: dict[str, bool]) -> None:
+    ready = all(checks.values())
+    reply.send(200 if ready else 503, JSON_LINES, codec.encode({"ready": ready, "checks": checks}) + b"\n")
 
 
 def _nobody(identity: str) -> str:

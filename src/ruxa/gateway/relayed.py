@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Container
+from collections.abc import Container
+from typing import Protocol
 
 from ruxa.egress.http import REPEATED, Answer, Deadlines, Origin, Pool, Upstream
 from ruxa.gateway.door import Reply
@@ -39,9 +40,11 @@ FORWARDED = frozenset(
 # A caller that names its own request could give two of them one id, and make a log tell the wrong story.
 _OURS = frozenset({b"x-request-id"})
 DROPPED_FROM_ANSWER = frozenset({b"date", b"server"}) | HOP
-Relay = Callable[[Request, Reply], None]
 
 DEADLINES = Deadlines(connect_s=2, first_byte_s=120, between_s=120, whole_s=600)
+# Looking whether pages come: what a balancer asks every few seconds must not wait long.
+_PROBE = Deadlines(connect_s=1, first_byte_s=3, between_s=3, whole_s=4)
+_PAGE = b"GET /sign-in HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: http\r\n"
 _HOST = re.compile(rb"[A-Za-z0-9._\-]+(:[0-9]{1,5})?\Z|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?\Z")
 
 
@@ -64,6 +67,18 @@ def caller_scheme(request: Request, trusted: Container[str]) -> str:
         if said in (b"http", b"https"):
             return said.decode()
     return "https" if request.secure else "http"
+
+
+class Console(Protocol):
+    """What takes every path that is not the gateway's; ``ConsoleRelay`` is one."""
+
+    def __call__(self, request: Request, reply: Reply) -> None:
+        """Answer the request."""
+        ...
+
+    async def answers(self) -> bool:
+        """Whether its pages come."""
+        ...
 
 
 class ConsoleRelay:
@@ -89,6 +104,16 @@ class ConsoleRelay:
         reply.on_gone = answer.cancel
         reply.on_pause = answer.pause
         reply.on_resume = answer.resume
+
+    async def answers(self) -> bool:
+        """Whether a page comes when it is asked for; what it says is another matter."""
+        answer = self._upstream.ask(_PAGE, (), _PROBE)
+        try:
+            return await answer.head() < 500
+        except UpstreamError:
+            return False
+        finally:
+            answer.cancel()
 
     def _head(self, request: Request) -> bytes:
         headers = request.headers
