@@ -118,7 +118,8 @@ class Envelope(msgspec.Struct, kw_only=True):
 
     model: the public model name asked for; stream: the caller wants a stream; array: as a JSON array (Gemini);
     include_usage: the caller asked for the usage chunk (OpenAI); claims: what needs permission; unknown: top-level
-    names outside the table; identities: fields that hold an identity of the caller's own users.
+    names outside the table; identities: fields that hold an identity of the caller's own users; shape: how it was
+    read, if not member by member (then ``members`` are its settings alone).
     """
 
     place: Place
@@ -133,6 +134,7 @@ class Envelope(msgspec.Struct, kw_only=True):
     claims: tuple[Claim, ...] = ()
     unknown: tuple[str, ...] = ()
     identities: tuple[str, ...] = ()
+    shape: Known | None = None
 
 
 class Patched(msgspec.Struct, kw_only=True):
@@ -145,6 +147,36 @@ class Patched(msgspec.Struct, kw_only=True):
     length: int
     dropped: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
+
+
+class Known(Protocol):
+    """How the body of an envelope was known again (``shape.Shape``)."""
+
+    def patch(self, envelope: Envelope, *, upstream_model: str, terms: Terms) -> Patched:
+        """The provider's body, as the dialect would make it."""
+        ...
+
+
+class Patch(Protocol):
+    """A dialect's edit of a body."""
+
+    def __call__(
+        self, envelope: Envelope, *, upstream_model: str, pseudonym: Callable[[str], str], terms: Terms
+    ) -> Patched:
+        """See ``Dialect.patch``."""
+        ...
+
+
+class Shaping(msgspec.Struct, frozen=True):
+    """How a dialect's calls are known again. content: the member that differs from call to call, an array.
+
+    weigh: counts the media of that array into a load and names what needs permission.
+    """
+
+    content: str
+    read: Callable[[Place, bytes], Envelope]
+    patch: Patch
+    weigh: Callable[[msgspec.Raw, Load], tuple[Claim, ...]]
 
 
 class Forwarded(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,6 +274,7 @@ class Dialect(Protocol):
     name: Name
     content_type: bytes  # of whole answers and errors
     stream_type: bytes  # of streams (SSE); a Gemini array has ``content_type``
+    shaping: Shaping | None  # how calls of equal settings are known again (``shape.py``); None: they are not
 
     def read(self, place: Place, body: bytes) -> Envelope:
         """The envelope of a call. Raises InvalidCall (``duplicate_field``, ``too_deep``, wrong types with param)."""

@@ -155,6 +155,15 @@ class Answer:
             self._headers = {name.lower(): value.rstrip() for name, value in raw.items()}
         return self._headers
 
+    @property
+    def content_type(self) -> bytes | None:
+        """The value of that header; None while the head is not there, or without one."""
+        raw = self._raw
+        if raw is None:
+            return None
+        value = raw.get(b"Content-Type") or raw.get(b"content-type") or self.headers.get(b"content-type")
+        return None if value is None else value.rstrip()
+
     # --- waiting
 
     async def head(self) -> int:

@@ -87,12 +87,15 @@ def refuse_expired(grant: Grant, now_ms: int) -> None:
         raise Unauthenticated("The API key has expired.", code="expired_api_key")
 
 
-def admit(entry: Entry, endpoint: Endpoint, now_ms: int) -> None:
-    """May this key call that endpoint now? Counts the call in. Raises Unauthenticated, Forbidden, Limited."""
+def admit(entry: Entry, endpoint: Endpoint, now_ms: int, now: float | None = None) -> None:
+    """May this key call that endpoint now? Counts the call in. Raises Unauthenticated, Forbidden, Limited.
+
+    now_ms: wall time; now: monotonic.
+    """
     grant = entry.grant
     if grant.expires_at_ms is not None:
         refuse_expired(grant, now_ms)
     scope = SCOPE_OF[endpoint]
     if scope is not None and scope not in grant.scopes:
         raise Forbidden(f"This key has no scope for {scope}.", code="scope_missing")
-    entry.limiter.enter()
+    entry.limiter.enter(now)

@@ -177,7 +177,7 @@ class Attempt:
         assert answer is not None
         body = self._pieces.pop()
         if on_file:
-            content_type = answer.headers.get(b"content-type", exchange.dialect.content_type)
+            content_type = answer.content_type or exchange.dialect.content_type
             exchange.reply.send(answer.status, answers.head(exchange, content_type, streamed=False), body)
         else:
             self._refuse_unjournaled(

@@ -15,7 +15,6 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Sequence
-from copy import copy
 from http import HTTPStatus
 from pathlib import Path
 from typing import Literal, cast
@@ -27,6 +26,7 @@ from ruxa.gateway import framing
 from ruxa.gateway.copies import Copy
 from ruxa.gateway.framing import Request
 from ruxa.kernel import bounds, ids
+from ruxa.kernel.codec import clone
 from ruxa.kernel.errors import Broken, RuxaError, Unavailable
 from ruxa.kernel.signals import Sink
 
@@ -501,7 +501,7 @@ class _Connection(asyncio.Protocol):
         after = end + length
         if not self._last and end + 10 <= self.door.limits.header_bytes_max:
             self._repeat = framing.repeat_of(data[:end], request)
-            request = copy(request)
+            request = clone(request)
         if after > len(data) or length > bounds.SMALL_BODY_BYTES:
             return self._begin_body(request, length, data[end:])
         body = request.body = data[end:after]

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from ruxa.gateway.snapshot import Entry
 
 _RANDOM_BYTES = 10
-_POOL_BYTES = _RANDOM_BYTES * 400
+_DRAWN_AT_ONCE = 400
+_VERSION, _VARIANT = 0x7 << 76, 0b10 << 62
 
 
 class Spawn(Protocol):
@@ -155,35 +156,19 @@ class Exchange:
         return self.envelope is not None and self.envelope.stream
 
 
-class _Randomness:
-    """Random bytes of the system, taken some hundred ids at a time."""
-
-    __slots__ = ("at", "bytes")
-
-    def __init__(self) -> None:
-        self.bytes = b""
-        self.at = _POOL_BYTES
-
-    def draw(self) -> int:
-        """Eighty random bits."""
-        at = self.at
-        if at >= _POOL_BYTES:
-            self.bytes = os.urandom(_POOL_BYTES)
-            at = 0
-        self.at = end = at + _RANDOM_BYTES
-        return int.from_bytes(self.bytes[at:end], "big")
+_drawn: list[int] = []  # the random parts of the next ids, with version and variant
 
 
-_randomness = _Randomness()
+def _draw() -> None:
+    """Random bytes of the system, for some hundred ids at a time."""
+    random = os.urandom(_RANDOM_BYTES * _DRAWN_AT_ONCE)
+    for at in range(0, len(random), _RANDOM_BYTES):
+        part = int.from_bytes(random[at : at + _RANDOM_BYTES], "big")
+        _drawn.append(_VERSION | (part >> 68 & 0xFFF) << 64 | _VARIANT | (part & 0x3FFF_FFFF_FFFF_FFFF))
 
 
 def fresh_id(unix_ms: int) -> int:
     """The integer of a fresh UUIDv7 of that millisecond."""
-    random = _randomness.draw()
-    return (
-        (unix_ms & 0xFFFF_FFFF_FFFF) << 80
-        | 0x7 << 76
-        | (random >> 68 & 0xFFF) << 64
-        | 0b10 << 62
-        | (random & 0x3FFF_FFFF_FFFF_FFFF)
-    )
+    if not _drawn:
+        _draw()
+    return unix_ms << 80 | _drawn.pop()

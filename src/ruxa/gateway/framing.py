@@ -8,12 +8,12 @@ Pure: bytes in, values or a RuxaError out; no socket, no clock.
 from __future__ import annotations
 
 import re
-from copy import copy
 from typing import Any, Literal
 
 import httptools
 import msgspec
 
+from ruxa.kernel.codec import clone
 from ruxa.kernel.errors import CallerError, InvalidCall, RuxaError, TooLarge
 
 # A second one of these is refused: to join them or to pick one would be to guess what the next reader sees.
@@ -99,7 +99,7 @@ class Repeat:
 
     def request(self, length: int) -> Request:
         """What the head means with a body of ``length`` bytes, without the body."""
-        request = copy(self._request)
+        request = clone(self._request)
         if length != self._said:
             request.headers = {**request.headers, b"content-length": b"%d" % length}
         return request

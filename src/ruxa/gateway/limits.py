@@ -17,18 +17,18 @@ WINDOW_S = 60
 class Minute:
     """How much happened in the last sixty seconds."""
 
-    __slots__ = ("_buckets", "_last", "_second", "limit", "used")
+    __slots__ = ("_buckets", "_last", "limit", "second", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
-        self._second = 0
+        self.second = 0
         self._last = 0
         self._buckets = array("q", bytes(8 * WINDOW_S))
 
     def advance(self, second: int) -> None:
         """Let go of the seconds that left the window."""
-        passed = second - self._second
+        passed = second - self.second
         if passed <= 0:
             return
         buckets = self._buckets
@@ -36,21 +36,21 @@ class Minute:
             self.used = 0
             self._buckets = array("q", bytes(8 * WINDOW_S))
         else:
-            for gone in range(self._second + 1, second + 1):
+            for gone in range(self.second + 1, second + 1):
                 index = gone % WINDOW_S
                 self.used -= buckets[index]
                 buckets[index] = 0
-        self._second = second
+        self.second = second
 
     def add(self, amount: int) -> None:
         """Count ``amount`` now (negative corrects); ``advance`` came first."""
-        second = self._last = self._second
+        second = self._last = self.second
         self._buckets[second % WINDOW_S] += amount
         self.used += amount
 
     def full_in_s(self) -> int:
         """Seconds until all of the limit is free again."""
-        return WINDOW_S - (self._second - self._last) if self.used > 0 else 0
+        return WINDOW_S - (self.second - self._last) if self.used > 0 else 0
 
     def wait_s(self, needed: int) -> int:
         """Seconds until ``needed`` more fit; ``WINDOW_S`` when they never do."""
@@ -58,7 +58,7 @@ class Minute:
         if over <= 0:
             return 0
         for age in range(WINDOW_S - 1, -1, -1):
-            over -= self._buckets[(self._second - age) % WINDOW_S]
+            over -= self._buckets[(self.second - age) % WINDOW_S]
             if over <= 0:
                 return WINDOW_S - age
         return WINDOW_S
@@ -90,17 +90,18 @@ class Limiter:
         self.tokens = _changed(self.tokens, tokens_per_minute)
         self.limited = self.requests is not None or self.tokens is not None
 
-    def enter(self) -> None:
-        """Count one call in. Raises Limited (nothing counted then)."""
+    def enter(self, now: float | None = None) -> None:
+        """Count one call in; ``now``: the monotonic time, if known. Raises Limited (nothing counted then)."""
         concurrency, requests, tokens = self.concurrency, self.requests, self.tokens
         if concurrency is not None and self.inside >= concurrency:
             raise Limited(
                 f"This key may have {concurrency} calls running at a time.", code="concurrency_limit", retry_after_s=1
             )
         if requests is not None or tokens is not None:
-            second = int(self._now())
+            second = int(self._now() if now is None else now)
             if tokens is not None:
-                tokens.advance(second)
+                if tokens.second != second:
+                    tokens.advance(second)
                 if tokens.used >= tokens.limit:
                     raise Limited(
                         f"This key may use {tokens.limit} tokens a minute.",
@@ -108,7 +109,8 @@ class Limiter:
                         retry_after_s=tokens.wait_s(1),
                     )
             if requests is not None:
-                requests.advance(second)
+                if requests.second != second:
+                    requests.advance(second)
                 if requests.used >= requests.limit:
                     raise Limited(
                         f"This key may make {requests.limit} requests a minute.",
@@ -118,12 +120,14 @@ class Limiter:
                 requests.add(1)
         self.inside += 1
 
-    def expect(self, tokens: int) -> int:
+    def expect(self, tokens: int, now: float | None = None) -> int:
         """Count the call's estimated tokens; gives what was counted. Raises Limited, the call is still inside."""
         minute = self.tokens
         if minute is None:
             return 0
-        minute.advance(int(self._now()))
+        second = int(self._now() if now is None else now)
+        if minute.second != second:
+            minute.advance(second)
         if minute.used + tokens > minute.limit:
             if tokens > minute.limit:
                 raise Limited(
@@ -138,12 +142,14 @@ class Limiter:
         minute.add(tokens)
         return tokens
 
-    def leave(self, expected: int, used: int) -> None:
+    def leave(self, expected: int, used: int, now: float | None = None) -> None:
         """The call is over: correct its tokens from ``expected`` to ``used``."""
         self.inside -= 1
         minute = self.tokens
         if minute is not None and used != expected:
-            minute.advance(int(self._now()))
+            second = int(self._now() if now is None else now)
+            if minute.second != second:
+                minute.advance(second)
             minute.add(used - expected)
 
     def idle(self) -> bool:

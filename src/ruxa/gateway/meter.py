@@ -163,7 +163,7 @@ def settle(
                 else:
                     reservation.release()
             if exchange.entered:
-                entry.limiter.leave(exchange.expected, total)
+                entry.limiter.leave(exchange.expected, total, ended)
                 gear.metrics.in_flight -= 1
             gear.flusher.put(segment, row, reservation if amount or waived else None)
             gear.metrics.ended(place.dialect, status, latency_ms, amount, waived)

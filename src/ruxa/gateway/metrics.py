@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -77,11 +78,7 @@ class Metrics:
             cell = self._statuses[dialect, status] = [0]
         cell[0] += 1
         self.latency_sum_ms += latency_ms
-        for index, bound in enumerate(LATENCY_BOUNDS_MS):
-            if latency_ms <= bound:
-                self.latency[index] += 1
-                return
-        self.latency[-1] += 1
+        self.latency[bisect_left(LATENCY_BOUNDS_MS, latency_ms)] += 1
 
     def snapshot(self) -> Counted:
         """All of it as data."""

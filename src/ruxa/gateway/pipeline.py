@@ -335,7 +335,7 @@ class Pipeline:
     def _admit(self, exchange: Exchange, entry: Entry) -> None:
         exchange.entry = entry
         place = exchange.place
-        admit.admit(entry, place.endpoint, exchange.id >> 80)
+        admit.admit(entry, place.endpoint, exchange.id >> 80, exchange.started)
         exchange.entered = True
         self._metrics.in_flight += 1
         if place.endpoint in ("models", "model"):
@@ -354,11 +354,15 @@ class Pipeline:
         assert exchange.caller is not None
         if exchange.caller.coded:
             admit.refuse_coding(exchange.request)
-        envelope = exchange.envelope = dialect.read(place, exchange.request.body)
+        body = exchange.request.body
+        envelope = exchange.envelope = entry.shapes.read(place, body) or dialect.read(place, body)
         target = exchange.target = self._plans.find(envelope.model, dialect, entry.grant)
-        dialect.refuse(envelope, target.provider.terms)
+        if envelope.shape is None:
+            dialect.refuse(envelope, target.provider.terms)
+            if dialect.shaping is not None:
+                entry.shapes.learn(envelope, dialect.shaping)
         if entry.limiter.tokens is not None:
-            exchange.expected = entry.limiter.expect(meter.expected_tokens(envelope.load))
+            exchange.expected = entry.limiter.expect(meter.expected_tokens(envelope.load), exchange.started)
         if reserve.draw(self._gear, exchange):
             self._send(exchange)
         else:

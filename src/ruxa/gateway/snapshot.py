@@ -16,6 +16,7 @@ from uuid import UUID
 
 from ruxa.access.grants import Grant
 from ruxa.access.keys import well_formed
+from ruxa.dialects.shape import Shapes
 from ruxa.gateway.limits import Limiter
 from ruxa.kernel import bounds
 from ruxa.kernel.clock import monotonic
@@ -28,7 +29,7 @@ UNKNOWN = "The API key is not known here. Check it, or make a new one in the con
 class Entry:
     """A known key: its grant and its limiter, which outlives a change of the grant."""
 
-    __slots__ = ("_payers", "grant", "hashed", "limiter", "near", "used")
+    __slots__ = ("_payers", "grant", "hashed", "limiter", "near", "shapes", "used")
 
     def __init__(self, hashed: bytes, grant: Grant, limiter: Limiter) -> None:
         self.hashed = hashed
@@ -36,6 +37,7 @@ class Entry:
         self.limiter = limiter
         self.near = b""
         self._payers: dict[str, bytes] = {}
+        self.shapes = Shapes()
         self.used = False  # since the last note to the database
 
     def payer(self, scope: str) -> bytes:

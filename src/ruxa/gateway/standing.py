@@ -7,7 +7,9 @@ figures are filled in, since this is done for every answer of a key that has lim
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 
 from ruxa.dialects.dialect import Allowance, Dialect, Name
 from ruxa.gateway.limits import Limiter
@@ -24,8 +26,11 @@ _MARK = re.compile(rb"917000000000000([1-4])|9999-12-31T23:59:59Z")
 _TEMPLATES_MAX = 4096
 
 
+_Values = tuple[bytes, int, int, int, int]
+
+
 class _Template:
-    __slots__ = ("text", "times")
+    __slots__ = ("order", "text", "times")
 
     def __init__(self, dialect: Dialect, requests: int | None, tokens: int | None) -> None:
         lines = dialect.limit_headers(
@@ -40,7 +45,14 @@ class _Template:
             )
         )
         self.times = _RESET_AT.encode() in lines
-        self.text = _MARK.sub(lambda mark: b"%%(%b)d" % mark[1] if mark[1] else b"%(t)b", lines.replace(b"%", b"%%"))
+        marks = [int(mark[1] or 0) for mark in _MARK.finditer(lines)]
+        # Of the values (time, left, reset, tokens left, tokens reset) those that the lines name, in their order.
+        self.order: Callable[[_Values], tuple[int | bytes, ...]] = itemgetter(*marks) if marks else _none
+        self.text = _MARK.sub(lambda mark: b"%d" if mark[1] else b"%b", lines.replace(b"%", b"%%"))
+
+
+def _none(values: _Values) -> tuple[int | bytes, ...]:
+    return ()
 
 
 _templates: dict[tuple[Name, int | None, int | None], _Template] = {}
@@ -64,10 +76,8 @@ def lines(dialect: Dialect, limiter: Limiter, now_ms: int) -> bytes:
     if tokens is not None:
         tokens_left = max(tokens.limit - tokens.used, 0)
         tokens_reset = tokens.full_in_s()
-    values: dict[bytes, int | bytes] = {b"1": left, b"2": reset, b"3": tokens_left, b"4": tokens_reset}
-    if template.times:
-        values[b"t"] = _rfc3339(now_ms, max(reset, tokens_reset))
-    return template.text % values
+    time = _rfc3339(now_ms, max(reset, tokens_reset)) if template.times else b""
+    return template.text % template.order((time, left, reset, tokens_left, tokens_reset))
 
 
 def _rfc3339(now_ms: int, in_s: int) -> bytes:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 _encoder = msgspec.json.Encoder()
 _canonical = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder()
+
+Struct = TypeVar("Struct", bound=msgspec.Struct)
+
+
+class _Clone(Protocol):
+    def __call__(self, one: Struct, /) -> Struct: ...
+
+
+clone: _Clone = getattr(msgspec.Struct, "__copy__")  # noqa: B009 - the stub leaves it out
+"""A shallow copy of a struct, as ``copy.copy`` makes it, without the search for how."""
 
 encode = _encoder.encode
 decode: Any = _decoder.decode

@@ -18,6 +18,7 @@ from ruxa.dialects.dialect import (
     Place,
     Reader,
     Rendered,
+    Shaping,
     Terms,
 )
 from ruxa.dialects.headers import join, words
@@ -31,6 +32,7 @@ class AnthropicMessages:
     name: Name = "anthropic_messages"
     content_type: bytes = b"application/json"
     stream_type: bytes = b"text/event-stream; charset=utf-8"
+    shaping: Shaping | None = Shaping("messages", read.read_messages, patch.patch_messages, read.weigh_messages)
 
     def read(self, place: Place, body: bytes) -> Envelope:
         """See the contract."""
@@ -50,6 +52,10 @@ class AnthropicMessages:
         output_cap: int | None = None,
     ) -> Patched:
         """See the contract."""
+        if envelope.shape is not None:
+            if output_cap is None:
+                return envelope.shape.patch(envelope, upstream_model=upstream_model, terms=terms)
+            envelope = read.read_messages(envelope.place, envelope.body)
         return patch.patch_messages(
             envelope, upstream_model=upstream_model, pseudonym=pseudonym, terms=terms, output_cap=output_cap
         )

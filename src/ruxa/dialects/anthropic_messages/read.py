@@ -74,7 +74,7 @@ def read_messages(place: Place, body: bytes) -> Envelope:
     load = Load(text_bytes=seen.content_bytes)
     claims = seen.claims
     if bytes(messages).find(b"[", 1) > 0:  # without a second array no message has blocks, so none has media
-        claims += _weigh_messages(messages, load)
+        claims += weigh_messages(messages, load)
     tools = get("tools")
     if tools is not None and tools != _NULL:
         claims += _tool_claims(tools)
@@ -122,7 +122,7 @@ def undated(name: str) -> str:
     return _DATE.sub("", name)
 
 
-def _weigh_messages(messages: msgspec.Raw, load: Load) -> tuple[Claim, ...]:
+def weigh_messages(messages: msgspec.Raw, load: Load) -> tuple[Claim, ...]:
     """Counts media into ``load`` and takes their bytes out of its text; names what a provider would fetch."""
     claims: list[Claim] = []
     for index, message in enumerate(take("messages", _decode_messages, messages, style)):

@@ -16,6 +16,7 @@ from ruxa.dialects.dialect import (
     Place,
     Reader,
     Rendered,
+    Shaping,
     Terms,
 )
 from ruxa.dialects.gemini_generate import patch, read, write
@@ -32,6 +33,7 @@ class GeminiGenerate:
     name: Name = "gemini_generate"
     content_type: bytes = b"application/json; charset=UTF-8"
     stream_type: bytes = b"text/event-stream"
+    shaping: Shaping | None = None
 
     def read(self, place: Place, body: bytes) -> Envelope:
         """See the contract."""

@@ -42,13 +42,26 @@ class Figures(msgspec.Struct, gc=False):
     prompt_cache_hit_tokens: int | None = None
 
 
+_NO_INPUT = InputDetails()
+_NO_OUTPUT = OutputDetails()
+
+
 def usage_of(figures: Figures) -> Usage:
     """The vector. ``prompt_tokens`` and ``completion_tokens`` are the wholes, their details the parts.
 
     Where a provider leaves reasoning out of ``completion_tokens`` (its total then says so), it is added.
     """
-    inside = figures.prompt_tokens_details or InputDetails()
-    outside = figures.completion_tokens_details or OutputDetails()
+    inside = figures.prompt_tokens_details or _NO_INPUT
+    outside = figures.completion_tokens_details or _NO_OUTPUT
+    if not (
+        inside.cached_tokens
+        or inside.cache_write_tokens
+        or inside.audio_tokens
+        or outside.reasoning_tokens
+        or outside.audio_tokens
+        or figures.prompt_cache_hit_tokens
+    ):
+        return Usage(input_tokens=whole(figures.prompt_tokens), output_tokens=whole(figures.completion_tokens))
     prompt = whole(figures.prompt_tokens)
     completion = whole(figures.completion_tokens)
     reasoning = whole(outside.reasoning_tokens)

@@ -15,6 +15,7 @@ from ruxa.dialects.dialect import (
     Place,
     Reader,
     Rendered,
+    Shaping,
     Terms,
 )
 from ruxa.dialects.headers import join, words
@@ -32,6 +33,7 @@ class OpenAIChat:
     name: Name = "openai_chat"
     content_type: bytes = b"application/json"
     stream_type: bytes = b"text/event-stream; charset=utf-8"
+    shaping: Shaping | None = Shaping("messages", read.read_chat, patch.patch_chat, read.weigh_messages)
 
     def read(self, place: Place, body: bytes) -> Envelope:
         """See the contract."""
@@ -51,6 +53,10 @@ class OpenAIChat:
         output_cap: int | None = None,
     ) -> Patched:
         """See the contract."""
+        if envelope.shape is not None:
+            if output_cap is None:
+                return envelope.shape.patch(envelope, upstream_model=upstream_model, terms=terms)
+            envelope = read.read_chat(envelope.place, envelope.body)
         if envelope.place.endpoint == "embeddings":
             return patch.patch_embeddings(envelope, upstream_model=upstream_model, pseudonym=pseudonym, terms=terms)
         return patch.patch_chat(

@@ -73,7 +73,7 @@ def read_chat(place: Place, body: bytes) -> Envelope:
     load = Load(text_bytes=seen.content_bytes)
     claims = seen.claims
     if bytes(messages).find(b"[", 1) > 0:  # without a second array no message has parts, so none has media
-        claims += _weigh_messages(messages, load)
+        claims += weigh_messages(messages, load)
     tools = get("tools")
     if tools is not None and tools != _NULL:
         claims += _tool_claims(tools)
@@ -159,7 +159,7 @@ def read_tokens(name: str, raw: msgspec.Raw) -> int | None:
     return None if raw == _NULL else _read_int(name, raw, TOKENS_MAX)
 
 
-def _weigh_messages(messages: msgspec.Raw, load: Load) -> tuple[Claim, ...]:
+def weigh_messages(messages: msgspec.Raw, load: Load) -> tuple[Claim, ...]:
     """Counts media parts into ``load`` and takes their bytes out of its text; names what a provider would fetch."""
     claims: list[Claim] = []
     for index, message in enumerate(take("messages", _decode_messages, messages, style)):
