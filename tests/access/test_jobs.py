@@ -13,8 +13,7 @@ from aiosmtpd.smtp import SMTP, Envelope
 
 from fixtures_access import VISITOR, House, Person
 from ruxa.access import entrance as door
-from ruxa.access import entries, grants, jobs, keys, outbox
-from ruxa.access.authorize import Principal
+from ruxa.access import grants, jobs, keys, outbox
 from ruxa.access.keys import KeyWish
 from ruxa.egress.mail import Letter, Smtp
 from ruxa.kernel.errors import UpstreamBusy, UpstreamError, UpstreamRefused, UpstreamTimeout
@@ -162,32 +161,6 @@ async def test_a_bodys_life_is_7_days_and_a_rows_83(house: House) -> None:
         assert await outbox.page(work) == []
 
 
-async def test_entries_age_by_what_they_are(house: House) -> None:
-    person, member_id, organisation_id = await house.owner()
-    async with house.console.work() as work:
-        member = Principal(kind="member", id=member_id)
-        await entries.add(work, member, "member:role_changed", organisation_id=organisation_id)
-        await entries.add(work, member, "organisation:suspended", staff=True)
-    assert person.mark
-
-    async def acts() -> set[str]:
-        async with house.console.work() as work:
-            return {f"{one.actor} {one.act}" for one in await entries.everywhere(work)}
-
-    lasting = {"member member:role_changed", "staff organisation:suspended", "system member:signed_up"}
-    before = await acts()
-    later(house, "ALTER TABLE access.entry DISABLE TRIGGER entry_stays")
-    later(house, "UPDATE access.entry SET created_at = created_at - interval '82 days 23 hours'")
-    await jobs.sweep(house.worker, house.vault)
-    assert await acts() == before
-    later(house, "UPDATE access.entry SET created_at = created_at - interval '2 hours'")
-    await jobs.sweep(house.worker, house.vault)
-    assert await acts() == lasting < before
-    later(house, "UPDATE access.entry SET created_at = created_at - interval '648 days'")
-    await jobs.sweep(house.worker, house.vault)
-    assert await acts() == set()
-
-
 async def test_the_sweep_takes_what_has_had_its_time_and_nothing_else(house: House) -> None:
     person = Person()
     entered = await house.join(person)
@@ -198,7 +171,7 @@ async def test_the_sweep_takes_what_has_had_its_time_and_nothing_else(house: Hou
         await keys.create_for_playground(
             work, house.vault, entered.new_organisation, entered.session.id, budget_micros=1
         )
-    counted = ("member", "session", "one_time_link", "key", "key_secret", "throttle", "key_change", "mail", "entry")
+    counted = ("member", "session", "one_time_link", "key", "key_secret", "throttle", "key_change", "mail")
 
     def counts() -> dict[str, int]:
         return {name: int(str(later(house, f"SELECT count(*) FROM access.{name}")[0][0])) for name in counted}
@@ -216,7 +189,7 @@ async def test_the_sweep_takes_what_has_had_its_time_and_nothing_else(house: Hou
     after = counts()
     assert (after["session"], after["one_time_link"], after["throttle"]) == (0, 0, 0)
     assert (after["key"], after["key_secret"]) == (1, 1)
-    assert (after["member"], after["mail"], after["entry"]) == (before["member"], before["mail"], before["entry"])
+    assert (after["member"], after["mail"]) == (before["member"], before["mail"])
     async with house.gateway.work() as work:
         assert await grants.find(work, keys.hash_of(house.vault, kept.secret.open("provide").encode())) is None
     await jobs.sweep(house.worker, house.vault)

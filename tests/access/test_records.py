@@ -26,7 +26,6 @@ READS: dict[Login, dict[str, set[str]]] = {
         "key_secret": {"*"},
         "mail": {"*"},
         "throttle": {"*"},
-        "entry": {"*"},
     },
     "ruxa_operator": {
         "organisation": {"*"},
@@ -41,7 +40,6 @@ READS: dict[Login, dict[str, set[str]]] = {
         "terms_acceptance": {"*"},
         "key": {"*"},
         "key_secret": {"*"},
-        "entry": {"*"},
     },
     "ruxa_worker": {
         "organisation": {
@@ -55,7 +53,6 @@ READS: dict[Login, dict[str, set[str]]] = {
         "key_change": {"at"},
         "mail": {"*"},
         "throttle": {"touched_at"},
-        "entry": {"actor", "act", "created_at"},
     },
 }  # fmt: skip
 
@@ -102,7 +99,7 @@ DELETES: dict[Login, set[str]] = {
     "ruxa_console": {"membership", "session", "one_time_link", "key_secret", "throttle"},
     "ruxa_operator": {"membership", "session", "one_time_link", "key_secret"},
     "ruxa_worker": {
-        "member", "session", "one_time_link", "key", "key_secret", "key_change", "mail", "throttle", "entry",
+        "member", "session", "one_time_link", "key", "key_secret", "key_change", "mail", "throttle",
     },
 }  # fmt: skip
 
@@ -187,7 +184,7 @@ def test_functions_are_called_by_whom_they_are_made_for(fresh_database: Database
             # The console answers keys on /api/v1; what a key may do is all it learns, too.
             expected = [login in ("ruxa_gateway", "ruxa_console"), login == "ruxa_gateway", login == "ruxa_gateway"]
             assert [allowed(connection, call) for call in calls] == expected, login
-            for trigger in ("tell_key_change", "tell_secret_change", "end_playground", "entry_stays"):
+            for trigger in ("tell_key_change", "tell_secret_change", "end_playground"):
                 assert not allowed(connection, f"SELECT access.{trigger}()")
 
 

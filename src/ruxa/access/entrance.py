@@ -19,7 +19,6 @@ import msgspec
 
 from ruxa.access import (
     addresses,
-    entries,
     links,
     members,
     organisations,
@@ -30,6 +29,7 @@ from ruxa.access import (
     terms,
     throttle,
 )
+from ruxa.access.audit import log
 from ruxa.access.authorize import Principal
 from ruxa.access.passwords import Hasher
 from ruxa.access.sessions import Opened, Session, Visitor
@@ -117,7 +117,7 @@ async def sign_up(entrance: Entrance, form: SignUp, visitor: Visitor) -> Sealed[
 
 async def _ask_for_proof(work: Work, entrance: Entrance, member_id: UUID, form: SignUp, ticket: Sealed[str]) -> None:
     await terms.accept(work, member_id, form.terms, terms.locale_of(form.locale))
-    await entries.add(work, None, "member:signed_up", object_id=member_id)
+    await log.add(work, entrance.vault, None, "member:signed_up", object_id=member_id)
     secret = await links.make_ticketed(work, entrance.vault, member_id, ticket)
     url = links.url(entrance.base_url, "verify", secret)
     await outbox.put(work, entrance.vault, member_id, "verify", {"url": url})
@@ -176,7 +176,7 @@ async def verify(
         if now is None or now.password_hash != known.password_hash:
             raise links.dead()
         await records.set_verified(work, link.member_id)
-        await entries.add(work, _principal(link.member_id), "member:verified", object_id=link.member_id)
+        await log.add(work, entrance.vault, _principal(link.member_id), "member:verified", object_id=link.member_id)
         return await _enter(work, entrance, link.member_id, visitor)
 
 
@@ -337,8 +337,13 @@ async def accept(
             if not await records.accept_membership(work, link.organisation_id, link.member_id):
                 raise links.dead()
             principal = _principal(link.member_id)
-            await entries.add(
-                work, principal, "member:joined", organisation_id=link.organisation_id, object_id=link.member_id
+            await log.add(
+                work,
+                entrance.vault,
+                principal,
+                "member:joined",
+                organisation_id=link.organisation_id,
+                object_id=link.member_id,
             )
         if session is not None and session.member_id == link.member_id:
             await sessions.revoke(work, link.member_id, session.id)
@@ -389,7 +394,7 @@ async def sign_out(entrance: Entrance, session: Session, *, everywhere: bool = F
             await sessions.revoke_all(work, session.member_id)
         else:
             await sessions.revoke(work, session.member_id, session.id)
-        await entries.add(work, session.principal, "member:signed_out", object_id=session.id)
+        await log.add(work, entrance.vault, session.principal, "member:signed_out", object_id=session.id)
 
 
 async def _prove(entrance: Entrance, session: Session, password: Sealed[str], visitor: Visitor) -> records.Credentials:
@@ -408,7 +413,7 @@ async def _prove(entrance: Entrance, session: Session, password: Sealed[str], vi
 async def _set_password(work: Work, entrance: Entrance, member_id: UUID, password_hash: str) -> None:
     await records.set_password(work, member_id, password_hash)
     await links.end_all(work, member_id)
-    await entries.add(work, _principal(member_id), "member:password_changed", object_id=member_id)
+    await log.add(work, entrance.vault, _principal(member_id), "member:password_changed", object_id=member_id)
     url = Sealed(entrance.base_url + "/reset")
     await outbox.put(work, entrance.vault, member_id, "password_changed", {"url": url})
 
@@ -425,10 +430,10 @@ async def _enter(
             organisation = await organisations.create(work, vault, Sealed(FIRST_NAMES[row.locale]))
             organisation_id = organisation.id
             await records.insert_membership(work, organisation_id, member_id, "owner", True)
-            await entries.add(work, principal, "organisation:created", organisation_id=organisation_id)
+            await log.add(work, vault, principal, "organisation:created", organisation_id=organisation_id)
     known = await sessions.of_member(work, vault, member_id) if alert else []
     session = await sessions.create(work, vault, member_id, visitor)
-    await entries.add(work, principal, "member:signed_in", object_id=session.id)
+    await log.add(work, vault, principal, "member:signed_in", object_id=session.id)
     labels = {line.agent.open(sessions.PURPOSE) for line in known if line.agent is not None}
     if labels and visitor.agent not in labels:
         variables = {"url": Sealed(entrance.base_url + "/reset"), "agent": Sealed(visitor.agent)}

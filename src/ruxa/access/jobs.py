@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from ruxa.access import entries, outbox, records
+from ruxa.access import outbox, records
 from ruxa.egress.mail import Letter
 from ruxa.kernel import bounds
 from ruxa.kernel.errors import UpstreamError, UpstreamRefused
@@ -18,7 +18,6 @@ Send = Callable[[Letter], Awaitable[None]]
 LEASE_S: Final = 300
 AT_ONCE: Final = 10
 RETRY_S: Final = (60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
-AUDIT_DAYS: Final = 730
 
 
 async def send_mail(pool: Pool, vault: Vault, send: Send, sink: Sink) -> int:
@@ -57,7 +56,7 @@ def _status(fault: UpstreamError | None) -> str:
 
 
 async def sweep(pool: Pool, vault: Vault) -> int:
-    """Lets die: unproved sign-ups (48 h), sessions, links, mail bodies (7 days), ended secrets, marks, old entries."""
+    """Lets die: unproved sign-ups (48 h), sessions, links, mail bodies (7 days), ended secrets, marks."""
     async with pool.work("system") as work:
         people = await records.sweep_sign_ups(work, bounds.SIGN_UP_TTL_H)
         gone = len(people)
@@ -66,7 +65,6 @@ async def sweep(pool: Pool, vault: Vault) -> int:
         gone += await records.sweep_mail(work, bounds.MAIL_DAYS, bounds.USAGE_DAYS)
         gone += await records.sweep_keys(work, bounds.USAGE_DAYS)
         gone += await records.sweep_traces(work)
-        gone += await records.sweep_entries(work, bounds.USAGE_DAYS, AUDIT_DAYS, list(entries.SECURITY_ACTS))
     for member_id in people:
         await vault.destroy_subject(member_id, ("account",))
     return gone

@@ -1063,64 +1063,6 @@ async def give_attempt_back(work: Work, mark: bytes) -> None:
     await work.run("UPDATE access.throttle SET attempts = greatest(attempts - 1, 0) WHERE mark = %s", mark)
 
 
-# Entries
-
-
-async def insert_entry(
-    work: Work,
-    entry_id: UUID,
-    actor: str,
-    member_id: UUID | None,
-    organisation_id: UUID | None,
-    act: str,
-    object_id: UUID | None,
-) -> None:
-    """One act."""
-    await work.run(
-        """
-        INSERT INTO access.entry (id, actor, member_id, organisation_id, act, object_id)
-        VALUES (%s, %s, %s, %s, %s, %s)
-        """,
-        entry_id,
-        actor,
-        member_id,
-        organisation_id,
-        act,
-        object_id,
-    )
-
-
-class EntryRow(NamedTuple):
-    """access.entry."""
-
-    id: UUID
-    actor: str
-    member_id: UUID | None
-    organisation_id: UUID | None
-    act: str
-    object_id: UUID | None
-    created_at: datetime
-
-
-async def entries(work: Work, organisation_id: UUID | None, below: UUID | None, limit: int) -> list[EntryRow]:
-    """Newest first; of one organisation, or all."""
-    return [
-        EntryRow(*row)
-        for row in await work.rows(
-            """
-            SELECT id, actor, member_id, organisation_id, act, object_id, created_at FROM access.entry
-            WHERE (%s::uuid IS NULL OR organisation_id = %s::uuid) AND (%s::uuid IS NULL OR id < %s::uuid)
-            ORDER BY id DESC LIMIT %s
-            """,
-            organisation_id,
-            organisation_id,
-            below,
-            below,
-            limit,
-        )
-    ]
-
-
 # The sweep
 
 
@@ -1183,16 +1125,3 @@ async def sweep_traces(work: Work) -> int:
     """Throttle marks and key changes a day old."""
     gone = await work.run("DELETE FROM access.throttle WHERE touched_at < ruxa.now() - interval '1 day'")
     return gone + await work.run("DELETE FROM access.key_change WHERE at < ruxa.now() - interval '1 day'")
-
-
-async def sweep_entries(work: Work, days: int, longer_days: int, longer_acts: list[str]) -> int:
-    """Entries older than their time: ``longer_days`` for staff's and the system's, and for security acts."""
-    return await work.run(
-        """
-        DELETE FROM access.entry WHERE created_at < ruxa.now() - make_interval(days =>
-            CASE WHEN actor IN ('member', 'key') AND act <> ALL (%s) THEN %s ELSE %s END)
-        """,
-        longer_acts,
-        days,
-        longer_days,
-    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 
-from ruxa.access import entries, keys, members, organisations
+from ruxa.access import keys, members, organisations
+from ruxa.access.audit import log
 from ruxa.access.authorize import OPERATOR
 from ruxa.app import instance
 from ruxa.app.house import House
@@ -41,7 +42,9 @@ async def _remove(house: House) -> bool:
                 await members.suspend(work, line.member_id)
             await organisations.suspend(work, organisation.id, "request")
             wanted = organisation.id
-            await entries.add(work, OPERATOR, "organisation:suspended", organisation_id=wanted, object_id=wanted)
+            await log.add(
+                work, house.vault, OPERATOR, "organisation:suspended", organisation_id=wanted, object_id=wanted
+            )
     await asyncio.to_thread(owner.change_mode, house.address.url("ruxa_owner"), "live")
     instance.change_mode(house.settings.data, house.instance, "live")
     for name in ("demo.json", "demo.json.waiting"):

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, cast
 
-from ruxa.access import entries, keys, organisations
+from ruxa.access import keys, organisations
+from ruxa.access.audit import log
 from ruxa.access.authorize import OPERATOR
 from ruxa.access.keys import Created, KeyLine, KeyWish
 from ruxa.access.roles import CALL_SCOPES, Scope
@@ -54,7 +55,7 @@ def create(args: Namespace) -> int:
                     limit_micros=wish.budget_micros,
                     period=wish.budget_period,
                 )
-            await entries.add(work, OPERATOR, "key:created", organisation_id=owner.id, object_id=created.id)
+            await log.add(work, house.vault, OPERATOR, "key:created", organisation_id=owner.id, object_id=created.id)
             for name, near in _unknown(wish.models or (), await prices.current(work)):
                 output.complain(f"note: no model {name} has a price here{f'; did you mean {near}?' if near else '.'}")
             return created
@@ -85,7 +86,7 @@ def revoke(args: Namespace) -> int:
         async with house.work() as work:
             owner = await keys.organisation_of(work, key_id)
             await keys.revoke(work, owner, key_id)
-            await entries.add(work, OPERATOR, "key:revoked", organisation_id=owner, object_id=key_id)
+            await log.add(work, house.vault, OPERATOR, "key:revoked", organisation_id=owner, object_id=key_id)
 
     session.within(args, act)
     output.show(args, {"id": args.key, "revoked": True})
@@ -101,7 +102,7 @@ def rotate(args: Namespace) -> int:
         async with house.work() as work:
             owner = await keys.organisation_of(work, key_id)
             renewed = await keys.rotate(work, house.vault, owner, key_id, overlap=overlap)
-            await entries.add(work, OPERATOR, "key:rotated", organisation_id=owner, object_id=key_id)
+            await log.add(work, house.vault, OPERATOR, "key:rotated", organisation_id=owner, object_id=key_id)
             return renewed
 
     output.show(args, _secret(session.within(args, act)))

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from ruxa.access import entries, organisations
+from ruxa.access import organisations
+from ruxa.access.audit import log
 from ruxa.access.authorize import OPERATOR
 from ruxa.app.house import House
 from ruxa.cli import output, session
@@ -127,7 +128,7 @@ async def _put(house: House, wanted: list[Priced]) -> None:
             old = here.get(entry.model)
             aliases = entry.aliases or (old.aliases if old else ())
             price_id = await prices.put(work, entry.model, entry.rates, source="operator", aliases=aliases)
-            await entries.add(work, OPERATOR, "price:changed", object_id=price_id)
+            await log.add(work, house.vault, OPERATOR, "price:changed", object_id=price_id)
     configured = {*house.settings.providers, "sandbox"}
     for provider in sorted({entry.model.partition("/")[0] for entry in wanted} - configured):
         output.complain(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from ruxa.access import entries, links, members, organisations
+from ruxa.access import links, members, organisations
+from ruxa.access.audit import log
 from ruxa.access.authorize import OPERATOR
 from ruxa.access.organisations import Organisation
 from ruxa.app.house import House
@@ -26,7 +27,9 @@ def create(args: Namespace) -> int:
         async with house.work() as work:
             made = await organisations.create(work, house.vault, Sealed(args.name))
             owner = await members.invite(work, house.vault, made.id, Sealed(args.owner_email), "owner")
-            await entries.add(work, OPERATOR, "organisation:created", organisation_id=made.id, object_id=made.id)
+            await log.add(
+                work, house.vault, OPERATOR, "organisation:created", organisation_id=made.id, object_id=made.id
+            )
             row = await _row(work, made)
         return row, links.url(house.base_url, "invite", owner.secret).open(links.PURPOSE)
 
@@ -78,7 +81,7 @@ def credit(args: Namespace) -> int:
             reason = await house.vault.seal(REASON_COLUMN, found.id, lot_id, args.reason, year=year)
             give = topups.sandbox if args.sandbox else topups.credit
             await give(work, found.organisation_ref, args.micros, lot_id=lot_id, reason_sealed=reason)
-            await entries.add(work, OPERATOR, "credit:given", organisation_id=found.id, object_id=lot_id)
+            await log.add(work, house.vault, OPERATOR, "credit:given", organisation_id=found.id, object_id=lot_id)
             return await _row(work, found)
 
     output.show(args, session.within(args, act))

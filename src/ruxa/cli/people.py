@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ruxa.access import entries, links, members
+from ruxa.access import links, members
+from ruxa.access.audit import log
 from ruxa.access.authorize import OPERATOR
 from ruxa.access.links import Kind
 from ruxa.access.members import Invited
@@ -20,7 +21,7 @@ def operator_add(args: Namespace) -> int:
     async def act(house: House) -> tuple[Invited, str]:
         async with house.work() as work:
             invited = await members.add_staff(work, house.vault, Sealed(args.email), args.role)
-            await entries.add(work, OPERATOR, "staff:added", object_id=invited.member_id)
+            await log.add(work, house.vault, OPERATOR, "staff:added", object_id=invited.member_id)
         return invited, _url(house, "operator", invited)
 
     return _tell(args, *session.within(args, act))
@@ -33,7 +34,9 @@ def member_add(args: Namespace) -> int:
         async with house.work() as work:
             wanted = session.organisation(args)
             invited = await members.invite(work, house.vault, wanted, Sealed(args.email), args.role)
-            await entries.add(work, OPERATOR, "member:invited", organisation_id=wanted, object_id=invited.member_id)
+            await log.add(
+                work, house.vault, OPERATOR, "member:invited", organisation_id=wanted, object_id=invited.member_id
+            )
         return invited, _url(house, "invite", invited)
 
     return _tell(args, *session.within(args, act))

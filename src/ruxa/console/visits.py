@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from litestar.datastructures import Headers
 from litestar.types import Scope
 
 from ruxa.access import authorize, members, organisations, sessions
+from ruxa.access.audit import log
 from ruxa.access.roles import OF_ROLE, OF_STAFF_ROLE, Permission, Role, StaffRole
 from ruxa.access.sessions import Visitor
 from ruxa.console import forms
@@ -123,6 +125,41 @@ async def leave(visit: Visit, work: Work, secret: str) -> None:
     session = await _session(visit, work, secret)
     if session is not None:
         await sessions.revoke(work, session.member_id, session.id)
+        await log.add(
+            work,
+            visit.deps.vault,
+            session.principal,
+            "member:signed_out",
+            object_id=session.id,
+            request=visit.request_id,
+        )
+
+
+async def note(
+    visit: Visit,
+    work: Work,
+    act: log.Act,
+    thing: UUID | None = None,
+    *,
+    organisation_id: UUID | None = None,
+    details: Mapping[str, str] | None = None,
+) -> None:
+    """Writes what the visitor does to the audit log, in the work that does it.
+
+    Done in the visitor's own organisation, unless ``organisation_id`` names one: then it is done by staff role.
+    """
+    person = visit.person
+    await log.add(
+        work,
+        visit.deps.vault,
+        person.session.principal,
+        act,
+        organisation_id=person.organisation_id if organisation_id is None else organisation_id,
+        object_id=thing,
+        staff=organisation_id is not None,
+        request=visit.request_id,
+        details=details,
+    )
 
 
 def organisation_of(shown: str) -> UUID:

@@ -12,7 +12,7 @@ For what cannot be undone, write with ``outcome="planned"`` in a work of its own
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from hashlib import sha256
 from hmac import digest
 from typing import Final, Literal
@@ -21,6 +21,7 @@ from uuid import UUID
 import msgspec
 
 from ruxa.access.audit import records
+from ruxa.access.authorize import Principal
 from ruxa.kernel import codec, ids
 from ruxa.kernel.errors import Broken
 from ruxa.store.vault import Vault
@@ -159,40 +160,6 @@ async def write(
     Raises Broken ``details_too_long``, Unavailable: then the act must not happen either.
     """
     moment = await records.now(work)
-    return await write_at(
-        work,
-        vault,
-        act,
-        moment=moment,
-        actor=actor,
-        actor_id=member_id or key_id,
-        role=role,
-        organisation_id=organisation_id,
-        object_id=object_id,
-        purpose=purpose,
-        outcome=outcome,
-        request_id=request_id,
-        details=details,
-    )
-
-
-async def write_at(
-    work: Work,
-    vault: Vault,
-    act: Act,
-    *,
-    moment: datetime,
-    actor: Actor,
-    actor_id: UUID | None,
-    role: str,
-    organisation_id: UUID | None,
-    object_id: UUID | None,
-    purpose: str,
-    outcome: Outcome,
-    request_id: UUID | None,
-    details: Mapping[str, str] | None,
-) -> UUID:
-    """``write`` for one who knows the store's time already."""
     ts = int(moment.timestamp() * 1000)
     entry_id, day = ids.at(ts), moment.astimezone(UTC).date()
     table = table_of(actor, act)
@@ -200,31 +167,31 @@ async def write_at(
     detail = codec.canonical(dict(details or {}))
     if len(detail) > DETAILS_BYTES_MAX:
         raise Broken("An entry's details are too long.", code="details_too_long", detail=act)
-    index = None if actor_id is None else pseudonym(vault, actor_id)
-    fields = codec.canonical(
-        Fields(
-            ts=ts,
-            kind=actor,
-            actor="" if index is None else index.hex(),
-            role=role,
-            action=act,
-            organisation=_hex(organisation_id),
-            object=_hex(object_id),
-            purpose=purpose,
-            outcome=outcome,
-            request=_hex(request_id),
-            detail=digest(detail_key(day_key, entry_id), detail, "sha256").hex(),
-        )
+    who = member_id or key_id
+    index = None if who is None else pseudonym(vault, who)
+    fields = Fields(
+        ts=ts,
+        kind=actor,
+        actor="" if index is None else index.hex(),
+        role=role,
+        action=act,
+        organisation=_hex(organisation_id),
+        object=_hex(object_id),
+        purpose=purpose,
+        outcome=outcome,
+        request=_hex(request_id),
+        detail=digest(detail_key(day_key, entry_id), detail, "sha256").hex(),
     )
+    said = codec.canonical(msgspec.structs.asdict(fields))
     await records.write(
         work,
         entry_id,
         table == LASTING,
         organisation_id,
         index,
-        await vault.seal(f"{table}.fields_sealed", entry_id, entry_id, fields.decode(), day=day),
+        await vault.seal(f"{table}.fields_sealed", entry_id, entry_id, said.decode(), day=day),
         await vault.seal(f"{table}.details_sealed", entry_id, entry_id, detail.decode(), day=day),
-        sha256(salt(day_key, entry_id) + fields).digest(),
+        sha256(salt(day_key, entry_id) + said).digest(),
     )
     return entry_id
 
@@ -241,3 +208,45 @@ def detail_key(day_key: bytes, entry_id: UUID) -> bytes:
 
 def _hex(value: UUID | None) -> str:
     return "" if value is None else value.hex
+
+
+async def add(
+    work: Work,
+    vault: Vault,
+    principal: Principal | None,
+    act: Act,
+    *,
+    organisation_id: UUID | None = None,
+    object_id: UUID | None = None,
+    staff: bool = False,
+    request: str = "",
+    purpose: str = "",
+    details: Mapping[str, str] | None = None,
+) -> UUID:
+    """``write`` for a principal (None: the system). ``staff``: done by staff role, not by membership.
+
+    ``request``: the shown id of the request (``req_...``), where there was one.
+    """
+    actor: Actor = "system"
+    member_id = key_id = None
+    role = ""
+    if principal is not None:
+        actor = "staff" if staff and principal.kind == "member" else principal.kind
+        member_id = principal.id if principal.kind == "member" else None
+        key_id = principal.id if principal.kind == "key" else None
+        by_membership = principal.roles.get(organisation_id) if organisation_id and principal.kind == "member" else None
+        role = (principal.staff_role if staff else by_membership) or ""
+    return await write(
+        work,
+        vault,
+        act,
+        actor=actor,
+        member_id=member_id,
+        key_id=key_id,
+        role=role,
+        organisation_id=organisation_id,
+        object_id=object_id,
+        purpose=purpose,
+        request_id=ids.read("req", request) if request else None,
+        details=details,
+    )

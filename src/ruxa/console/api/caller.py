@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 from litestar import Request
 
 from ruxa.access import authorize, grants, keys, sessions
+from ruxa.access.audit import log
 from ruxa.access.authorize import Principal
 from ruxa.access.roles import Permission
 from ruxa.console import headers, visits
@@ -18,6 +19,7 @@ from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 from ruxa.kernel.errors import Unauthenticated
 from ruxa.kernel.sealed import Sealed
+from ruxa.store.vault import Vault
 from ruxa.store.work import Work
 
 AnyRequest = Request[Any, Any, Any]
@@ -35,6 +37,29 @@ class Caller:
     session: sessions.Session | None
     organisation_id: UUID
     organisation_ref: UUID
+    vault: Vault
+    request_id: str
+
+    async def note(
+        self,
+        act: log.Act,
+        thing: UUID | None = None,
+        *,
+        organisation_id: UUID | None = None,
+        details: Mapping[str, str] | None = None,
+    ) -> None:
+        """Writes the act to the audit log; with an ``organisation_id``: done to that one, by staff role."""
+        await log.add(
+            self.work,
+            self.vault,
+            self.principal,
+            act,
+            organisation_id=self.organisation_id if organisation_id is None else organisation_id,
+            object_id=thing,
+            staff=organisation_id is not None,
+            request=self.request_id,
+            details=details,
+        )
 
     def sees(self, key_id: UUID) -> bool:
         """Whether a call of ``key_id`` may be shown: a key sees its own, with ``usage:read`` its organisation's."""
@@ -50,7 +75,7 @@ async def entered(deps: Deps, edge: Edge, request: AnyRequest, permission: Permi
         headers.same_origin(request.headers)
     async with deps.pool.work(visits.PRINCIPAL) as work:
         if given is not None:
-            caller = await _by_key(work, deps, given)
+            caller = await _by_key(work, deps, request, given)
         else:
             caller = await _by_session(work, deps, request)
         organisation = None if permission.startswith("staff_") else caller.organisation_id
@@ -65,7 +90,7 @@ async def entered_of_call(deps: Deps, edge: Edge, request: AnyRequest) -> AsyncG
     given = _key(request)
     async with deps.pool.work(visits.PRINCIPAL) as work:
         if given is not None:
-            yield await _by_key(work, deps, given)
+            yield await _by_key(work, deps, request, given)
             return
         caller = await _by_session(work, deps, request)
         authorize.require(caller.principal, "usage:read", caller.organisation_id)
@@ -81,7 +106,7 @@ def _key(request: AnyRequest) -> bytes | None:
     return own.strip().encode() if own else None
 
 
-async def _by_key(work: Work, deps: Deps, given: bytes) -> Caller:
+async def _by_key(work: Work, deps: Deps, request: AnyRequest, given: bytes) -> Caller:
     refused = Unauthenticated("The API key is not known here. Check it, or make a new one in the console.")
     if not 0 < len(given) <= KEY_BYTES_MAX:
         raise refused
@@ -90,7 +115,8 @@ async def _by_key(work: Work, deps: Deps, given: bytes) -> Caller:
     grant = await grants.find(work, keys.hash_of(deps.vault, given))
     if grant is None:
         raise refused
-    return Caller(work, authorize.of_key(grant), None, grant.organisation_id, grant.organisation_ref)
+    shown = headers.request_id(request.scope)
+    return Caller(work, authorize.of_key(grant), None, grant.organisation_id, grant.organisation_ref, deps.vault, shown)
 
 
 async def _by_session(work: Work, deps: Deps, request: AnyRequest) -> Caller:
@@ -101,4 +127,6 @@ async def _by_session(work: Work, deps: Deps, request: AnyRequest) -> Caller:
     if request.method not in SAFE:
         sessions.check_csrf(session, request.headers.get(CSRF_HEADER))
     ref = await visits.organisation_ref(work, deps, session.organisation_id)
-    return Caller(work, session.principal, session, session.organisation_id or visits.NOWHERE, ref)
+    organisation_id = session.organisation_id or visits.NOWHERE
+    shown = headers.request_id(request.scope)
+    return Caller(work, session.principal, session, organisation_id, ref, deps.vault, shown)

@@ -10,7 +10,7 @@ from litestar import Request, delete, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from ruxa.access import entries, keys
+from ruxa.access import keys
 from ruxa.access.roles import CALL_SCOPES, Scope
 from ruxa.console import money
 from ruxa.console.api import caller
@@ -145,9 +145,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
                 raise Forbidden("A key cannot make one that may do more than itself.", code="scope_missing")
             member = who.session.member_id if who.session else None
             made = await money.make_key(who.work, deps, who.organisation_id, who.organisation_ref, wish, member)
-            await entries.add(
-                who.work, who.principal, "key:created", organisation_id=who.organisation_id, object_id=made.id
-            )
+            await who.note("key:created", made.id)
             return _created(made)
 
     @get("/api/v1/keys/{key_id:str}", operation_id="keys_show", tags=["Keys"], summary="One key")
@@ -174,9 +172,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
                 overlap=timedelta(hours=data.overlap_hours),
                 rotated_by=who.session.member_id if who.session else None,
             )
-            await entries.add(
-                who.work, who.principal, "key:rotated", organisation_id=who.organisation_id, object_id=wanted
-            )
+            await who.note("key:rotated", wanted)
             return _created(made)
 
     @delete(
@@ -189,9 +185,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         async with caller.entered(deps, edge, request, "key:change") as who:
             wanted = ids.read("key", key_id)
             await keys.revoke(who.work, who.organisation_id, wanted)
-            await entries.add(
-                who.work, who.principal, "key:revoked", organisation_id=who.organisation_id, object_id=wanted
-            )
+            await who.note("key:revoked", wanted)
 
     @post(
         "/api/v1/playground/keys",

@@ -10,7 +10,7 @@ from litestar import Request, delete, get, patch, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 
-from ruxa.access import entries, members, organisations
+from ruxa.access import members, organisations
 from ruxa.access.roles import Role
 from ruxa.console.api import caller
 from ruxa.console.headers import Edge
@@ -92,10 +92,10 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         async with caller.entered(deps, edge, request, "organisation:change") as who:
             if data.name is not None:
                 await organisations.rename(who.work, deps.vault, who.organisation_id, Sealed(data.name))
-                await _note(who, "organisation:renamed")
+                await who.note("organisation:renamed")
             if data.output_tokens_default is not None:
                 await organisations.set_output_default(who.work, who.organisation_id, data.output_tokens_default)
-                await _note(who, "organisation:changed")
+                await who.note("organisation:changed")
             return shown(await organisations.find(who.work, deps.vault, who.organisation_id))
 
     @get("/api/v1/members", operation_id="members_list", tags=["Organisation"], summary="Members and invitations")
@@ -120,7 +120,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             member_id = await members.invite_by_mail(
                 who.work, deps.vault, who.organisation_id, Sealed(data.email), data.role, base_url=deps.base_url
             )
-            await _note(who, "member:invited", member_id)
+            await who.note("member:invited", member_id, details={"role": data.role})
             return Invited(ids.text("mem", member_id))
 
     @patch(
@@ -136,7 +136,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         async with caller.entered(deps, edge, request, "member:change") as who:
             wanted = ids.read("mem", member_id)
             await members.set_role(who.work, who.organisation_id, wanted, data.role)
-            await _note(who, "member:role_changed", wanted)
+            await who.note("member:role_changed", wanted, details={"role": data.role})
 
     @delete(
         "/api/v1/members/{member_id:str}",
@@ -148,7 +148,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         async with caller.entered(deps, edge, request, "member:change") as who:
             wanted = ids.read("mem", member_id)
             await members.remove(who.work, who.organisation_id, wanted)
-            await _note(who, "member:removed", wanted)
+            await who.note("member:removed", wanted)
 
     return [organisation_show, organisation_change, members_list, members_invite, members_role, members_remove]
 
@@ -163,7 +163,3 @@ def shown(one: organisations.Organisation) -> Organisation:
         created_at=one.created_at,
         members=one.members,
     )
-
-
-async def _note(who: caller.Caller, act: entries.Act, thing: Any = None) -> None:
-    await entries.add(who.work, who.principal, act, organisation_id=who.organisation_id, object_id=thing)

@@ -10,7 +10,7 @@ from litestar import Request, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from ruxa.access import entries, organisations
+from ruxa.access import organisations
 from ruxa.console import money
 from ruxa.console.api import caller
 from ruxa.console.api.billing import Booked
@@ -113,9 +113,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         async with caller.entered(deps, edge, request, "staff_credit:give") as who:
             one = await organisations.find(who.work, deps.vault, ids.read("org", organisation_id))
             lot_id = await money.give_credit(who.work, deps, one, data.scope, data.micros, data.reason)
-            await entries.add(
-                who.work, who.principal, "credit:given", organisation_id=one.id, object_id=lot_id, staff=True
-            )
+            await who.note("credit:given", lot_id, organisation_id=one.id)
             return Booked(ids.text("lot", lot_id))
 
     @post(
@@ -131,7 +129,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         async with caller.entered(deps, edge, request, "staff_organisation:suspend") as who:
             wanted = ids.read("org", organisation_id)
             await organisations.suspend(who.work, wanted, data.why)
-            await entries.add(who.work, who.principal, "organisation:suspended", organisation_id=wanted, staff=True)
+            await who.note("organisation:suspended", wanted, organisation_id=wanted, details={"why": data.why})
 
     @post(
         "/api/v1/staff/organisations/{organisation_id:str}/restore",
@@ -144,7 +142,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         async with caller.entered(deps, edge, request, "staff_organisation:suspend") as who:
             wanted = ids.read("org", organisation_id)
             await organisations.restore(who.work, wanted)
-            await entries.add(who.work, who.principal, "organisation:restored", organisation_id=wanted, staff=True)
+            await who.note("organisation:restored", wanted, organisation_id=wanted)
 
     @get("/api/v1/staff/ledger/check", operation_id="staff_ledger_check", tags=["Staff"], summary="Run the proofs")
     async def staff_ledger_check(request: Request[Any, Any, Any]) -> Check:

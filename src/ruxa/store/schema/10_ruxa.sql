@@ -130,6 +130,11 @@ BEGIN
     IF root IN (to_regclass('ledger.usage_event'), to_regclass('ledger.usage_day')) THEN
         RAISE EXCEPTION 'this table is reduced, not dropped' USING ERRCODE = 'RX010';
     END IF;
+    -- What was done stays for its whole time, whoever asks.
+    IF root = to_regclass('audit.entry') AND day > ruxa.today() - 730
+        OR root = to_regclass('audit.customer_entry') AND day > ruxa.today() - 83 THEN
+        RAISE EXCEPTION 'this day of the audit log is still kept' USING ERRCODE = 'RX355';
+    END IF;
     RETURN ruxa.partition_remove(root, day);
 END $$;
 

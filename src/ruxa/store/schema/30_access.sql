@@ -1,4 +1,4 @@
--- Who may do what: organisations, members, sessions, links, terms, keys, mail, throttles, entries.
+-- Who may do what: organisations, members, sessions, links, terms, keys, mail, throttles.
 -- Names and addresses are sealed under the key of the person or organisation they belong to; secrets are hashes.
 -- ids are UUIDv7 made by the caller; time is ruxa.now().
 
@@ -199,27 +199,6 @@ CREATE UNLOGGED TABLE access.throttle (
     touched_at    timestamptz NOT NULL DEFAULT ruxa.now()
 );
 COMMENT ON TABLE access.throttle IS 'Recent attempts by keyed hash of what is protected; rows live a day.';
-
--- What privileged acts were done; only ever added to.
-
-CREATE TABLE access.entry (
-    id              uuid PRIMARY KEY,
-    actor           text NOT NULL CHECK (actor IN ('member', 'key', 'staff', 'operator', 'system')),
-    member_id       uuid,
-    organisation_id uuid,
-    act             text NOT NULL CHECK (act ~ '^[a-z_]{1,40}:[a-z_]{1,40}$'),
-    object_id       uuid,
-    created_at      timestamptz NOT NULL DEFAULT ruxa.now()
-);
-CREATE INDEX entry_organisation ON access.entry (organisation_id, id);
-COMMENT ON TABLE access.entry IS 'Who did what to which thing, as ids; no login may change or remove an entry.';
-
-CREATE FUNCTION access.entry_stays() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RAISE EXCEPTION 'an entry is never changed' USING ERRCODE = 'RX301';
-END $$;
-CREATE TRIGGER entry_stays BEFORE UPDATE OR TRUNCATE ON access.entry
-    FOR EACH STATEMENT EXECUTE FUNCTION access.entry_stays();
 
 -- A change of a key, of one of its secrets or of its organisation reaches every gateway: at once by NOTIFY, within two
 -- seconds by the poll of access.key_changes. Triggers, so that no way of changing can forget it.
@@ -549,20 +528,6 @@ COMMENT ON COLUMN access.throttle.refused IS 'data: none';
 COMMENT ON COLUMN access.throttle.blocked_until IS 'data: none';
 COMMENT ON COLUMN access.throttle.touched_at IS 'data: none';
 
-COMMENT ON COLUMN access.entry.id IS 'data: none';
-COMMENT ON COLUMN access.entry.actor IS 'data: none';
-COMMENT ON COLUMN access.entry.member_id IS
-    'data: category=user.unique_id subject=member purpose=security,proof
-     basis=legitimate_interest,legal_obligation keep=audit seal=none erase=keep:security export=yes';
-COMMENT ON COLUMN access.entry.organisation_id IS 'data: none';
-COMMENT ON COLUMN access.entry.act IS
-    'data: category=user.behavior subject=member purpose=security,proof
-     basis=legitimate_interest,legal_obligation keep=audit seal=none erase=keep:security export=yes';
-COMMENT ON COLUMN access.entry.object_id IS 'data: none';
-COMMENT ON COLUMN access.entry.created_at IS
-    'data: category=user.behavior subject=member purpose=security,proof
-     basis=legitimate_interest,legal_obligation keep=audit seal=none erase=keep:security export=yes';
-
 -- Grants: each login has what its work needs. The gateway reads no table here; nobody but the console reads a
 -- password's hash; the worker opens no name and no address but a waiting mail's; staff roles are the operator's to give.
 
@@ -572,7 +537,7 @@ GRANT EXECUTE ON FUNCTION access.grant_of(bytea), access.key_changes(bigint), ac
 GRANT EXECUTE ON FUNCTION access.grant_of(bytea) TO ruxa_console; -- keys call /api/v1 too
 
 GRANT SELECT, INSERT ON access.organisation, access.membership, access.one_time_link, access.terms_version,
-    access.terms_acceptance, access.key, access.key_secret, access.entry TO ruxa_console, ruxa_operator;
+    access.terms_acceptance, access.key, access.key_secret TO ruxa_console, ruxa_operator;
 GRANT UPDATE (name_sealed, output_tokens_default, suspended_at, suspended_why) ON access.organisation
     TO ruxa_console, ruxa_operator;
 GRANT UPDATE (role, accepted_at), DELETE ON access.membership TO ruxa_console, ruxa_operator;
@@ -607,7 +572,6 @@ GRANT SELECT (id, organisation_id, kind, budget_micros, budget_period, expires_a
     ON access.key TO ruxa_worker;
 GRANT SELECT (key_id, expires_at), DELETE ON access.key_secret TO ruxa_worker;
 GRANT SELECT (at), DELETE ON access.key_change TO ruxa_worker;
-GRANT SELECT (actor, act, created_at), DELETE ON access.entry TO ruxa_worker;
 GRANT SELECT (touched_at), DELETE ON access.throttle TO ruxa_worker;
 GRANT SELECT, DELETE ON access.mail TO ruxa_worker;
 GRANT UPDATE (recipient_sealed, variables_sealed, state, attempts, next_at, sent_at, fault) ON access.mail

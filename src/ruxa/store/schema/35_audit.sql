@@ -131,6 +131,68 @@ BEGIN
     INSERT INTO audit.pending VALUES (p_id, p_commitment);
 END $$;
 
+-- The sequencer's batch: the next leaves, their entries out of the queue, and the roots of the tiles they filled. One
+-- sequencer at a time (whoever holds the lock); a gap, a step back in time or an entry that does not wait is refused.
+
+CREATE FUNCTION audit.lock() RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_advisory_xact_lock(hashtextextended('ruxa.audit', 0))
+$$;
+
+CREATE FUNCTION audit.append(
+    p_first bigint, p_at_ms bigint, p_ids uuid[], p_commitments bytea[], p_hashes bytea[],
+    p_levels integer[], p_numbers bigint[], p_nodes bytea[]
+) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    last audit.leaf;
+    taken bigint;
+BEGIN
+    PERFORM audit.lock();
+    SELECT * INTO last FROM audit.leaf ORDER BY seq DESC LIMIT 1;
+    IF p_first <> coalesce(last.seq + 1, 0) OR p_at_ms < coalesce(last.at_ms, 0) THEN
+        RAISE EXCEPTION 'these leaves do not come next' USING ERRCODE = 'RX353';
+    END IF;
+    DELETE FROM audit.pending p USING unnest(p_ids, p_commitments) AS given (id, commitment)
+        WHERE p.entry_id = given.id AND p.commitment = given.commitment;
+    GET DIAGNOSTICS taken = ROW_COUNT;
+    IF taken <> cardinality(p_ids) THEN
+        RAISE EXCEPTION 'an entry does not wait for its place' USING ERRCODE = 'RX353';
+    END IF;
+    INSERT INTO audit.leaf (seq, at_ms, entry_id, commitment, hash)
+        SELECT p_first + given.place - 1, p_at_ms, given.id, given.commitment, given.hash
+        FROM unnest(p_ids, p_commitments, p_hashes) WITH ORDINALITY AS given (id, commitment, hash, place);
+    INSERT INTO audit.node (level, number, hash) SELECT * FROM unnest(p_levels, p_numbers, p_nodes);
+END $$;
+
+-- A signed tree head: of all leaves there are, larger and not earlier than the last.
+
+CREATE FUNCTION audit.sign(p_size bigint, p_root bytea, p_key_id bytea, p_note text, p_at timestamptz) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    last audit.checkpoint;
+BEGIN
+    PERFORM audit.lock();
+    SELECT * INTO last FROM audit.checkpoint ORDER BY size DESC LIMIT 1;
+    IF p_size <= coalesce(last.size, 0) OR p_at < last.at OR p_size <> (SELECT max(seq) + 1 FROM audit.leaf) THEN
+        RAISE EXCEPTION 'this checkpoint does not come next' USING ERRCODE = 'RX354';
+    END IF;
+    INSERT INTO audit.checkpoint (size, root, key_id, note, at) VALUES (p_size, p_root, p_key_id, p_note, p_at);
+END $$;
+
+CREATE FUNCTION audit.cosign(p_size bigint, p_witness text, p_line text) RETURNS boolean
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH kept AS (
+        INSERT INTO audit.cosignature (size, witness, line) VALUES (p_size, p_witness, p_line)
+        ON CONFLICT DO NOTHING RETURNING 1
+    ) SELECT EXISTS (SELECT FROM kept)
+$$;
+
+CREATE FUNCTION audit.acknowledge(p_id uuid, p_size bigint, p_organisation_id uuid) RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO audit.acknowledgement (id, size, organisation_id) VALUES (p_id, p_size, p_organisation_id)
+$$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA audit FROM PUBLIC;
 
 ALTER TABLE audit.entry ALTER COLUMN fields_sealed SET STATISTICS 0;
@@ -189,4 +251,8 @@ COMMENT ON COLUMN audit.acknowledgement.at IS 'data: none';
 GRANT USAGE ON SCHEMA audit TO ruxa_console, ruxa_worker, ruxa_operator;
 GRANT EXECUTE ON FUNCTION audit.write(uuid, boolean, uuid, bytea, bytea, bytea, bytea)
     TO ruxa_console, ruxa_worker, ruxa_operator;
+GRANT EXECUTE ON FUNCTION audit.lock(),
+    audit.append(bigint, bigint, uuid[], bytea[], bytea[], integer[], bigint[], bytea[]),
+    audit.sign(bigint, bytea, bytea, text, timestamptz), audit.cosign(bigint, text, text) TO ruxa_worker, ruxa_operator;
+GRANT EXECUTE ON FUNCTION audit.acknowledge(uuid, bigint, uuid) TO ruxa_console, ruxa_operator;
 GRANT SELECT ON ALL TABLES IN SCHEMA audit TO ruxa_console, ruxa_worker, ruxa_operator;

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import msgspec
 
-from ruxa.access import entries, keys
-from ruxa.console import forms, records, shown
+from ruxa.access import keys
+from ruxa.console import forms, records, shown, visits
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import ids
 from ruxa.store.work import Work
@@ -55,9 +55,7 @@ async def rotate(visit: Visit, work: Work) -> View:
         overlap=timedelta(hours=form.overlap),
         rotated_by=person.member_id,
     )
-    await entries.add(
-        work, person.session.principal, "key:rotated", organisation_id=person.organisation_id, object_id=key_id
-    )
+    await visits.note(visit, work, "key:rotated", key_id)
     return await _view(visit, work, {"secret": made.secret.open(shown.PURPOSE)})
 
 
@@ -66,9 +64,7 @@ async def revoke(visit: Visit, work: Work) -> Go:
     person = visit.person
     key_id = ids.read("key", visit.places["key_id"])
     await keys.revoke(work, person.organisation_id, key_id)
-    await entries.add(
-        work, person.session.principal, "key:revoked", organisation_id=person.organisation_id, object_id=key_id
-    )
+    await visits.note(visit, work, "key:revoked", key_id)
     return Go(to=visit.path, done="key_revoked")
 
 

@@ -7,8 +7,8 @@ from typing import get_args
 
 import msgspec
 
-from ruxa.access import entries, keys, roles
-from ruxa.console import forms, money, shown
+from ruxa.access import keys, roles
+from ruxa.console import forms, money, shown, visits
 from ruxa.console.page import Page, View, Visit
 from ruxa.kernel import bounds
 from ruxa.kernel.sealed import Sealed
@@ -95,9 +95,7 @@ async def create(visit: Visit, work: Work) -> View:
         ),
         person.member_id,
     )
-    await entries.add(
-        work, person.session.principal, "key:created", organisation_id=person.organisation_id, object_id=made.id
-    )
+    await visits.note(visit, work, "key:created", made.id)
     return await _view(visit, work, {"name": form.name, "secret": made.secret.open(shown.PURPOSE)})
 
 

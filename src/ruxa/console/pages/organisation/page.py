@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import get_args
-from uuid import UUID
 
 import msgspec
 
-from ruxa.access import entries, organisations
+from ruxa.access import organisations
 from ruxa.console import forms, money, records, visits
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import ids
@@ -57,7 +56,7 @@ async def credit(visit: Visit, work: Work) -> Go:
     amount = forms.micros(form.usd, "usd")
     one = await organisations.find(work, visit.deps.vault, visits.organisation_of(visit.places["organisation_id"]))
     lot_id = await money.give_credit(work, visit.deps, one, form.scope, amount, form.reason)
-    await _note(visit, work, "credit:given", one, lot_id)
+    await visits.note(visit, work, "credit:given", lot_id, organisation_id=one.id)
     return Go(to=visit.path, done="credited")
 
 
@@ -66,7 +65,7 @@ async def suspend(visit: Visit, work: Work) -> Go:
     form = forms.read(Suspend, visit.form)
     one = await organisations.find(work, visit.deps.vault, visits.organisation_of(visit.places["organisation_id"]))
     await organisations.suspend(work, one.id, form.why)
-    await _note(visit, work, "organisation:suspended", one)
+    await visits.note(visit, work, "organisation:suspended", one.id, organisation_id=one.id, details={"why": form.why})
     return Go(to=visit.path, done="suspended")
 
 
@@ -74,21 +73,8 @@ async def resume(visit: Visit, work: Work) -> Go:
     """Lets them work again."""
     one = await organisations.find(work, visit.deps.vault, visits.organisation_of(visit.places["organisation_id"]))
     await organisations.restore(work, one.id)
-    await _note(visit, work, "organisation:restored", one)
+    await visits.note(visit, work, "organisation:restored", one.id, organisation_id=one.id)
     return Go(to=visit.path, done="resumed")
-
-
-async def _note(
-    visit: Visit, work: Work, act: entries.Act, one: organisations.Organisation, thing: UUID | None = None
-) -> None:
-    await entries.add(
-        work,
-        visit.person.session.principal,
-        act,
-        organisation_id=one.id,
-        object_id=thing,
-        staff=True,
-    )
 
 
 PAGE = Page(

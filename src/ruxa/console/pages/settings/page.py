@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.access import entrance, entries, members, sessions, terms
+from ruxa.access import entrance, members, sessions, terms
 from ruxa.console import forms, visits
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.console.words import language
@@ -96,7 +96,7 @@ async def everywhere(visit: Visit, work: Work) -> Go:
     """Ends every session, this one too."""
     person = visit.person
     await sessions.revoke_all(work, person.member_id)
-    await entries.add(work, person.session.principal, "member:signed_out", object_id=person.session_id)
+    await visits.note(visit, work, "member:signed_out", person.session_id)
     return Go(to="/sign-in", done="signed_out", session="")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from ruxa.access import entries, members, roles
-from ruxa.console import forms
+from ruxa.access import members, roles
+from ruxa.console import forms, visits
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import ids
 from ruxa.kernel.sealed import Sealed
@@ -71,13 +71,7 @@ async def invite(visit: Visit, work: Work) -> Go:
         base_url=visit.deps.base_url,
         locale=visit.words.language,
     )
-    await entries.add(
-        work,
-        person.session.principal,
-        "member:invited",
-        organisation_id=person.organisation_id,
-        object_id=member_id,
-    )
+    await visits.note(visit, work, "member:invited", member_id, details={"role": form.role})
     return Go(to="/team", done="invited")
 
 
@@ -87,13 +81,7 @@ async def role(visit: Visit, work: Work) -> Go:
     person = visit.person
     member_id = ids.read("mem", form.member)
     await members.set_role(work, person.organisation_id, member_id, form.role)
-    await entries.add(
-        work,
-        person.session.principal,
-        "member:role_changed",
-        organisation_id=person.organisation_id,
-        object_id=member_id,
-    )
+    await visits.note(visit, work, "member:role_changed", member_id, details={"role": form.role})
     return Go(to="/team", done="role_changed")
 
 
@@ -103,13 +91,7 @@ async def remove(visit: Visit, work: Work) -> Go:
     person = visit.person
     member_id = ids.read("mem", form.member)
     await members.remove(work, person.organisation_id, member_id)
-    await entries.add(
-        work,
-        person.session.principal,
-        "member:removed",
-        organisation_id=person.organisation_id,
-        object_id=member_id,
-    )
+    await visits.note(visit, work, "member:removed", member_id)
     return Go(to="/team", done="removed")
 
 
