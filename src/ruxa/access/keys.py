@@ -34,6 +34,8 @@ LENGTH: Final = 8 + BODY + SUM
 PREFIX_SHOWN: Final = 8 + 8
 NAME_COLUMN: Final = "access.key.name_sealed"
 PURPOSE: Final = "provide"
+# Of the organisation's key that seals what its calls sent and got.
+CONTENT_CLASS: Final = "content"
 
 Period = Literal["day", "month", "total"]
 
@@ -134,10 +136,20 @@ def _check(wish: KeyWish) -> None:
         limit: int | None = getattr(wish, param)
         if limit is not None and not 1 <= limit <= bounds.LIMIT_MAX:
             raise InvalidCall("A limit is a whole number from 1 on.", param=param)
-    if not 0 <= wish.store_days <= bounds.CONTENT_DAYS:
-        raise InvalidCall(f"Content is kept 0 to {bounds.CONTENT_DAYS} days.", param="store_days")
+    _check_days(wish.store_days)
     if (wish.budget_micros is None) != (wish.budget_period is None):
         raise InvalidCall("A budget has both an amount and a period.", param="budget_period")
+
+
+def _check_days(store_days: int) -> None:
+    if not 0 <= store_days <= bounds.CONTENT_DAYS:
+        raise InvalidCall(f"Content is kept 0 to {bounds.CONTENT_DAYS} days.", param="store_days")
+
+
+async def _prepare_content(vault: Vault, organisation_id: UUID, store_days: int) -> None:
+    """The organisation gets the key that seals its content with the first key that stores any."""
+    if store_days:
+        await vault.create_subject(organisation_id, [CONTENT_CLASS])
 
 
 def _values(wish: KeyWish) -> tuple[object, ...]:
@@ -165,6 +177,7 @@ async def create(
     _check(wish)
     if created_by is not None:
         await _require_role(work, organisation_id, created_by, wish.scopes)
+    await _prepare_content(vault, organisation_id, wish.store_days)
     key_id = ids.fresh()
     name = await vault.seal(NAME_COLUMN, organisation_id, key_id, addresses.name(wish.name).open(PURPOSE))
     if not await records.insert_key(work, key_id, organisation_id, name, _values(wish), created_by):
@@ -201,6 +214,7 @@ async def adopt(work: Work, vault: Vault, organisation_id: UUID, wish: KeyWish, 
     _check(wish)
     if not bounds.SECRET_BYTES_MIN <= len(secret) <= bounds.SECRET_BYTES_MAX:
         raise InvalidCall("That secret is too short or too long to be adopted.", param="secret")
+    await _prepare_content(vault, organisation_id, wish.store_days)
     key_id = ids.fresh()
     name = await vault.seal(NAME_COLUMN, organisation_id, key_id, addresses.name(wish.name).open(PURPOSE))
     if not await records.insert_key(work, key_id, organisation_id, name, _values(wish), None):
@@ -242,6 +256,18 @@ async def rotate(
         await _require_role(work, organisation_id, rotated_by, cast(list[Scope], scopes))
     await records.end_secrets(work, key_id, overlap)
     return await _add_secret(work, vault, key_id, livemode, expires_at)
+
+
+async def store(work: Work, vault: Vault, organisation_id: UUID, key_id: UUID, store_days: int) -> int:
+    """From now on (2 s everywhere) keep the content of the key's calls so many days, 0 not at all; what it was before.
+
+    What is stored already keeps its limit. NotFound when the organisation has no such living key.
+    """
+    _check_days(store_days)
+    if await records.lock_living_key(work, organisation_id, key_id) is None:
+        raise NotFound("No such key.")
+    await _prepare_content(vault, organisation_id, store_days)
+    return await records.change_store_days(work, key_id, store_days)
 
 
 async def revoke(work: Work, organisation_id: UUID, key_id: UUID) -> None:

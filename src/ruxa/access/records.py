@@ -164,6 +164,16 @@ async def revoke_key(work: Work, organisation_id: UUID, key_id: UUID) -> bool:
     )
 
 
+async def change_store_days(work: Work, key_id: UUID, store_days: int) -> int:
+    """What it was before."""
+    return await work.value(
+        "UPDATE access.key k SET store_days = %s FROM access.key old WHERE k.id = %s AND old.id = k.id"
+        " RETURNING old.store_days",
+        store_days,
+        key_id,
+    )
+
+
 async def keys_of(work: Work, organisation_id: UUID, below: UUID | None, limit: int) -> list[KeyRow]:
     """Newest first, playground keys left out."""
     return [

@@ -126,7 +126,10 @@ CREATE TABLE access.key (
     livemode            boolean NOT NULL,
     scopes              text[] NOT NULL CHECK (
         cardinality(scopes) > 0
-        AND scopes <@ ARRAY['chat', 'embeddings', 'images', 'audio', 'tasks', 'files', 'usage:read', 'billing:read', 'admin:*']
+        AND scopes <@ ARRAY[
+            'chat', 'embeddings', 'images', 'audio', 'tasks', 'files', 'usage:read', 'content:read', 'billing:read',
+            'admin:*'
+        ]
     ),
     models              text[],
     requests_per_minute bigint CHECK (requests_per_minute > 0),
