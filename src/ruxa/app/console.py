@@ -14,7 +14,7 @@ import uvicorn
 
 from ruxa import __version__
 from ruxa.access.passwords import Hasher
-from ruxa.app import database, hook
+from ruxa.app import custody, database, hook
 from ruxa.app.orders import Orders, Start
 from ruxa.console import site
 from ruxa.console.page import Deps
@@ -51,12 +51,14 @@ async def run(start: Start, orders: Orders) -> None:
     settings = start.read_settings()
     clock = Clock(start.clock_offset_s)
     sink = JsonLines("console", clock)
-    hook.install(Register(sink), sink)
+    register = Register(sink)
+    epochs = custody.epoch_keys(settings, start.instance, register)
+    hook.install(register, sink)
     keys = database.keys_of(settings, start.instance)
     address = await asyncio.to_thread(database.address_at, start.database, keys)
     pool = await Pool.open(address.url("ruxa_console"), login="ruxa_console", max_size=POOL_MAX, clock=clock)
     try:
-        vault = await Vault.unlock(address, keys, clock=clock, name="console")
+        vault = await Vault.unlock(address, epochs, clock=clock, name="console")
         try:
             hasher = Hasher(vault)
             try:

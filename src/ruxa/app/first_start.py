@@ -17,14 +17,15 @@ from ruxa.access import keys, members, organisations, terms
 from ruxa.access.keys import KeyWish
 from ruxa.access.passwords import Hasher
 from ruxa.access.roles import CALL_SCOPES
-from ruxa.app import config_prices, database, instance
+from ruxa.app import config_prices, custody, instance
 from ruxa.app.instance import Instance
+from ruxa.egress.recipient import Register
 from ruxa.kernel import ids
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Conflict, NotFound
 from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.settings import Settings
-from ruxa.kernel.signals import Sink
+from ruxa.kernel.signals import JsonLines, Sink
 from ruxa.ledger import prices, topups
 from ruxa.store.address import Address
 from ruxa.store.pool import Pool
@@ -119,7 +120,8 @@ async def _store(
 ) -> AsyncGenerator[tuple[Pool, Vault]]:
     pool = await Pool.open(address.url("ruxa_operator"), login="ruxa_operator", max_size=2, clock=clock)
     try:
-        vault = await Vault.unlock(address, database.keys_of(settings, found), clock=clock, name="first start")
+        epochs = custody.epoch_keys(settings, found, Register(JsonLines("supervisor", clock)))
+        vault = await Vault.unlock(address, epochs, clock=clock, name="first start")
         try:
             yield pool, vault
         finally:

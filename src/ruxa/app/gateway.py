@@ -6,7 +6,7 @@ import asyncio
 import gc
 from contextlib import AsyncExitStack
 
-from ruxa.app import database, health, outbound
+from ruxa.app import custody, database, health, outbound
 from ruxa.app.orders import Orders, Start
 from ruxa.egress import providers
 from ruxa.egress.http import Pool as Upstreams
@@ -113,7 +113,8 @@ async def _pipeline(
     url = address.url("ruxa_gateway")
     pool = await Pool.open(url, login="ruxa_gateway", min_size=1, max_size=POOL_MAX, clock=clock)
     stack.push_async_callback(pool.close)
-    vault = await Vault.unlock(address, keys, clock=clock, name=f"gateway {start.number}")
+    epochs = custody.epoch_keys(settings, start.instance, upstreams.register)
+    vault = await Vault.unlock(address, epochs, clock=clock, name=f"gateway {start.number}")
     stack.push_async_callback(vault.close)
     notices = Notices(url)
     await notices.open()

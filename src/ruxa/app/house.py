@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from ruxa.app import database, hook, instance, rules
+from ruxa.app import custody, database, hook, instance, rules
 from ruxa.app.instance import Instance, Lock, Server
 from ruxa.egress.recipient import Register
 from ruxa.kernel.clock import Clock, monotonic
@@ -115,13 +115,14 @@ async def reached(
 async def opened(settings: Settings, what: str) -> AsyncGenerator[House]:
     """``reached``, with the operator's pool and the vault."""
     os.umask(0o077)
-    hook.install(Register(quiet(settings)), quiet(settings))
+    register = Register(quiet(settings))
+    hook.install(register, quiet(settings))
     async with reached(settings, what) as (found, address, server, sink):
         moved_s = await asyncio.to_thread(owner.offset_s, address.url("ruxa_owner")) if found.simulated else 0
         clock = Clock(moved_s)
         pool = await Pool.open(address.url("ruxa_operator"), login="ruxa_operator", min_size=1, max_size=4, clock=clock)
         try:
-            vault = await Vault.unlock(address, database.keys_of(settings, found), clock=clock, name=what)
+            vault = await Vault.unlock(address, custody.epoch_keys(settings, found, register), clock=clock, name=what)
             try:
                 yield House(settings, found, address, clock, sink, pool, vault, server)
             finally:

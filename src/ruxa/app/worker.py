@@ -9,7 +9,7 @@ from datetime import UTC
 from pathlib import Path
 
 from ruxa.access import jobs as access_jobs
-from ruxa.app import database, health, hook, outbound
+from ruxa.app import custody, database, health, hook, outbound
 from ruxa.app.orders import Orders, Start
 from ruxa.egress.mail import Letter, Smtp
 from ruxa.egress.recipient import Recipient, Register
@@ -47,12 +47,13 @@ async def run(start: Start, orders: Orders) -> None:
     sink = JsonLines("worker", clock)
     register = Register(sink)
     mail = _mail(settings, clock, register)
+    epochs = custody.epoch_keys(settings, start.instance, register)
     hook.install(register, sink)
     keys = database.keys_of(settings, start.instance)
     address = await asyncio.to_thread(database.address_at, start.database, keys)
     async with AsyncExitStack() as stack:
         pool = await _pool(address, clock, stack)
-        vault = await Vault.unlock(address, keys, clock=clock, name="worker")
+        vault = await Vault.unlock(address, epochs, clock=clock, name="worker")
         stack.push_async_callback(vault.close)
         await ledger_jobs.partitions(pool)
         await _content_partitions(pool)

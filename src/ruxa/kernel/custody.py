@@ -55,3 +55,7 @@ class EpochKeys(Protocol):
     async def strays(self, known: set[UUID]) -> list[UUID]:
         """Keys that no epoch claims: left by a crash between making the key and recording the epoch."""
         ...
+
+    async def close(self) -> None:
+        """Lets connections go."""
+        ...

@@ -87,6 +87,21 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     where: str = "unknown"
 
 
+class EpochKeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[epoch_keys]``: the ``keeper`` of the keys of epochs: ``directory`` (KEYS) or ``openbao`` with ``url`` (https),
+    ``token`` (``env:NAME`` or ``file:PATH``), the transit engine's ``mount``, a ``namespace``, ``ca`` (a PEM file) for
+    a private certificate; where: the server's country (ISO 3166). Named without being the keeper, it is only read.
+    """
+
+    keeper: Literal["directory", "openbao"] = "directory"
+    url: str | None = None
+    token: str | None = None
+    mount: str = "transit"
+    namespace: str | None = None
+    ca: str | None = None
+    where: str = "unknown"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One process's settings; paths absolute once loaded.
 
@@ -99,7 +114,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     address, for the contact page and ``security.txt``;
     trusted_proxies: addresses whose ``X-Forwarded-*`` count; body_bytes_max: bound of a request body, bytes;
     trial_micros: credit of a new organisation, USD micros; metrics_token: reference to the token of ``/metrics``;
-    providers, models, payments, mail, egress, storage: tables of the file; origins: where each value came from.
+    providers, models, payments, mail, egress, storage, epoch_keys: tables of the file; origins: where each value came
+    from.
     """
 
     host: str = "127.0.0.1"
@@ -126,11 +142,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mail: MailSettings = MailSettings()
     egress: EgressSettings = EgressSettings()
     storage: StorageSettings = StorageSettings()
+    epoch_keys: EpochKeySettings = EpochKeySettings()
     origins: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
 TABLES = {"providers": ProviderSettings, "models": ModelSettings, "payments": ProcessorSettings}
-SECTIONS = {"mail": MailSettings, "egress": EgressSettings, "storage": StorageSettings}
+SECTIONS = {"mail": MailSettings, "egress": EgressSettings, "storage": StorageSettings, "epoch_keys": EpochKeySettings}
 # Fields that only ever hold a reference to a secret.
 REFERENCES = frozenset(
     {
@@ -140,6 +157,7 @@ REFERENCES = frozenset(
         "payments.*.webhook_secret",
         "storage.access_key",
         "storage.secret_key",
+        "epoch_keys.token",
     }
 )
 # Command-line and environment names that differ from the field's.

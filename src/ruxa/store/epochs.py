@@ -49,6 +49,9 @@ class EpochDirectory:
         """See EpochKeys. A young file may belong to an epoch that is being recorded right now."""
         return await asyncio.to_thread(self._strays, known)
 
+    async def close(self) -> None:
+        """See EpochKeys. There is nothing to let go."""
+
     def _create(self, epoch: UUID) -> None:
         key = crypto.fresh_key()
         try:

@@ -234,6 +234,17 @@ class Keystore:
             list(classes),
         )
 
+    async def days_held(self, kind: Literal["day", "billing", "pseudonym"], key_class: str | None) -> list[date]:
+        """The days that keys of the kind (and class) which are there belong to, each once, oldest first."""
+        async with self._pool.work() as work:
+            rows = await work.rows(
+                "SELECT DISTINCT day FROM keystore.key WHERE kind = %s AND (class = %s OR %s) ORDER BY day",
+                kind,
+                key_class,
+                key_class is None,
+            )
+        return [row[0] for row in rows]
+
     async def destroy_dated(
         self, kind: Literal["day", "pseudonym"], key_class: str | None, day: date
     ) -> list[Destroyed]:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from hmac import digest
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from ruxa.kernel import crypto, datamap
@@ -50,9 +51,9 @@ class Vault:
     """Sealed columns, blind indexes and peppers of one instance. Belongs to one event loop; see ``unlock``."""
 
     def __init__(
-        self, pool: Pool, keystore: Keystore, notices: Notices, assurance: Assurance, name: str, held_s: float
+        self, pool: Pool, keystore: Keystore, notices: Notices, epochs: EpochKeys, name: str, held_s: float
     ) -> None:
-        self.assurance = assurance
+        self._epochs = epochs
         self._pool = pool
         self._keystore = keystore
         self._notices = notices
@@ -89,7 +90,7 @@ class Vault:
         pool = await Pool.open(url, login="ruxa_keystore", min_size=1, max_size=4, clock=clock)
         notices = Notices(url)
         keystore = Keystore(pool, epochs, checkpoint=checkpoint)
-        vault = cls(pool, keystore, notices, epochs.assurance, name, held_s)
+        vault = cls(pool, keystore, notices, epochs, name, held_s)
         try:
             await vault._holder.open()
             await notices.open()
@@ -106,6 +107,12 @@ class Vault:
         await self._notices.close()
         await self._holder.close()
         await self._pool.close()
+        await self._epochs.close()
+
+    @property
+    def assurance(self) -> Assurance:
+        """What the destruction of an epoch's key is worth here."""
+        return self._epochs.assurance
 
     # Sealed columns
 
@@ -247,10 +254,14 @@ class Vault:
         return (await self._day(key_class, day)).secret
 
     async def create_day_keys(self, key_class: str, days: int = 7) -> None:
-        """Makes the keys of today and ``days`` days ahead, so that a full keystore outage stops nothing."""
+        """Makes the keys of today and ``days`` days ahead, so that a full keystore outage stops nothing.
+
+        A day whose key was destroyed keeps having none.
+        """
         today = await self._keystore.today()
         for ahead in range(days + 1):
-            await self._day(key_class, today + timedelta(days=ahead))
+            with suppress(NotFound):
+                await self._day(key_class, today + timedelta(days=ahead))
 
     async def billing_key(self, subject: UUID, year: int) -> bytes:
         """The 32 bytes of a subject's key for the billing records of a fiscal year, made when there is none."""
@@ -314,6 +325,10 @@ class Vault:
     async def ended(self, key_ids: Sequence[bytes]) -> list[Destroyed]:
         """What was destroyed of these keys, with both dates of each."""
         return await self._keystore.ended(key_ids)
+
+    async def days_held(self, kind: Literal["day", "billing", "pseudonym"], key_class: str | None) -> list[date]:
+        """The days (or first days of quarters and years) whose keys are there, each once, oldest first."""
+        return await self._keystore.days_held(kind, key_class)
 
     async def destroy_days_before(self, key_class: str, day: date) -> list[Destroyed]:
         """Destroys every day key of the class older than ``day``."""
