@@ -12,7 +12,7 @@ import msgspec
 from ruxa.access.audit import log, records
 from ruxa.access.audit.log import Fields
 from ruxa.kernel import bounds, codec, ids
-from ruxa.kernel.errors import NotFound
+from ruxa.kernel.errors import Broken, NotFound
 from ruxa.store.vault import Vault
 from ruxa.store.work import Work
 
@@ -96,18 +96,18 @@ async def opened(vault: Vault, row: records.EntryRow, purpose: Purpose) -> Opene
     """The whole of an entry; None when the key of its day was destroyed. Raises Broken ``sealed_damaged``."""
     day = _day(row.id)
     try:
-        fields = await vault.open(
-            f"{row.table}.fields_sealed", row.id, row.id, row.fields_sealed, purpose=purpose, day=day
-        )
-        details = await vault.open(
-            f"{row.table}.details_sealed", row.id, row.id, row.details_sealed, purpose=purpose, day=day
-        )
         day_key = await vault.day_key(log.DAY_CLASS[row.table], day)
     except NotFound:
         return None
-    return Opened(
-        row.id, fields.open(purpose), log.salt(day_key, row.id), details.open(purpose), log.detail_key(day_key, row.id)
-    )
+    values: list[str] = []
+    for name, sealed in (("fields_sealed", row.fields_sealed), ("details_sealed", row.details_sealed)):
+        try:
+            value = await vault.open(f"{row.table}.{name}", row.id, row.id, sealed, purpose=purpose, day=day)
+        except NotFound:
+            # The day's key lives: this was never sealed with it.
+            raise Broken("A sealed value is damaged.", code="sealed_damaged") from None
+        values.append(value.open(purpose))
+    return Opened(row.id, values[0], log.salt(day_key, row.id), values[1], log.detail_key(day_key, row.id))
 
 
 async def _entry(vault: Vault, row: records.EntryRow, purpose: Purpose) -> Entry:

@@ -10,6 +10,11 @@ from uuid import UUID
 from ruxa.store.work import Work
 
 
+async def snapshot(work: Work) -> None:
+    """All that the work reads is of one moment. Must be its first statement."""
+    await work.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
 async def now(work: Work) -> datetime:
     """The store's time."""
     return await work.value("SELECT ruxa.now()")
@@ -203,6 +208,7 @@ class EntryRow(NamedTuple):
     table: str
     id: UUID
     organisation_id: UUID | None
+    actor_index: bytes | None
     fields_sealed: bytes
     details_sealed: bytes
     commitment: bytes
@@ -223,13 +229,15 @@ async def entries(
     rows = await work.rows(
         """
         SELECT found.*, leaf.seq FROM (
-            (SELECT 'audit.entry' AS kept_in, id, organisation_id, fields_sealed, details_sealed, commitment
+            (SELECT 'audit.entry' AS kept_in, id, organisation_id, actor_index, fields_sealed,
+                details_sealed, commitment
              FROM audit.entry
              WHERE id >= %s AND id < %s AND (%s::uuid IS NULL OR organisation_id = %s::uuid)
                AND (%s::bytea IS NULL OR actor_index = %s::bytea)
              ORDER BY id DESC LIMIT %s)
             UNION ALL
-            (SELECT 'audit.customer_entry', id, organisation_id, fields_sealed, details_sealed, commitment
+            (SELECT 'audit.customer_entry', id, organisation_id, actor_index, fields_sealed,
+                details_sealed, commitment
              FROM audit.customer_entry
              WHERE id >= %s AND id < %s AND (%s::uuid IS NULL OR organisation_id = %s::uuid)
                AND (%s::bytea IS NULL OR actor_index = %s::bytea)
@@ -249,10 +257,12 @@ async def entries_after(work: Work, after: UUID, limit: int) -> list[EntryRow]:
     rows = await work.rows(
         """
         SELECT found.*, leaf.seq FROM (
-            (SELECT 'audit.entry' AS kept_in, id, organisation_id, fields_sealed, details_sealed, commitment
+            (SELECT 'audit.entry' AS kept_in, id, organisation_id, actor_index, fields_sealed,
+                details_sealed, commitment
              FROM audit.entry WHERE id > %s ORDER BY id LIMIT %s)
             UNION ALL
-            (SELECT 'audit.customer_entry', id, organisation_id, fields_sealed, details_sealed, commitment
+            (SELECT 'audit.customer_entry', id, organisation_id, actor_index, fields_sealed,
+                details_sealed, commitment
              FROM audit.customer_entry WHERE id > %s ORDER BY id LIMIT %s)
         ) found LEFT JOIN audit.leaf ON leaf.entry_id = found.id
         ORDER BY found.id LIMIT %s

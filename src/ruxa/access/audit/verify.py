@@ -346,7 +346,6 @@ class Checker:
         self.cosigned = 0
         self.cosigned_at = 0
         self._tail = tail
-        self._ids: dict[bytes, int] = {}
         self._commitments: dict[bytes, tuple[int, bytes, int]] = {}
         self._at_ms = 0
         self._levels: list[list[bytes]] = []
@@ -529,9 +528,10 @@ class Checker:
         if known is not None and known[1] != commitment.hex().encode():
             self._say("entry", known[0], f"the entry of leaf {known[0]} was changed")
 
-    def has(self, entry_id: str) -> bool:
-        """Whether an entry has a leaf."""
-        return entry_id.encode() in self._commitments
+    def placed(self) -> Iterator[tuple[str, int]]:
+        """Every entry id and its leaf."""
+        for entry, (seq, _, _) in self._commitments.items():
+            yield entry.decode(), seq
 
     def wrong(self, kind: str, leaf: int | None, text: str) -> None:
         """Something else that was found."""
