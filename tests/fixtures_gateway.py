@@ -19,10 +19,12 @@ from ruxa.access import keys, organisations
 from ruxa.access.keys import KeyWish
 from ruxa.egress.http import Deadlines
 from ruxa.egress.http import Pool as Upstreams
+from ruxa.egress.objects import Objects
 from ruxa.egress.providers import load
 from ruxa.egress.recipient import Register
 from ruxa.egress.sandbox.server import Server
 from ruxa.egress.timers import Wheel
+from ruxa.gateway.copies import Keeper
 from ruxa.gateway.door import Door, DoorBounds
 from ruxa.gateway.pipeline import Pipeline, Worker
 from ruxa.kernel import ids
@@ -30,6 +32,7 @@ from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.settings import ModelSettings, ProviderSettings, Settings
 from ruxa.kernel.signals import Field, Level
 from ruxa.ledger import prices
+from ruxa.privacy.content import items
 from ruxa.store.notify import Notices
 
 
@@ -63,6 +66,7 @@ class House:
         self._stack = AsyncExitStack()
         self.sandbox: Any = None
         self.client: Any = None
+        self.objects = Objects.of_folder(place / "objects")
 
     async def begin(self, *, credit_micros: int = 5_000_000, scope: str = "sandbox", **wish: Any) -> None:
         """Organisation, key, credit, prices."""
@@ -76,6 +80,7 @@ class House:
         await self.credit(credit_micros, scope)
         async with operator.work() as work:
             await prices.seed(work)
+            await items.prepare(work)
 
     async def key(self, **wish: Any) -> tuple[UUID, str]:
         """A further key."""
@@ -110,8 +115,12 @@ class House:
         segment_bytes: int = 1 << 20,
         body_bytes_max: int = 4 * 1024 * 1024,
         metrics_token: str | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
-        """Start the worker and its door, and a sandbox provider when no other address is given for it."""
+        """Start the worker and its door, and a sandbox provider when no other address is given for it.
+
+        keeper: seals and writes content; by default the product's, with objects below ``place``.
+        """
         stack = self._stack
         if sandbox_url is None and not providers:
             sandbox = self.sandbox = Server(pace_ms=0)
@@ -148,6 +157,7 @@ class House:
             wheel=wheel,
             deadlines=deadlines,
             segment_bytes=segment_bytes,
+            keeper=keeper or items.Keeper(pool, self.vault, self.objects),
         )
         await pipeline.start()
         door = self.door = Door(
