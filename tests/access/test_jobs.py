@@ -177,7 +177,7 @@ async def test_the_sweep_takes_what_has_had_its_time_and_nothing_else(house: Hou
         return {name: int(str(later(house, f"SELECT count(*) FROM access.{name}")[0][0])) for name in counted}
 
     before = counts()
-    assert await jobs.sweep(house.worker, house.vault) == 0
+    assert (await jobs.sweep(house.worker, house.vault)).count == 0
     assert counts() == before
     later(house, "UPDATE access.session SET ends_at = ruxa.now()")
     later(house, "UPDATE access.one_time_link SET created_at = created_at - interval '48 hours 1 second'")
@@ -185,7 +185,7 @@ async def test_the_sweep_takes_what_has_had_its_time_and_nothing_else(house: Hou
     later(house, "UPDATE access.key SET expires_at = expires_at - interval '84 days' WHERE kind = 'playground'")
     later(house, "UPDATE access.throttle SET touched_at = touched_at - interval '25 hours'")
     later(house, "UPDATE access.key_change SET at = at - interval '25 hours'")
-    assert await jobs.sweep(house.worker, house.vault) > 0
+    assert (await jobs.sweep(house.worker, house.vault)).count > 0
     after = counts()
     assert (after["session"], after["one_time_link"], after["throttle"]) == (0, 0, 0)
     assert (after["key"], after["key_secret"]) == (1, 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from ruxa.store.work import Work
@@ -1073,65 +1073,91 @@ async def give_attempt_back(work: Work, mark: bytes) -> None:
     await work.run("UPDATE access.throttle SET attempts = greatest(attempts - 1, 0) WHERE mark = %s", mark)
 
 
-# The sweep
+# The sweep: what is over its time, counted or ended by the same words
+
+_SIGN_UPS_OVER: Final[LiteralString] = """
+    FROM access.member m
+    WHERE m.verified_at IS NULL AND m.created_at < ruxa.now() - make_interval(hours => %s)
+      AND NOT EXISTS (SELECT FROM access.one_time_link l
+          WHERE l.member_id = m.id AND l.used_at IS NULL AND l.expires_at > ruxa.now())
+"""
+_SESSIONS_OVER: Final[LiteralString] = """
+    FROM access.session WHERE ends_at <= ruxa.now() OR seen_at + make_interval(secs => idle_s) <= ruxa.now()
+"""
+_LINKS_OVER: Final[LiteralString] = (
+    "FROM access.one_time_link WHERE created_at < ruxa.now() - make_interval(hours => %s)"
+)
+_MAIL_OVER: Final[LiteralString] = "FROM access.mail WHERE created_at < ruxa.now() - make_interval(days => %s)"
+_BODIES_OVER: Final[LiteralString] = """
+    WHERE (recipient_sealed IS NOT NULL OR variables_sealed IS NOT NULL)
+      AND created_at < ruxa.now() - make_interval(days => %s)
+"""
+_SECRETS_OVER: Final[LiteralString] = "FROM access.key_secret WHERE expires_at <= ruxa.now()"
+_PLAYGROUND_OVER: Final[LiteralString] = (
+    "FROM access.key WHERE kind = 'playground' AND expires_at < ruxa.now() - make_interval(days => %s)"
+)
+_MARKS_OVER: Final[LiteralString] = "FROM access.throttle WHERE touched_at < ruxa.now() - interval '1 day'"
+_CHANGES_OVER: Final[LiteralString] = "FROM access.key_change WHERE at < ruxa.now() - interval '1 day'"
+
+
+async def over(work: Work, *, sign_up_hours: int, body_days: int, row_days: int) -> dict[str, int]:
+    """How much is over its time, by kind."""
+    return {
+        "sign-ups": await work.value("SELECT count(*) " + _SIGN_UPS_OVER, sign_up_hours),
+        "sessions": await work.value("SELECT count(*) " + _SESSIONS_OVER),
+        "links": await work.value("SELECT count(*) " + _LINKS_OVER, sign_up_hours),
+        "mails": await work.value("SELECT count(*) " + _MAIL_OVER, row_days),
+        "mail bodies": await work.value("SELECT count(*) FROM access.mail " + _BODIES_OVER, body_days),
+        "secrets": await work.value("SELECT count(*) " + _SECRETS_OVER),
+        "playground keys": await work.value("SELECT count(*) " + _PLAYGROUND_OVER, row_days),
+        "marks": await work.value("SELECT count(*) " + _MARKS_OVER),
+        "key changes": await work.value("SELECT count(*) " + _CHANGES_OVER),
+    }
+
+
+async def oldest(work: Work) -> dict[str, datetime | None]:
+    """When the oldest of each class was made: sessions by their last use, mail with a body, unproved sign-ups."""
+    row = await work.row(
+        """
+        SELECT (SELECT min(seen_at) FROM access.session),
+            (SELECT min(created_at) FROM access.mail WHERE recipient_sealed IS NOT NULL OR variables_sealed IS NOT NULL),
+            (SELECT min(created_at) FROM access.member WHERE verified_at IS NULL),
+            (SELECT min(created_at) FROM access.mail)
+        """
+    )
+    assert row is not None
+    return dict(zip(("session", "outbox", "sign_up", "security"), row, strict=True))
 
 
 async def sweep_sign_ups(work: Work, hours: int) -> list[UUID]:
     """Unverified members older than that and without a living link go; their ids, for their keys to be destroyed."""
-    return [
-        row[0]
-        for row in await work.rows(
-            """
-            DELETE FROM access.member m
-            WHERE m.verified_at IS NULL AND m.created_at < ruxa.now() - make_interval(hours => %s)
-              AND NOT EXISTS (SELECT FROM access.one_time_link l
-                  WHERE l.member_id = m.id AND l.used_at IS NULL AND l.expires_at > ruxa.now())
-            RETURNING m.id
-            """,
-            hours,
-        )
-    ]
+    return [row[0] for row in await work.rows("DELETE " + _SIGN_UPS_OVER + " RETURNING m.id", hours)]
 
 
 async def sweep_sessions(work: Work) -> int:
     """Ended ones."""
-    return await work.run(
-        """
-        DELETE FROM access.session
-        WHERE ends_at <= ruxa.now() OR seen_at + make_interval(secs => idle_s) <= ruxa.now()
-        """
-    )
+    return await work.run("DELETE " + _SESSIONS_OVER)
 
 
 async def sweep_links(work: Work, hours: int) -> int:
     """Used or too old ones."""
-    return await work.run(
-        "DELETE FROM access.one_time_link WHERE created_at < ruxa.now() - make_interval(hours => %s)", hours
-    )
+    return await work.run("DELETE " + _LINKS_OVER, hours)
 
 
 async def sweep_mail(work: Work, body_days: int, row_days: int) -> int:
-    """Bodies, then rows; how many bodies."""
-    await work.run("DELETE FROM access.mail WHERE created_at < ruxa.now() - make_interval(days => %s)", row_days)
-    return await work.run(
-        """
-        UPDATE access.mail SET recipient_sealed = NULL, variables_sealed = NULL
-        WHERE (recipient_sealed IS NOT NULL OR variables_sealed IS NOT NULL)
-          AND created_at < ruxa.now() - make_interval(days => %s)
-        """,
-        body_days,
+    """Rows, then bodies; how many of both."""
+    rows = await work.run("DELETE " + _MAIL_OVER, row_days)
+    return rows + await work.run(
+        "UPDATE access.mail SET recipient_sealed = NULL, variables_sealed = NULL " + _BODIES_OVER, body_days
     )
 
 
 async def sweep_keys(work: Work, days: int) -> int:
     """Secrets whose overlap is over; playground keys when the usage that names them has gone."""
-    ended = await work.run("DELETE FROM access.key_secret WHERE expires_at <= ruxa.now()")
-    return ended + await work.run(
-        "DELETE FROM access.key WHERE kind = 'playground' AND expires_at < ruxa.now() - make_interval(days => %s)", days
-    )
+    ended = await work.run("DELETE " + _SECRETS_OVER)
+    return ended + await work.run("DELETE " + _PLAYGROUND_OVER, days)
 
 
 async def sweep_traces(work: Work) -> int:
     """Throttle marks and key changes a day old."""
-    gone = await work.run("DELETE FROM access.throttle WHERE touched_at < ruxa.now() - interval '1 day'")
-    return gone + await work.run("DELETE FROM access.key_change WHERE at < ruxa.now() - interval '1 day'")
+    return await work.run("DELETE " + _MARKS_OVER) + await work.run("DELETE " + _CHANGES_OVER)

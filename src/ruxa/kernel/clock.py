@@ -12,6 +12,11 @@ from datetime import UTC, date, datetime, timedelta
 monotonic = time.monotonic
 
 
+def uptime_ms() -> int:
+    """Milliseconds since the machine started, also those it slept: nobody can set this clock."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
 class Clock:
     """Wall time with an announced offset in seconds (0 unless the data directory is simulated)."""
 

@@ -71,6 +71,7 @@ KEEPS: Final = MappingProxyType(
         "outbox": "7 days",
         "export": "7 days, or the first limit inside",
         "operations": "30 days",
+        "hold": "the hold's end, within 12 months",
         "instance": "the life of the instance",
     }
 )
@@ -83,6 +84,7 @@ SEALS: Final = MappingProxyType(
         "dual": "sealed under the subject's and the day's key: either one's end is its end",
         "hash": "keyed hash, never read back",
         "blind": "blind index: keyed hash that can be looked up",
+        "hold": "sealed under the hold's own key, which its end destroys",
     }
 )
 

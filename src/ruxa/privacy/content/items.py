@@ -209,8 +209,21 @@ def _column(part: Part) -> str:
 async def find(work: Work, call_id: UUID, organisation_id: UUID | None = None) -> Content | None:
     """What is kept of a call, unopened; None when nothing is, or it is gone, or it is not that organisation's."""
     row = await records.find(work, call_id, organisation_id)
-    if row is None:
-        return None
+    return None if row is None else _content(row)
+
+
+async def of_day(work: Work, until: date, organisations: Sequence[UUID]) -> list[Content]:
+    """What these organisations have kept until that day, unopened, over or not: for holds that copy it in time."""
+    return [_content(row) for row in await records.of_day(work, until, list(organisations))]
+
+
+async def oldest(work: Work) -> datetime | None:
+    """When the oldest call was made whose content is there."""
+    found = await records.oldest(work)
+    return None if found is None else datetime.fromtimestamp(ids.unix_ms(found) / 1000, UTC)
+
+
+def _content(row: Sequence[Any]) -> Content:
     return Content(
         call_id=row[0],
         until=row[1],

@@ -25,6 +25,13 @@ _FIND: Final[LiteralString] = """
     FROM content.item
     WHERE id = %s AND until > ruxa.today() AND (%s::uuid IS NULL OR organisation_id = %s)"""
 
+_OF_DAY: Final[LiteralString] = """
+    SELECT id, until, organisation_id, key_id,
+        request_state, request_type, request_bytes, request_object,
+        answer_state, answer_type, answer_bytes, answer_object, refusal_sealed IS NOT NULL
+    FROM content.item
+    WHERE until = %s AND organisation_id = ANY (%s) ORDER BY id"""
+
 
 async def insert(work: Work, rows: Sequence[Sequence[object]]) -> None:
     """Rows as ``items.Row.columns`` gives them; one that is there already stays."""
@@ -85,3 +92,14 @@ async def delete(
             beyond,
         )
     ]
+
+
+async def of_day(work: Work, until: date, organisations: list[UUID]) -> list[tuple[Any, ...]]:
+    """As ``find``, whatever the day: every call of these organisations that ends on ``until``."""
+    return await work.rows(_OF_DAY, until, organisations)
+
+
+async def oldest(work: Work) -> UUID | None:
+    """The id of the oldest call whose content is there."""
+    found: UUID | None = await work.value("SELECT id FROM content.item ORDER BY id LIMIT 1")
+    return found

@@ -53,8 +53,8 @@ COMMENT ON COLUMN content.item.request_bytes IS
     'data: category=user.telemetry subject=organisation purpose=provide basis=contract keep=content
      seal=none erase=delete export=yes';
 COMMENT ON COLUMN content.item.request_sealed IS
-    'data: category=user.content subject=organisation purpose=provide basis=contract keep=content
-     seal=dual erase=shred export=yes';
+    'data: category=user.content subject=organisation purpose=provide,legal basis=contract,legal_obligation
+     keep=content seal=dual erase=shred export=yes';
 COMMENT ON COLUMN content.item.request_object IS 'data: none';
 COMMENT ON COLUMN content.item.answer_state IS 'data: none';
 COMMENT ON COLUMN content.item.answer_type IS 'data: none';
@@ -62,8 +62,8 @@ COMMENT ON COLUMN content.item.answer_bytes IS
     'data: category=user.telemetry subject=organisation purpose=provide basis=contract keep=content
      seal=none erase=delete export=yes';
 COMMENT ON COLUMN content.item.answer_sealed IS
-    'data: category=user.content subject=organisation purpose=provide basis=contract keep=content
-     seal=dual erase=shred export=yes';
+    'data: category=user.content subject=organisation purpose=provide,legal basis=contract,legal_obligation
+     keep=content seal=dual erase=shred export=yes';
 COMMENT ON COLUMN content.item.answer_object IS 'data: none';
 COMMENT ON COLUMN content.item.refusal_sealed IS
     'data: category=user.content subject=organisation purpose=support basis=contract keep=content
@@ -72,4 +72,5 @@ COMMENT ON COLUMN content.item.refusal_sealed IS
 -- The gateway only writes, and can't read back what it wrote.
 GRANT INSERT ON content.item TO ruxa_gateway;
 GRANT SELECT, DELETE ON content.item TO ruxa_console, ruxa_operator;
-GRANT SELECT (id, until, organisation_id, key_id, request_object, answer_object), DELETE ON content.item TO ruxa_worker;
+-- The worker copies what a hold is to keep, under the hold's key, before it goes.
+GRANT SELECT, DELETE ON content.item TO ruxa_worker;
