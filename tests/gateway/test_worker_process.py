@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -34,14 +34,15 @@ STARTED: list[Process] = []
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays() -> Iterator[None]:
-    """A test that fails leaves no worker behind."""
+async def nothing_stays() -> AsyncIterator[None]:
+    """A test that fails leaves no worker behind; and while one lives, uvloop waits for it for ever when it closes."""
     yield
     while STARTED:
         process = STARTED.pop()
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
+            await process.wait()
 
 
 @pytest.fixture
@@ -111,19 +112,25 @@ async def test_kill_minus_nine_during_calls_charges_every_delivered_answer_once(
 ) -> None:
     await house.begin(credit_micros=50_000_000)
     delivered: list[str] = []
-    async with httpx.AsyncClient(timeout=10, trust_env=False, limits=httpx.Limits(max_connections=40)) as client:
-        for kill in range(max(2, sizes["kills"] // 3)):
+    patience = httpx.Timeout(30, pool=None)
+    async with httpx.AsyncClient(timeout=patience, trust_env=False, limits=httpx.Limits(max_connections=40)) as client:
+        for kill in range(max(2, sizes["kills"] // 10)):
             child = Child(house.database, tmp_path, sandbox.port, segment_bytes=256 * 1024)
             await child.start()
             count = sizes["calls_during_kill"]
             tasks = [asyncio.create_task(one_call(client, child.url, house.secret, n)) for n in range(count)]
-            for done, finished in enumerate(asyncio.as_completed(tasks), 1):
-                request_id = await finished
-                if request_id is not None:
-                    delivered.append(request_id)
-                if done == count // 3 + kill * 7:
-                    assert child.process
-                    child.process.kill()
+            try:
+                for done, finished in enumerate(asyncio.as_completed(tasks), 1):
+                    request_id = await finished
+                    if request_id is not None:
+                        delivered.append(request_id)
+                    if done == count // 3 + kill * 7:
+                        assert child.process
+                        child.process.kill()
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
             await child.end(signal.SIGKILL) if child.process and child.process.returncode is None else None
     assert len(delivered) > 20
     last = Child(house.database, tmp_path, sandbox.port)
@@ -141,6 +148,13 @@ async def test_kill_minus_nine_during_calls_charges_every_delivered_answer_once(
     open_leases = house.sql("SELECT count(*) FROM ledger.lease WHERE state <> 'closed'")[0][0]
     assert open_leases == 0
     assert not house.proofs()
+
+
+async def test_a_worker_that_a_failed_test_left_is_ended_before_its_loop(house: House, tmp_path: Path) -> None:
+    """As if the body had failed here: what is left is ended by the fixture, else the loop never closes."""
+    await house.begin()
+    await Child(house.database, tmp_path, 9).start()
+    assert STARTED[-1].returncode is None
 
 
 async def test_a_row_that_can_not_be_booked_is_kept_aside_and_stops_nobody(house: House, tmp_path: Path) -> None:
