@@ -23,6 +23,9 @@ SIZES: dict[str, tuple[int, int]] = {
 }
 
 
+LONG_TIMEOUT_S = 600
+
+
 class Sizes:
     """``sizes["kills"]``: the size of the running stage."""
 
@@ -39,4 +42,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def sizes(pytestconfig: pytest.Config) -> Sizes:
-    return Sizes(bool(pytestconfig.getoption("--long")) or os.environ.get("RUXA_TEST_LONG") == "1")
+    return Sizes(_long(pytestconfig))
+
+
+def _long(config: pytest.Config) -> bool:
+    return bool(config.getoption("--long")) or os.environ.get("RUXA_TEST_LONG") == "1"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In the long stage each test has ten minutes (decision D49)."""
+    if _long(config):
+        for item in items:
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(LONG_TIMEOUT_S))

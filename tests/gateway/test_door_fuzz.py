@@ -23,7 +23,8 @@ from wire_parts import Running, Told, deliver, echo, opened, provider, read_call
 
 NAMES = st.sampled_from([b"a", b"X-B", b"Accept", b"User-Agent", b"Cookie"])
 VALUES = st.text('abc xyz,;="()/é', max_size=20).map(lambda text: text.encode("latin-1"))
-BODIES = st.binary(max_size=300)
+# The door of these tests echoes; answers are told apart by their status lines.
+BODIES = st.binary(max_size=300).filter(lambda body: b"HTTP/1.1" not in body)
 
 
 def chunked(body: bytes, size: int) -> bytes:

@@ -548,7 +548,7 @@ def test_the_ledger_is_as_its_model(fresh_database: Database, sizes: Sizes) -> N
         run_state_machine_as_test(
             tried,
             settings=settings(
-                max_examples=sizes["property_examples"] // (5 if sizes.long else 2),
+                max_examples=sizes["property_examples"] // (10 if sizes.long else 2),
                 stateful_step_count=50 if sizes.long else 15,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

@@ -165,13 +165,14 @@ def test_many_processes_spend_one_balance_exactly(storm: Storm, sizes: Sizes) ->
 def test_kill_9_loses_at_most_what_was_in_flight(
     storm: Storm, sizes: Sizes, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    credit = 150_000_000 * sizes["kills"]  # micros; a life spends about 3,000,000 in a second
     with storm.operator() as work:
         lot = ids.fresh()
         work.execute(
-            "SELECT ledger.lot_grant(%s, %s, 'live', 'paid', 1000000000, 100, NULL, %s, NULL, 'test')",
-            [lot, storm.organisation, f"lot:{lot}"],
+            "SELECT ledger.lot_grant(%s, %s, 'live', 'paid', %s, 100, NULL, %s, NULL, 'test')",
+            [lot, storm.organisation, credit, f"lot:{lot}"],
         )
-    storm.balance += 1_000_000_000
+    storm.balance += credit
     workers = ["w0", "w1", "w2"] if sizes.long else ["w0", "w1"]
     running = {worker: storm.start(worker) for worker in workers}
     try:
