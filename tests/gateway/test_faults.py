@@ -53,6 +53,16 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempt, "BACKOFF_S", (0.01, 0.01))
 
 
+@pytest.mark.parametrize("fault", ["fail-500", "fail-first-frame-error", "fail-mid-stream-death", "tokens=5"])
+@streamed_or_not
+async def test_only_an_answer_has_a_first_token(house: House, stream: bool, fault: str, no_waiting: None) -> None:
+    await house.begin()
+    await house.serve()
+    answer = await ask(house, "openai_chat", f"[[{fault}]] x", stream=stream)
+    row = await house.row(answer.headers["x-request-id"])
+    assert (row["first_token_ms"] is not None) is (answer.status_code == 200)
+
+
 @each_dialect
 @streamed_or_not
 async def test_a_providers_fault_has_its_status_and_costs_nothing(

@@ -115,7 +115,8 @@ def settle(
             amount, waived = reservation.hold, amount - reservation.hold
     place = exchange.place
     latency_ms = int((ended - exchange.started) * 1000)
-    first = exchange.first_byte_at
+    # What the provider said instead of an answer is no first token.
+    first = exchange.first_byte_at if error_code is None or exchange.reply.started else 0.0
     lease = packed.NULL
     if reservation is not None and (amount or waived):
         lease = packed.uuid(reservation.lease_id)
