@@ -17,6 +17,7 @@ pytest_plugins = ["fixtures_database", "fixtures_server"]
 SIZES: dict[str, tuple[int, int]] = {
     "property_examples": (60, 5000),
     "kills": (6, 200),
+    "rotation_kills": (5, 50),
     "spenders": (8, 40),
     "fuzz": (300, 10_000),
     "calls_during_kill": (200, 2000),

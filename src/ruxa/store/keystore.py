@@ -88,6 +88,16 @@ class Version(msgspec.Struct, frozen=True):
     superseded_at: datetime | None
 
 
+class SealedRow(msgspec.Struct, frozen=True):
+    """A sealed value and where it lies: its table (or partition) and row, and the row's ids and days."""
+
+    part: int
+    spot: str
+    ids: list[UUID | None]
+    days: list[date | None]
+    sealed: bytes
+
+
 class Destroyed(msgspec.Struct, frozen=True):
     """One key's end: gone in service at ``at``, gone in every copy by ``in_every_copy_by`` (its epoch's end).
 
@@ -224,6 +234,11 @@ class Keystore:
         async with self._pool.work() as work:
             return await work.value("SELECT ruxa.today()")
 
+    async def now(self) -> datetime:
+        """The one clock."""
+        async with self._pool.work() as work:
+            return await work.value("SELECT ruxa.now()")
+
     async def destroy_subject(self, subject: UUID, classes: Sequence[str]) -> list[Destroyed]:
         """Destroys the subject's keys of these classes; those that are gone already are not listed again."""
         return await self._destroy(
@@ -324,7 +339,8 @@ class Keystore:
                 " WHERE d.key_id = ANY (%s) ORDER BY d.number",
                 list(key_ids),
             )
-        return [Destroyed(*row[:3], row[3] + timedelta(days=EPOCH_DAYS), *row[4:]) for row in rows]
+        lasts = timedelta(days=EPOCH_DAYS)
+        return [Destroyed(row[0], row[1], row[2], row[3] + lasts, row[4], row[5], row[6]) for row in rows]
 
     async def superseded(self, kind: KIND) -> list[Version]:
         """The older versions that are still there, longest superseded first."""
@@ -335,6 +351,49 @@ class Keystore:
                 kind,
             )
         return [Version(row[0], Slot(*row[1:5]), *row[5:]) for row in rows]
+
+    async def subjects_with(self, key_class: str) -> list[UUID]:
+        """Every subject that has a key of the class."""
+        async with self._pool.work() as work:
+            rows = await work.rows(
+                "SELECT subject FROM keystore.key WHERE kind = 'subject' AND class = %s AND superseded_at IS NULL"
+                " ORDER BY subject",
+                key_class,
+            )
+        return [row[0] for row in rows]
+
+    async def sealed_rows(self, column: str, kids: Sequence[bytes], after: tuple[int, str]) -> list[SealedRow]:
+        """The next values of a column that these keys sealed, in the order of where they lie."""
+        async with self._pool.work() as work:
+            await work.run("SET LOCAL statement_timeout = 0")
+            rows = await work.rows(
+                "SELECT part, spot::text, ids, days, sealed FROM keystore.sealed_rows(%s, %s, %s, %s::tid, %s)",
+                column,
+                list(kids),
+                *after,
+                _BATCH,
+            )
+        return [SealedRow(*row) for row in rows]
+
+    async def reseal(self, column: str, moved: Sequence[tuple[SealedRow, bytes]]) -> int:
+        """Puts new envelopes in the place of old ones that are still there; how many were.
+
+        Raises Conflict when the table refuses.
+        """
+        count = 0
+        async with self._pool.work() as work:
+            # The old version's key is destroyed after this.
+            await work.run("SET LOCAL synchronous_commit = on")
+            for row, envelope in moved:
+                count += await work.value(
+                    "SELECT keystore.reseal(%s, %s, %s::tid, %s, %s)::int",
+                    column,
+                    row.part,
+                    row.spot,
+                    row.sealed,
+                    envelope,
+                )
+        return count
 
     # Signing keys
 

@@ -10,7 +10,7 @@ that they were destroyed.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from hmac import digest
@@ -18,18 +18,21 @@ from pathlib import Path
 from typing import Final, Literal
 from uuid import UUID
 
+import msgspec
+
 from ruxa.kernel import crypto, datamap
+from ruxa.kernel.bounds import CONTENT_DAYS, USAGE_DAYS
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.custody import Assurance, EpochKeys
 from ruxa.kernel.datamap import Declaration
-from ruxa.kernel.errors import Broken, Forbidden, NotFound
+from ruxa.kernel.errors import Broken, Conflict, Forbidden, NotFound
 from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.signing import USES, PublicKey, SigningKey
 from ruxa.store import holders, inventory
 from ruxa.store.address import Address
 from ruxa.store.epochs import EpochDirectory
 from ruxa.store.holders import Holder
-from ruxa.store.keystore import Destroyed, Epoch, Key, Keystore, Rotation, Slot, Version
+from ruxa.store.keystore import Destroyed, Epoch, Key, Keystore, Rotation, SealedRow, Slot, Version
 from ruxa.store.notify import Notices
 from ruxa.store.pool import Pool
 
@@ -39,6 +42,13 @@ ROTATE_AT: Final = timedelta(days=6)
 SUBJECT_CLASSES: Final = frozenset(datamap.KEY_CLASSES.values()) - {"billing"}
 DAY_CLASSES: Final = frozenset({"usage", "content", "security", "audit", "backup"})
 PSEUDONYM_DAYS: Final = 30
+# An older version of a subject's key outlives every export file (7 days) that may be sealed under it.
+GRACE: Final = timedelta(days=8)
+# What these seal is never sealed anew: objects and partitions die whole, by their last day, in service.
+DIES_BY_ITSELF: Final[Mapping[str, timedelta]] = {
+    "content": timedelta(days=CONTENT_DAYS + 2),
+    "usage": timedelta(days=USAGE_DAYS + 2),
+}
 ROOT_CLASSES: Final = ("index", "pepper")
 
 _LABEL = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
@@ -47,12 +57,31 @@ _QUARTER = re.compile(r"[0-9]{4}q[1-4]")
 _POLICY: Final = "1"
 
 
+class Resealed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pass did: values sealed anew, values it could not (the table refuses, or they moved), older versions that
+    wait, and those destroyed.
+    """
+
+    moved: int
+    left: int
+    waiting: int
+    destroyed: tuple[Destroyed, ...]
+
+
 class Vault:
     """Sealed columns, blind indexes and peppers of one instance. Belongs to one event loop; see ``unlock``."""
 
     def __init__(
-        self, pool: Pool, keystore: Keystore, notices: Notices, epochs: EpochKeys, name: str, held_s: float
+        self,
+        pool: Pool,
+        keystore: Keystore,
+        notices: Notices,
+        epochs: EpochKeys,
+        name: str,
+        held_s: float,
+        checkpoint: Callable[[str], None],
     ) -> None:
+        self._checkpoint = checkpoint
         self._epochs = epochs
         self._pool = pool
         self._keystore = keystore
@@ -90,7 +119,7 @@ class Vault:
         pool = await Pool.open(url, login="ruxa_keystore", min_size=1, max_size=4, clock=clock)
         notices = Notices(url)
         keystore = Keystore(pool, epochs, checkpoint=checkpoint)
-        vault = cls(pool, keystore, notices, epochs, name, held_s)
+        vault = cls(pool, keystore, notices, epochs, name, held_s, checkpoint)
         try:
             await vault._holder.open()
             await notices.open()
@@ -357,6 +386,74 @@ class Vault:
         self._holder.hear()
         number = max((one.number for one in destroyed), default=0)
         return await holders.acknowledged(self._pool, number, timeout_s)
+
+    # Rotation
+
+    async def rotate_subjects(self, key_class: str, subjects: Sequence[UUID] | None = None) -> int:
+        """New versions of the keys of a class, of these subjects or of all; how many. What the old ones sealed opens
+        on, until ``reseal`` has moved it.
+        """
+        found = await self._keystore.subjects_with(_known(key_class, SUBJECT_CLASSES)) if subjects is None else subjects
+        for subject in found:
+            slot = _subject(subject, key_class)
+            await self._keystore.supersede(slot)
+            self._forget(slot.name)
+        return len(found)
+
+    async def reseal(self, grace: timedelta = GRACE) -> Resealed:
+        """Seals anew what older versions of subjects' keys have sealed, and destroys a version once nothing is left.
+
+        A version goes ``grace`` after it was superseded at the earliest, and only when a whole pass has met nothing of
+        it; of classes whose data dies by itself within weeks, when the last of it is dead. May be killed at any point.
+        """
+        old = {version.id: version for version in await self._keystore.superseded("subject")}
+        met: set[bytes] = set()
+        moved = left = 0
+        for name, declared in sorted(self._columns.items()) if old else ():
+            kids = [kid for kid, version in old.items() if version.slot.key_class == declared.key_class]
+            if not kids or declared.key_class in DIES_BY_ITSELF:
+                continue
+            after = (0, "(0,0)")
+            while rows := await self._keystore.sealed_rows(name, kids, after):
+                after = (rows[-1].part, rows[-1].spot)
+                met.update(crypto.kid(row.sealed) for row in rows)
+                fresh = [
+                    (row, envelope) for row in rows if (envelope := await self._resealed(name, declared, old, row))
+                ]
+                count = 0
+                with suppress(Conflict):
+                    count = await self._keystore.reseal(name, fresh)
+                self._checkpoint("after_reseal")
+                moved, left = moved + count, left + len(rows) - count
+        destroyed: list[Destroyed] = []
+        now = await self._keystore.now()
+        for kid, version in old.items():
+            assert version.superseded_at is not None
+            wait = DIES_BY_ITSELF.get(version.slot.key_class, grace)
+            if kid not in met and now - version.superseded_at >= wait:
+                self._checkpoint("before_version_destroyed")
+                destroyed += self._told(await self._keystore.destroy_version(kid), version.slot.name)
+        return Resealed(moved=moved, left=left, waiting=len(old) - len(destroyed), destroyed=tuple(destroyed))
+
+    async def _resealed(
+        self, column: str, declared: Declaration, old: Mapping[bytes, Version], row: SealedRow
+    ) -> bytes | None:
+        """The value of a row under the newest version of its key; None when it opens with none of the row's ids."""
+        version = old[crypto.kid(row.sealed)]
+        subject = version.slot.subject
+        assert subject is not None
+        days = [None] if declared.seal == "subject" else sorted({day for day in row.days if day is not None})
+        for day in days:
+            try:
+                _, before = await self._field_key(column, declared, subject, day, None, version.id)
+                key, now = await self._field_key(column, declared, subject, day, None)
+            except NotFound:
+                continue
+            for one in row.ids:
+                place = _place(column, one, subject, day) if one is not None else b""
+                with suppress(Broken):
+                    return crypto.seal(now, key.id, crypto.unseal(before, row.sealed, place), place)
+        return None
 
     async def rotate_epoch(self) -> Rotation:
         """Begins a new epoch and destroys the old one's key: what was deleted before is then gone in every copy."""

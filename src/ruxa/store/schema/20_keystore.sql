@@ -138,6 +138,59 @@ COMMENT ON COLUMN keystore.holder.acknowledged IS 'data: none';
 COMMENT ON COLUMN keystore.holder.since IS 'data: none';
 COMMENT ON COLUMN keystore.holder.alive_until IS 'data: none';
 
+-- Rotation of a subject's key: the envelopes that an older version made, and putting a newer one in their place. Only
+-- of columns declared as sealed, and only ciphertext; what else a row holds stays unseen but its ids and days, with one
+-- of which the envelope is bound to its place.
+CREATE FUNCTION keystore.sealed_column(named text) RETURNS TABLE (root regclass, leaf name)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.oid::regclass, a.attname
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE n.nspname || '.' || c.relname || '.' || a.attname = named AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+        AND a.atttypid = 'bytea'::regtype AND a.attnum > 0 AND NOT a.attisdropped
+        AND col_description(c.oid, a.attnum) ~ '\mseal=(subject|dual)\M'
+$$;
+
+CREATE FUNCTION keystore.sealed_rows(named text, kids bytea[], after_part oid, after_spot tid, row_max integer)
+    RETURNS TABLE (part oid, spot tid, ids uuid[], days date[], sealed bytea)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    root regclass;
+    leaf name;
+    uuids text;
+    dates text;
+BEGIN
+    SELECT c.root, c.leaf INTO STRICT root, leaf FROM keystore.sealed_column(named) c;
+    SELECT string_agg(format('t.%I', attname), ', ') FILTER (WHERE atttypid = 'uuid'::regtype),
+        string_agg(format(CASE atttypid WHEN 'date'::regtype THEN 't.%I' ELSE '(t.%I AT TIME ZONE ''UTC'')::date' END,
+            attname), ', ') FILTER (WHERE atttypid IN ('date'::regtype, 'timestamptz'::regtype))
+        INTO uuids, dates
+        FROM pg_attribute WHERE attrelid = root AND attnum > 0 AND NOT attisdropped;
+    RETURN QUERY EXECUTE format(
+        'SELECT t.tableoid, t.ctid, ARRAY[%s]::uuid[], ARRAY[%s]::date[], t.%I FROM %s t'
+        ' WHERE substring(t.%I from 3 for 8) = ANY ($1) AND (t.tableoid, t.ctid) > ($2, $3)'
+        ' ORDER BY t.tableoid, t.ctid LIMIT $4', coalesce(uuids, ''), coalesce(dates, ''), leaf, root, leaf)
+        USING kids, after_part, after_spot, row_max;
+END $$;
+
+CREATE FUNCTION keystore.reseal(named text, part oid, spot tid, old bytea, new bytea)
+    RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    root regclass;
+    leaf name;
+    touched bigint;
+BEGIN
+    SELECT c.root, c.leaf INTO STRICT root, leaf FROM keystore.sealed_column(named) c;
+    EXECUTE format('UPDATE %s SET %I = $1 WHERE tableoid = $2 AND ctid = $3 AND %I = $4', root, leaf, leaf)
+        USING new, part, spot, old;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched = 1;
+END $$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA keystore FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION keystore.sealed_rows(text, bytea[], oid, tid, integer),
+    keystore.reseal(text, oid, tid, bytea, bytea) TO ruxa_keystore;
+
 GRANT SELECT, INSERT, UPDATE ON keystore.epoch TO ruxa_keystore;
 GRANT SELECT, INSERT, DELETE, UPDATE (epoch, wrapped, superseded_at) ON keystore.key TO ruxa_keystore;
 GRANT SELECT, INSERT, UPDATE (valid_until) ON keystore.public_key TO ruxa_keystore;
