@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from markupsafe import Markup
 
-from ruxa.access import roles
+from ruxa.access import roles, terms
 from ruxa.console import money, shown, texts, words
 from ruxa.console.pages.keys.page import OFFERED
 from ruxa.console.pages.playground.page import WORDS
@@ -152,6 +152,53 @@ def test_no_text_promises_what_this_release_does_not_do(language: words.Language
     limit = {"en": "not part of this release", "zh": "本版本不含自动执行"}[language]
     assert limit in said["privacy"]
     assert limit in said["call.keep_row_text"]
+
+
+# One thing, one word: what else it could be called -> the word of the catalogue.
+ONE_WORD = {
+    "zh": {
+        "运营方": "运营者",
+        "提供商": "提供方",
+        "供应商": "提供方",
+        "吊销": "撤销",
+        "密文": "密钥值",
+        "应答": "回答",
+        "令牌数": "词元数",
+        "标记数": "词元数",
+        "API 密钥": "密钥",
+    },
+    "en": {
+        "organization": "organisation",
+        "vendor key": "provider's key",
+        "access token": "API key",
+        "api token": "API key",
+    },
+}
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_one_thing_has_one_word_in_pages_and_long_texts(language: words.Language) -> None:
+    long = [*CONSOLE.glob(f"catalogues/*.{language}.md"), *Path(terms.__file__).parent.glob(f"terms/*.{language}.md")]
+    assert len(long) >= 3
+    said = {**words.load(language), **{path.name: path.read_text(encoding="utf-8") for path in long}}
+    found = {
+        (where, word, meant)
+        for where, text in said.items()
+        for word, meant in ONE_WORD[language].items()
+        if word in text.lower() or word in text
+    }
+    assert not found
+
+
+def test_the_terms_promise_nothing_that_no_page_does() -> None:
+    """Exports and refunds by the console come later: until then the terms send people to the operator."""
+    for language in words.LANGUAGES:
+        for name in ("terms", "refunds"):
+            text = terms.document(name, language).text
+            assert not re.search(r"take your data|带走|under billing,|账单页面提出|it is not stored", text), (
+                name,
+                language,
+            )
 
 
 def test_scripts_take_their_words_from_the_page() -> None:
