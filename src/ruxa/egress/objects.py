@@ -60,10 +60,14 @@ class Objects:
         host: str = "",
         port: int = 0,
         tally: Tally | None = None,
+        recipient: str = RECIPIENT,
+        category: str = CATEGORY,
     ) -> None:
         self._store = store
         self._folder = folder
         self._tally = tally
+        self._recipient = recipient
+        self._category = category
         self.host = host
         self.port = port
 
@@ -74,8 +78,12 @@ class Objects:
         return cls(LocalStore(path), folder=path)
 
     @classmethod
-    def of_settings(cls, settings: StorageSettings, data: Path, register: Register) -> Objects:
+    def of_settings(
+        cls, settings: StorageSettings, data: Path, register: Register, recipient: Recipient | None = None
+    ) -> Objects:
         """The store that ``[storage]`` names, declared as a recipient when it is another machine's.
+
+        recipient: as whom, when it is not for stored content.
 
         Raises InvalidCall ``storage_settings``, ``secret_missing``.
         """
@@ -92,19 +100,16 @@ class Objects:
             raise _wrong("endpoint is https://host or https://host:port")
         host = endpoint.hostname
         port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
-        register.allow(
-            Recipient(
-                name=RECIPIENT,
-                role="storage",
-                who="the operator's object store",
-                what=(CATEGORY,),
-                why=("provide",),
-                where=settings.where,
-                safeguard="sealed with keys the store never has; the operator's own contract",
-            ),
-            host,
-            port,
+        declared = recipient or Recipient(
+            name=RECIPIENT,
+            role="storage",
+            who="the operator's object store",
+            what=(CATEGORY,),
+            why=("provide",),
+            where=settings.where,
+            safeguard="sealed with keys the store never has; the operator's own contract",
         )
+        register.allow(declared, host, port)
         store = S3Store(
             bucket,
             prefix=prefix or None,
@@ -124,13 +129,20 @@ class Objects:
             },
             retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=bounds.OBJECT_TIMEOUT_S)},
         )
-        return cls(store, host=host, port=port, tally=register.tally)
+        return cls(
+            store,
+            host=host,
+            port=port,
+            tally=register.tally,
+            recipient=declared.name,
+            category=declared.what[0],
+        )
 
     async def put(self, name: str, data: bytes | Iterable[bytes] | AsyncIterable[bytes]) -> None:
         """Writes an object, whole or not at all; an iterable is sent part by part, never held as a whole."""
         path = _checked(name)
         if self._tally is not None:
-            self._tally.add(RECIPIENT, self.host, CATEGORY)
+            self._tally.add(self._recipient, self.host, self._category)
         if isinstance(data, bytes):
             await _spoken(obstore.put_async(self._store, path, data, use_multipart=False))
         else:

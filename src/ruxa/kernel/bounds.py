@@ -75,6 +75,18 @@ USAGE_DAYS = 83
 CONTENT_DAYS = 23
 EPOCH_DAYS = 7
 
+# Backups (days, hours, minutes): a logical one opens for 28 days, so that after 35 no copy of it does; base backups and
+# the log go a day before their week is over, since the job that removes them may be late
+BACKUP_DAYS = 28
+BASE_BACKUP_DAYS = 6
+BACKUP_EVERY_H = 24
+BACKUP_ALARM_H = 26
+KEYS_EXPORT_KEPT = 3
+KEYS_EXPORT_ALARM_H = 3
+DRILL_EVERY_DAYS = 7
+DRILL_ALARM_DAYS = 30
+LOG_EVERY_M = 5
+
 # Stored content (bytes, seconds, counts)
 CONTENT_BYTES_MAX = 10 * 1024 * 1024  # of a request or an answer; a larger one is not stored, and the call says so
 CONTENT_INLINE_BYTES = 64 * 1024  # up to here sealed in the row, above in object storage

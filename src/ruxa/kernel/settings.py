@@ -102,6 +102,33 @@ class EpochKeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     where: str = "unknown"
 
 
+class BackupSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[backup]``: where scheduled backups go: ``folder:/a/path`` or ``s3://bucket/prefix``; none without ``target``.
+
+    target: of the data, once a day; keys_target: of the keystore's export, every hour, and of epoch keys: never in the
+    same place as the data; kit: the recovery kit that drills open with (a file), drill_passphrase: its passphrase
+    (``env:NAME`` or ``file:PATH``); point_in_time: base backups and the write-ahead log too (embedded PostgreSQL
+    only); endpoint, region, access_key, secret_key, where: of S3, as in ``[storage]``; those of the keys' target with
+    ``keys_`` before them.
+    """
+
+    target: str | None = None
+    keys_target: str | None = None
+    kit: str | None = None
+    drill_passphrase: str | None = None
+    point_in_time: bool = True
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    access_key: str | None = None
+    secret_key: str | None = None
+    where: str = "unknown"
+    keys_endpoint: str | None = None
+    keys_region: str = "us-east-1"
+    keys_access_key: str | None = None
+    keys_secret_key: str | None = None
+    keys_where: str = "unknown"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One process's settings; paths absolute once loaded.
 
@@ -114,8 +141,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     address, for the contact page and ``security.txt``;
     trusted_proxies: addresses whose ``X-Forwarded-*`` count; body_bytes_max: bound of a request body, bytes;
     trial_micros: credit of a new organisation, USD micros; metrics_token: reference to the token of ``/metrics``;
-    providers, models, payments, mail, egress, storage, epoch_keys: tables of the file; origins: where each value came
-    from.
+    providers, models, payments, mail, egress, storage, epoch_keys, backup: tables of the file; origins: where each
+    value came from.
     """
 
     host: str = "127.0.0.1"
@@ -142,12 +169,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mail: MailSettings = MailSettings()
     egress: EgressSettings = EgressSettings()
     storage: StorageSettings = StorageSettings()
+    backup: BackupSettings = BackupSettings()
     epoch_keys: EpochKeySettings = EpochKeySettings()
     origins: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
 TABLES = {"providers": ProviderSettings, "models": ModelSettings, "payments": ProcessorSettings}
-SECTIONS = {"mail": MailSettings, "egress": EgressSettings, "storage": StorageSettings, "epoch_keys": EpochKeySettings}
+SECTIONS = {
+    "mail": MailSettings,
+    "egress": EgressSettings,
+    "storage": StorageSettings,
+    "epoch_keys": EpochKeySettings,
+    "backup": BackupSettings,
+}
 # Fields that only ever hold a reference to a secret.
 REFERENCES = frozenset(
     {
@@ -157,6 +191,11 @@ REFERENCES = frozenset(
         "payments.*.webhook_secret",
         "storage.access_key",
         "storage.secret_key",
+        "backup.access_key",
+        "backup.secret_key",
+        "backup.keys_access_key",
+        "backup.keys_secret_key",
+        "backup.drill_passphrase",
         "epoch_keys.token",
     }
 )

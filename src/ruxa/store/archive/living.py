@@ -9,7 +9,7 @@ Where a key server keeps the epoch keys there is no such object; restoring needs
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, LiteralString
@@ -64,8 +64,15 @@ class Held(msgspec.Struct, frozen=True):
     wrapped: bytes | None
 
 
-async def make(pen: Pen, url: str, epochs: Callable[[], Any], key: BackupKey, tables: Sequence[str] = ()) -> Manifest:
-    """Exports the keystore of the database at ``url`` (the owner's), and ``tables`` with it (what restoring replays).
+async def make(
+    pen: Pen,
+    url: str,
+    epochs: Callable[[], Awaitable[list[Epoch]]],
+    key: BackupKey,
+    extracts: Mapping[LiteralString, LiteralString] | None = None,
+) -> Manifest:
+    """Exports the keystore of the database at ``url`` (the owner's), and ``extracts`` with it: name -> statement of
+    what restoring replays.
 
     epochs: ``vault.epochs``. Raises Unavailable ``epoch_unfinished`` while a rotation is half done.
     """
@@ -75,14 +82,16 @@ async def make(pen: Pen, url: str, epochs: Callable[[], Any], key: BackupKey, ta
             "A change of epoch is half done; it is finished within the hour, then the keys can be exported.",
             code="epoch_unfinished",
         )
-    return await asyncio.to_thread(_make, pen, url, held[0], key, tables)
+    return await asyncio.to_thread(_make, pen, url, held[0], key, extracts or {})
 
 
-def _make(pen: Pen, url: str, epoch: Epoch, key: BackupKey, tables: Sequence[str]) -> Manifest:
+def _make(
+    pen: Pen, url: str, epoch: Epoch, key: BackupKey, extracts: Mapping[LiteralString, LiteralString]
+) -> Manifest:
     failure: RuxaError
     try:
         with psycopg.connect(url, connect_timeout=5, application_name="ruxa backup") as connection:
-            return _written(pen, connection, epoch, key, tables)
+            return _written(pen, connection, epoch, key, extracts)
     except psycopg.Error as error:
         failure = fault.of(error)
         pen.give_up()
@@ -93,7 +102,11 @@ def _make(pen: Pen, url: str, epoch: Epoch, key: BackupKey, tables: Sequence[str
 
 
 def _written(
-    pen: Pen, connection: psycopg.Connection[Any], epoch: Epoch, key: BackupKey, tables: Sequence[str]
+    pen: Pen,
+    connection: psycopg.Connection[Any],
+    epoch: Epoch,
+    key: BackupKey,
+    extracts: Mapping[LiteralString, LiteralString],
 ) -> Manifest:
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     connection.execute("SET LOCAL statement_timeout = 0")
@@ -115,8 +128,15 @@ def _written(
     pen.put("epochs.json", "file", [msgspec.json.encode([held])])
     days = [Wrapped(*values) for values in connection.execute(_DAYS).fetchall()]
     pen.put("days.json", "file", [msgspec.json.encode(days)], also=epoch.key)
-    for table in (*TABLES, *tables):
-        _put_table(pen, connection, table, epoch.key)
+    for table in TABLES:
+        names = columns(connection, table)
+        query = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(map(sql.Identifier, names)), _table(table))
+        _put(pen, connection, table, query, names, epoch.key)
+    for name, statement in extracts.items():
+        found = connection.execute(sql.SQL("SELECT * FROM ({}) AS it LIMIT 0").format(sql.SQL(statement)))
+        assert found.description is not None
+        names = tuple(column.name for column in found.description)
+        _put(pen, connection, name, sql.SQL(statement), names, epoch.key)
     tree = connection.execute("SELECT size, root FROM audit.checkpoint ORDER BY size DESC LIMIT 1").fetchone()
     connection.rollback()
     return pen.finish(
@@ -128,18 +148,21 @@ def _written(
     )
 
 
-def _put_table(pen: Pen, connection: psycopg.Connection[Any], table: str, epoch_key: bytes) -> None:
-    names = columns(connection, table)
-    schema, _, name = table.partition(".")
-    copy = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(
-        sql.SQL(", ").join(map(sql.Identifier, names)), sql.Identifier(schema, name)
-    )
+def _put(
+    pen: Pen,
+    connection: psycopg.Connection[Any],
+    name: str,
+    query: sql.Composable,
+    names: tuple[str, ...],
+    epoch_key: bytes,
+) -> None:
+    copy = sql.SQL("COPY ({}) TO STDOUT").format(query)
 
     def lines() -> Iterator[bytes]:
         with connection.cursor() as cursor, cursor.copy(copy) as out:
             yield from map(bytes, out)
 
-    pen.put(f"table-{table}", "table", lines(), also=epoch_key, table=table, columns=names)
+    pen.put(f"table-{name}", "table", lines(), also=epoch_key, table=name, columns=names)
 
 
 def columns(connection: psycopg.Connection[Any], table: str) -> tuple[str, ...]:
@@ -191,6 +214,13 @@ class Export(msgspec.Struct, frozen=True):
     def tables(self) -> list[Item]:
         """The tables it holds, in the order in which they may be put in."""
         return [item for item in self.made.items if item.kind == "table"]
+
+    def extract(self, name: str) -> tuple[tuple[str, ...], bytes] | None:
+        """An extract's columns and rows (COPY text); None when an older release made the export without it."""
+        for item in self.tables():
+            if item.table == name:
+                return item.columns, b"".join(self.chunks(item))
+        return None
 
     def days(self) -> dict[tuple[str, date], bytes]:
         """The keys of every day that lived."""

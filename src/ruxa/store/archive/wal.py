@@ -37,7 +37,9 @@ _LINE_MAX: Final = 4096
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
-    """What a segment's object is. bytes: of log it holds, from the segment's start; at: when that was on disk."""
+    """What a segment's object is. bytes: of log it holds, from the segment's start; at: when that was on disk, by the
+    server's own time; noted_at: by the instance's clock, which its end goes by.
+    """
 
     instance: UUID
     system: str
@@ -46,6 +48,7 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     sha256: str
     at: datetime
+    noted_at: datetime
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -111,7 +114,7 @@ def _push(
                 if held == 0:
                     break
                 name = segment_name(timeline, number)
-                piece = (instance, system, timeline, name, at)
+                piece = (instance, system, timeline, name, at, clock.now())
                 _put(target, cluster / "pg_wal" / name, held, piece, key, signer)
                 checkpoint(f"stored {name}")
             if last > first:
@@ -162,11 +165,11 @@ def _put(
     target: Target,
     path: Path,
     held: int,
-    piece: tuple[UUID, str, int, str, datetime],
+    piece: tuple[UUID, str, int, str, datetime, datetime],
     key: BackupKey,
     signer: SigningKey,
 ) -> None:
-    instance, system, timeline, name, at = piece
+    instance, system, timeline, name, at, noted_at = piece
     with path.open("rb") as source:
         content = source.read(held)
     place = _place(instance, system, name)
@@ -179,6 +182,7 @@ def _put(
         bytes=held,
         sha256=container.sha256(sealed),
         at=at,
+        noted_at=noted_at,
     )
     message = _message(codec.canonical(made))
     line = {
@@ -250,7 +254,7 @@ def ends_at(target: Target, system: str, timeline: int, key: BackupKey, instance
 
 
 def pieces(target: Target) -> Iterator[tuple[str, datetime]]:
-    """(object, moment) of every archived segment, as they say themselves: for expiry."""
+    """(object, moment by the instance's clock) of every archived segment, as they say themselves: for expiry."""
     for name in target.under(f"{PREFIX}/"):
         head = b""
         for chunk in target.get(name):
@@ -259,7 +263,7 @@ def pieces(target: Target) -> Iterator[tuple[str, datetime]]:
                 break
         try:
             said = msgspec.json.decode(head.partition(b"\n")[0], type=_Line)
-            yield name, msgspec.json.decode(said.piece, type=Piece).at
+            yield name, msgspec.json.decode(said.piece, type=Piece).noted_at
         except msgspec.MsgspecError:
             continue
 

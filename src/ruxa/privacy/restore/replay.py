@@ -1,0 +1,210 @@
+"""The replay: what happened between a backup and its loss is done again on the restored database, and compared.
+
+The newest export of the keystore has forgotten the keys of whoever was erased, so nothing of them opens; what it
+carries beside the keys puts the rest right: erasures by keyed hash, revoked and changed keys, roles, suspensions,
+closed organisations, holds, and the audit log itself. What came after the export nobody here can know; a checkpoint
+kept elsewhere tells whether there was anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final, LiteralString, cast
+from uuid import UUID
+
+import msgspec
+
+from ruxa.access.audit import reading, sequencer, tree, verify
+from ruxa.kernel.errors import Broken, Conflict, InvalidCall
+from ruxa.privacy import erase
+from ruxa.privacy.restore import records
+from ruxa.store.pool import Pool
+from ruxa.store.vault import Vault
+
+# An extract of an export: its columns and rows as COPY text, or None when it holds none of that name.
+Read = Callable[[str], tuple[tuple[str, ...], bytes] | None]
+
+# How each act that must not be undone by a restore comes back. An act of REPLAYED whose way is None has no table yet
+# in this release: if one is found in the log it keeps the quarantine until a person has done it again.
+REPLAYED: Final[Mapping[str, str | None]] = {
+    "subject:erased": "erasure journal, by keyed hash",
+    "key:revoked": "state of the keys",
+    "key:changed": "state of the keys",
+    "key:rotated": "state of the secrets",
+    "key:created": "not brought back: a key made after the backup does not exist",
+    "member:role_changed": "state of the memberships",
+    "member:removed": "state of the memberships",
+    "member:joined": "state of the memberships, where both are there",
+    "member:suspended": "state of the members",
+    "member:restored": "state of the members",
+    "member:password_changed": "the older password ends; the member chooses a new one",
+    "staff:added": "state of the members",
+    "staff:removed": "state of the members",
+    "organisation:suspended": "state of the organisations",
+    "organisation:restored": "state of the organisations",
+    "hold:placed": "state of the holds",
+    "hold:ended": "state of the holds",
+    "crypto:destroyed": "the newest export of the keystore lacks the key",
+    "subject:restricted": None,
+    "subject:unrestricted": None,
+    "subject:objected": None,
+    "consent:given": None,
+    "consent:withdrawn": None,
+}
+# Acts whose effect lies in what was lost: told, because nobody can bring them back.
+LOST: Final[Mapping[str, str]] = {
+    "credit:given": "credit given",
+    "price:changed": "prices changed",
+    "organisation:created": "organisations made",
+    "organisation:renamed": "organisations renamed",
+    "organisation:changed": "settings of organisations changed",
+    "member:signed_up": "people who signed up",
+    "key:created": "keys made",
+    "settings:changed": "settings changed",
+    "policy:published": "versions of the policy published",
+    "content:deleted": "items of content deleted (those of them that the backup holds are back until their day)",
+}
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What the replay found: how much of what it did, what nobody can know, what a person must settle first."""
+
+    did: dict[str, int]
+    unknown: list[str]
+    reasons: list[str]
+
+
+async def put_right(owner: Pool, read: Read, *, newer: bool) -> tuple[dict[str, int], list[str]]:
+    """Puts the export's log and, when it is ``newer`` than the data, its state upon the restored rows.
+
+    One transaction as the owner. Gives the rows that each step touched, and what stands against serving. Raises
+    Conflict ``log_forked`` when the log of the export is not the continuation of the restored one.
+    """
+    did: dict[str, int] = {}
+    reasons: list[str] = []
+    async with owner.work("restore") as work:
+        await work.run("SET LOCAL statement_timeout = 0")
+        missing: list[str] = []
+        for name in records.EXTRACTS:
+            await records.stage(work, name)
+            found = read(name)
+            if found is None:
+                missing.append(name)
+                continue
+            columns, rows = found
+            await work.copy_bytes(_copy(name, columns), rows)
+        if missing:
+            reasons.append(f"the key export is of an older release and lacks {', '.join(missing)}")
+            return did, reasons
+        if (seq := await records.forked(work)) is not None:
+            raise Conflict(
+                f"The audit log of the backup and that of the key export differ from leaf {seq} on: they are not of "
+                "one instance, or one was forged.",
+                code="log_forked",
+            )
+        if await records.gap(work):
+            reasons.append(
+                "the backup is older than the log that the key export carries: leaves in between are missing"
+            )
+        else:
+            for what, statement in records.LOG:
+                did[what] = await work.run(statement)
+        if newer:
+            await records.guards(work, on=False)
+            for what, statement in records.STANDING:
+                did[what] = await work.run(statement)
+            await records.guards(work, on=True)
+    return {what: count for what, count in did.items() if count}, reasons
+
+
+async def erase_again(pool: Pool, vault: Vault) -> int:
+    """Erases whoever the journal says was erased and the backup has brought back; how many."""
+    return await erase.replay(pool, vault)
+
+
+async def tell(pool: Pool, vault: Vault, taken_at: datetime, living_at: datetime, *, newer: bool) -> Known:
+    """What the log says of the time since the backup, sorted into what came back, what is lost, what is open."""
+    unknown: list[str] = []
+    reasons: list[str] = []
+    counts: Counter[str] = Counter()
+    async with pool.work("restore") as work:
+        below: UUID | None = None
+        while entries := await reading.page(work, vault, "proof", below=below, limit=200):
+            since = [entry for entry in entries if entry.at >= taken_at]
+            counts.update(entry.act for entry in since)
+            if len(since) < len(entries):
+                break
+            below = entries[-1].id
+    closed = counts.pop("", 0)
+    for act, what in LOST.items():
+        if counts[act]:
+            unknown.append(f"{what} since the backup: {counts[act]}; they are not in the restored data")
+    for act, way in REPLAYED.items():
+        if way is None and counts[act]:
+            reasons.append(f"{act} happened {counts[act]} time(s) since the backup and must be done again by hand")
+    if closed:
+        unknown.append(f"entries of the log since the backup that cannot be read any more: {closed}")
+    if not newer:
+        reasons.append(
+            f"the key export ({living_at:%Y-%m-%d %H:%M} UTC) is older than the data ({taken_at:%Y-%m-%d %H:%M} UTC): "
+            "what was revoked or destroyed in between is not known from it"
+        )
+    unknown.append(f"calls, charges, payments and content after {taken_at:%Y-%m-%d %H:%M:%S} UTC")
+    unknown.append("sessions, links, waiting mail and queued jobs: everybody signs in anew")
+    unknown.append(f"whatever happened after {max(living_at, taken_at):%Y-%m-%d %H:%M:%S} UTC, the newest moment known")
+    return Known(dict(counts), unknown, reasons)
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """The restored log beside a checkpoint from outside. reason: None when the log contains all it covers."""
+
+    size: int
+    reason: str | None
+
+
+async def compare(pool: Pool, instance: UUID, checkpoint: str) -> Compared:
+    """Whether the log holds everything that a checkpoint from outside covers, unchanged.
+
+    Raises InvalidCall ``checkpoint_unreadable`` for what is no checkpoint of this instance.
+    """
+    try:
+        note = verify.read_note(checkpoint)
+    except verify.Unreadable as error:
+        raise InvalidCall(f"The checkpoint cannot be read: {error}.", code="checkpoint_unreadable") from None
+    origin = sequencer.origin_of(instance)
+    if note.origin != origin:
+        raise InvalidCall(
+            f"The checkpoint is of {note.origin}; this instance's log is {origin}.", code="checkpoint_unreadable"
+        )
+    async with pool.work("restore") as work:
+        keys = [verify.Key(origin, verify.NOTE, public) for _, public in await records.log_keys(work)]
+        if not any(note.signed_by(key) for key in keys):
+            return Compared(note.size, "the checkpoint is signed by no key of this instance's log")
+        head = await records.head(work)
+        if not head.whole:
+            return Compared(note.size, f"the restored log has gaps below its leaf {head.size}")
+        if head.size < note.size:
+            return Compared(
+                note.size,
+                f"the restored log ends at leaf {head.size} and the checkpoint covers {note.size}: what the "
+                f"{note.size - head.size} acts in between did is not known; give a newer key export",
+            )
+        if tree.root(await records.root_at(work, note.size)) != note.root:
+            return Compared(note.size, "the restored log differs from the one that the checkpoint covers")
+    return Compared(note.size, None)
+
+
+async def head(pool: Pool) -> tuple[int, bytes]:
+    """Size and root of the restored log. Raises Broken ``log_gap``."""
+    async with pool.work("restore") as work:
+        found = await records.head(work)
+        if not found.whole:
+            raise Broken("The restored audit log has gaps.", code="log_gap")
+        return found.size, tree.root(await records.root_at(work, found.size))
+
+
+def _copy(name: str, columns: tuple[str, ...]) -> LiteralString:
+    assert all(column.isidentifier() for column in columns), "columns come from a catalog"
+    return cast(LiteralString, f"COPY pg_temp.{name} ({', '.join(columns)}) FROM STDIN")
