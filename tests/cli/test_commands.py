@@ -120,9 +120,13 @@ def test_a_key_for_models_that_are_not_there_says_so(server: RunningServer, org:
         "ruxa: note: no model sandbox/caht has a price here; did you mean sandbox/chat?",
         "ruxa: note: no model nobody/* has a price here.",
     ]
-    done = server.cli_raw("key", "create", "--org", org, "--name", "n", "--store-days", "7")
+    done = server.cli_raw("key", "create", "--org", org, "--name", "n", "--store-days", "24")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "ruxa: This release stores no content, so --store-days can only be 0.\n"
+    assert done.stderr == "ruxa: Content is kept 0 to 23 days.\n"
+    status, _, told = server.http("POST", "/api/v1/keys", {"name": "n", "store_days": 24}, key=server.key)
+    assert status in (400, 403), told
+    made = server.cli_json("key", "create", "--org", org, "--name", "n", "--store-days", "7")
+    assert made["key"]
 
 
 def test_a_budget_ends(server: RunningServer, org: str) -> None:

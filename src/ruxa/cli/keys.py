@@ -26,9 +26,6 @@ from ruxa.ledger.prices import Price
 def create(args: Namespace) -> int:
     """``ruxa key create``."""
 
-    if args.store_days:
-        raise InvalidCall("This release stores no content, so --store-days can only be 0.", param="store_days")
-
     async def act(house: House) -> Created:
         wish = KeyWish(
             name=Sealed(args.name),
