@@ -16,7 +16,6 @@ from ruxa.access.roles import CALL_SCOPES, Scope
 from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.kernel import ids
-from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.settings import duration_s
 from ruxa.ledger import budgets, prices

@@ -169,7 +169,9 @@ def _keys(tree: Tree) -> None:
     leaf.add_argument("--rpm", type=whole, metavar="N", help="requests per minute")
     leaf.add_argument("--tpm", type=whole, metavar="N", help="tokens per minute")
     leaf.add_argument("--concurrency", type=whole, metavar="N", help="calls at one time")
-    leaf.add_argument("--store-days", type=whole, default=0, metavar="N", help="0 to 23 days of content (none is stored yet)")
+    leaf.add_argument(
+        "--store-days", type=whole, default=0, metavar="N", help="0 to 23 days of content (none is stored yet)"
+    )
     leaf.add_argument("--budget-micros", type=micros, metavar="N", help="budget per period, USD micros")
     leaf.add_argument("--budget-period", choices=["day", "month", "total"])
     leaf.add_argument("--expires", metavar="WHEN", help="30d (from now), or a date such as 2027-01-31 (UTC)")
