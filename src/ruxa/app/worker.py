@@ -9,9 +9,10 @@ from datetime import UTC
 from pathlib import Path
 
 from ruxa.access import jobs as access_jobs
-from ruxa.app import custody, database, health, hook, outbound
+from ruxa.app import custody, database, health, hook, outbound, retention
 from ruxa.app.orders import Orders, Start
 from ruxa.egress.mail import Letter, Smtp
+from ruxa.egress.objects import Objects
 from ruxa.egress.recipient import Recipient, Register
 from ruxa.egress.timers import Wheel
 from ruxa.gateway import books
@@ -22,6 +23,7 @@ from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import JsonLines, Sink
 from ruxa.ledger import jobs as ledger_jobs
 from ruxa.privacy.content import items
+from ruxa.privacy.retention.engine import Tools
 from ruxa.store import instance as owner
 from ruxa.store.address import Address
 from ruxa.store.jobs import Jobs
@@ -33,6 +35,7 @@ EVERY_5_S = "* * * * * */5"
 EVERY_10_S = "* * * * * */10"
 EVERY_MINUTE = "* * * * *"
 HOURLY = "7 * * * *"
+AFTER_THE_HOUR = "1 * * * *"
 
 Send = Callable[[Letter], Awaitable[None]]
 
@@ -63,6 +66,8 @@ async def run(start: Start, orders: Orders) -> None:
         _schedule_ledger(jobs, pool, sink)
         _schedule_access(jobs, pool, vault, mail and _counted(mail, register), sink)
         _schedule_keys(jobs, vault)
+        objects = Objects.of_settings(settings.storage, settings.data, register)
+        _schedule_retention(jobs, retention.tools(settings, pool, vault, objects, sink, clock))
         await _schedule_journal(jobs, settings.data / "journal", address, clock, vault, sink, stack)
         if settings.role == "worker":
             await _tell_health(start, sink, pool, stack)
@@ -138,12 +143,16 @@ def _counted(smtp: Smtp, register: Register) -> Send:
 def _schedule_access(jobs: Jobs, pool: Pool, vault: Vault, send: Send | None, sink: Sink) -> None:
     if send is not None:
         jobs.add("access mail", lambda: access_jobs.send_mail(pool, vault, send, sink), timeout_s=300, cron=EVERY_10_S)
-    jobs.add("access sweep", lambda: access_jobs.sweep(pool, vault), timeout_s=300, cron=HOURLY)
 
 
 def _schedule_keys(jobs: Jobs, vault: Vault) -> None:
     jobs.add("keys epoch", vault.rotate_epoch_if_due, timeout_s=600, cron=HOURLY)
     jobs.add("keys of the days ahead", lambda: _day_keys(vault), timeout_s=60, cron=HOURLY)
+
+
+def _schedule_retention(jobs: Jobs, tools: Tools) -> None:
+    # A minute after midnight is a minute past the limit; the epoch's week ends long before the last copy's day does.
+    jobs.add("retention", lambda: retention.run(tools), timeout_s=3000, attempts=3, cron=AFTER_THE_HOUR)
 
 
 async def _day_keys(vault: Vault) -> None:

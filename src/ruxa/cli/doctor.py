@@ -179,6 +179,7 @@ async def _inside(settings: Settings, args: Namespace) -> list[Finding]:
             await _clock(home),
             await _isolation(home),
             *await _money(home),
+            *await _retention(home),
             await _outbound(home),
             await _staff(home),
         ]
@@ -293,6 +294,44 @@ async def _outbound(home: House) -> Finding:
         advice="Some code wanted a host that nobody declares; it was refused. Find out which code by the time of the "
         "signals (egress.refused), or declare the host in the settings file.",
     )
+
+
+async def _retention(home: House) -> list[Finding]:
+    from ruxa.privacy.retention import engine, records
+    from ruxa.store import inventory
+
+    async with home.work() as work:
+        hours = await records.age_s(work) // 3600
+        missed = await engine.missed(work)
+        anchor = await records.anchor(work)
+        keeps = [
+            (f"{column.schema}.{column.table}", column.declaration.keep)
+            for column in await inventory.read(work)
+            if column.declaration is not None
+        ]
+        keys = database.keys_of(home.settings, home.instance)
+        stray = await engine.unclassed(work, keeps, home.settings.data, keys)
+    paused = anchor is not None and anchor.paused_at is not None
+    return [
+        Finding(
+            name="retention",
+            ok=missed is None,
+            found=f"the last good run was {hours} h ago",
+            advice="Run `ruxa retention run` and see what it says; the job worker does it every hour.",
+        ),
+        Finding(
+            name="retention clock",
+            ok=not paused,
+            found="believed" if not paused else "jumped: nothing is destroyed by age until it is right",
+            advice="Set the clock (NTP); if it is right now, say so: ruxa retention acknowledge",
+        ),
+        Finding(
+            name="retention classes",
+            ok=not stray,
+            found="everything stored has one" if not stray else "; ".join(stray[:5]),
+            advice="Something is stored that no class ends: remove it, or run the release that knows it.",
+        ),
+    ]
 
 
 async def _staff(home: House) -> Finding:

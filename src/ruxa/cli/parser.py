@@ -63,6 +63,7 @@ def build() -> CommandParser:
     _keys(tree)
     _usage(tree)
     _money(tree)
+    _retention(tree)
     _upkeep(tree)
     return root
 
@@ -228,6 +229,38 @@ def _money(tree: Tree) -> None:
     leaf.add_argument("model", metavar="MODEL", help="public name, provider/model")
 
 
+def _retention(tree: Tree) -> None:
+    group = _group(tree, "retention", "what is kept how long, and the hourly run that ends it")
+    _leaf(group, "run", "destroy what is over its limit, as the hourly job does", "retention run")
+    _leaf(group, "show", "show every limit, the oldest item of each class and the last runs", "retention show")
+    _leaf(
+        group,
+        "acknowledge",
+        "say that the clock is right after it jumped, so that destruction goes on",
+        "retention acknowledge",
+    )
+    group = _group(tree, "hold", "reasons not to delete yet: by two people, for at most twelve months")
+    leaf = _leaf(group, "place", "place a hold; somebody else approves it within 3 days", "hold place")
+    leaf.add_argument("--org", metavar="ORG", help="organisation id")
+    leaf.add_argument("--member", metavar="MEMBER", help="member id")
+    leaf.add_argument("--reason", required=True, help="why; kept sealed, gone when the hold ends")
+    leaf.add_argument(
+        "--basis", required=True, choices=["legal_claim", "legal_obligation", "authority", "dispute"], help="on what"
+    )
+    leaf.add_argument("--owner", required=True, metavar="EMAIL", help="the member of staff who places it")
+    leaf.add_argument("--until", required=True, metavar="WHEN", help="90d (from now), or a date; at most 12 months")
+    leaf.add_argument("--gagged", action="store_true", help="the law forbids telling whom it concerns")
+    leaf = _leaf(group, "approve", "approve a hold that somebody else has placed", "hold approve")
+    leaf.add_argument("hold", metavar="HOLD", help="hold id")
+    leaf.add_argument("--approver", required=True, metavar="EMAIL", help="the member of staff who approves it")
+    leaf = _leaf(group, "list", "list holds", "hold list")
+    leaf.add_argument("--all", action="store_true", help="also those that have ended")
+    leaf = _leaf(group, "show", "show what a hold keeps; the audit log says that you did", "hold show")
+    leaf.add_argument("hold", metavar="HOLD", help="hold id")
+    leaf = _leaf(group, "end", "end a hold and destroy what it kept", "hold end")
+    leaf.add_argument("hold", metavar="HOLD", help="hold id")
+
+
 def _upkeep(tree: Tree) -> None:
     leaf = _leaf(tree, "sandbox", "run the sandbox provider on its own", "sandbox", json=False)
     leaf.add_argument("--host", default="127.0.0.1")
@@ -335,6 +368,22 @@ def _act(command: str) -> Act:
             from ruxa.cli.providers import closed as act
         case ["provider", "open"]:
             from ruxa.cli.providers import reopen as act
+        case ["retention", "run"]:
+            from ruxa.cli.retention import run as act
+        case ["retention", "show"]:
+            from ruxa.cli.retention import show as act
+        case ["retention", "acknowledge"]:
+            from ruxa.cli.retention import acknowledge as act
+        case ["hold", "place"]:
+            from ruxa.cli.retention import hold_place as act
+        case ["hold", "approve"]:
+            from ruxa.cli.retention import hold_approve as act
+        case ["hold", "list"]:
+            from ruxa.cli.retention import hold_list as act
+        case ["hold", "show"]:
+            from ruxa.cli.retention import hold_show as act
+        case ["hold", "end"]:
+            from ruxa.cli.retention import hold_end as act
         case ["demo", "remove"]:
             from ruxa.cli.demo import remove as act
         case ["doctor"]:

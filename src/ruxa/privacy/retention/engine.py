@@ -46,6 +46,7 @@ KEY_DAYS: Final[dict[str, int]] = {
     "usage": bounds.USAGE_DAYS,
     "security": bounds.USAGE_DAYS,
     "audit": stores.AUDIT_DAYS,
+    "backup": bounds.BACKUP_DAYS,
 }
 
 PSEUDONYM_DAYS: Final = 30
@@ -443,6 +444,17 @@ async def _closures_end(tools: Tools) -> Ended:
     return Ended(len(due))
 
 
+async def _exports_due(tools: Tools) -> Due:
+    async with tools.pool.work("retention") as work:
+        count = await records.exports_over(work)
+    return [str(count)] if count else []
+
+
+async def _exports_end(tools: Tools) -> Ended:
+    async with tools.pool.work("retention") as work:
+        return Ended(await records.forget_exports(work))
+
+
 # Holds
 
 
@@ -579,6 +591,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step("pseudonyms", _quarters_over, _quarters_end),
     Step("closed accounts", _closures_due, _closures_end),
     Step("people", _access_due, _access_end),
+    Step("exports", _exports_due, _exports_end),
     Step("files", _files_due, _files_end),
     Step("runs", _runs_due, _runs_end),
 )

@@ -348,6 +348,11 @@ async def organisation_refs(work: Work, organisations: Sequence[UUID]) -> dict[U
     return {row[0]: row[1] for row in rows}
 
 
+_EXPORTS_OVER: Final[LiteralString] = (
+    "FROM privacy.export WHERE expires_at <= ruxa.now() OR used_at <= ruxa.now() - interval '1 day'"
+)
+
+
 async def closures_due(work: Work, days: int) -> list[UUID]:
     """Organisations closed for so many days whose erasure is due and not on hold, longest closed first."""
     rows = await work.rows(
@@ -358,6 +363,17 @@ async def closures_due(work: Work, days: int) -> list[UUID]:
         days,
     )
     return [row[0] for row in rows]
+
+
+async def exports_over(work: Work) -> int:
+    """How many copies for members were fetched, or not within their time."""
+    count: int = await work.value("SELECT count(*) " + _EXPORTS_OVER)
+    return count
+
+
+async def forget_exports(work: Work) -> int:
+    """Removes those."""
+    return await work.run("DELETE " + _EXPORTS_OVER)
 
 
 # The live schema

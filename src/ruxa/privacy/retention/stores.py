@@ -132,6 +132,10 @@ CLASSES: Final[tuple[Store, ...]] = (
     _table("row deleted by the hourly run after two years", "audit instance", "privacy.retention_run"),
     _table("holds nothing personal", "instance", "privacy.retention_state", "privacy.retention_clock",
            "privacy.recipient", "privacy.egress_daily"),
+    _table("holds nothing personal", "instance", "privacy.backup", "privacy.restore_drill"),
+    _table("forgets who it was when it is done, the mark of the address 30 days later", "instance operations",
+           "privacy.erasure"),
+    _table("row deleted when its week is over or it was fetched", "export", "privacy.export"),
     _table("the hold's key is destroyed when it ends, its rows deleted", "hold audit", "privacy.hold",
            "privacy.held_item"),
     # Files of the data directory.

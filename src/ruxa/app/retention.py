@@ -1,0 +1,32 @@
+"""Retention's wiring: what a run of it works with, for the job worker and for ``ruxa retention``."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from ruxa.egress.objects import Objects
+from ruxa.kernel.clock import Clock
+from ruxa.kernel.errors import Unavailable
+from ruxa.kernel.settings import Settings
+from ruxa.kernel.signals import Sink
+from ruxa.privacy import erase
+from ruxa.privacy.retention import engine
+from ruxa.privacy.retention.engine import Tools
+from ruxa.store.pool import Pool
+from ruxa.store.vault import Vault
+
+
+def tools(settings: Settings, pool: Pool, vault: Vault, objects: Objects, sink: Sink, clock: Clock) -> Tools:
+    """Everything a run needs. ``pool``: of the worker's login."""
+
+    async def erased(organisation_id: UUID) -> None:
+        await erase.organisation(pool, vault, organisation_id, by="system", forfeit=True)
+
+    return Tools(pool=pool, vault=vault, objects=objects, sink=sink, clock=clock, data=settings.data, erase=erased)
+
+
+async def run(given: Tools) -> None:
+    """The hourly job. Raises Unavailable ``retention_failed`` when something that was due is still there."""
+    outcome = await engine.run(given)
+    if outcome.state == "failed":
+        raise Unavailable("Not everything that was due is gone; it is tried again.", code="retention_failed")
