@@ -12,7 +12,7 @@ from ruxa.console import charts, records
 from ruxa.console.rollups import Rollups
 from ruxa.kernel import ids
 from ruxa.kernel.clock import monotonic
-from ruxa.ledger import topups
+from ruxa.ledger import activity, topups
 
 WITHIN_S = 0.1
 FILL = """
@@ -61,10 +61,10 @@ async def fastest(browser: Any, path: str) -> float:
 async def test_pages_answer_within_100_ms(full: tuple[Any, Any, UUID, int]) -> None:
     browser, console, ref, rows = full
     async with console.house.console.work() as work:
-        middle = await records.calls(
+        middle = await activity.calls(
             work,
             ref,
-            records.Filter(),
+            activity.Filter(),
             before=ids.floor(console.house.database.clock.unix_ms() - 40 * 86_400_000),
             after=None,
             limit=1,
@@ -113,7 +113,7 @@ async def test_the_period_adds_up(console: Any, books: Any) -> None:
         assert await records.models(work, ref, starts[0]) == ["sandbox/test"]
         used = await records.key_used(work, ref, UUID(int=7), now - timedelta(days=1))
         assert used == records.Used(4, 1, 60)
-        assert await records.call(work, other, mine[0].id) is None
+        assert await activity.call(work, other, mine[0].id) is None
         lines = await records.lines(work, ref, before=None, after=None, limit=10)
         assert [line.amount_micros for line in lines] == [
             *(-row.amount_micros for row in sorted(mine, key=lambda row: row.id, reverse=True)),

@@ -11,7 +11,7 @@ from ruxa.cli import output, session
 from ruxa.kernel import ids
 from ruxa.kernel.errors import NotFound
 from ruxa.ledger import activity
-from ruxa.ledger.activity import Call
+from ruxa.ledger.activity import Call, Filter
 
 UNITS = (
     "input_tokens",
@@ -51,7 +51,7 @@ def list_(args: Namespace) -> int:
         since = session.moment(args.since, house.clock, "--since", past=True) if args.since else None
         async with house.work() as work:
             owner = await organisations.find(work, house.vault, session.organisation(args))
-            return await activity.page(work, owner.organisation_ref, since=since, limit=args.limit)
+            return await activity.calls(work, owner.organisation_ref, Filter(since=since), limit=args.limit)
 
     columns = ["id", "time", "model", "status", "usage", "cost_micros"]
     output.table(args, [_row(call) for call in session.within(args, act)], columns, empty="No calls.")

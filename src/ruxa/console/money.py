@@ -14,7 +14,7 @@ from ruxa.console import records
 from ruxa.console.page import Deps
 from ruxa.console.words import Words
 from ruxa.kernel import ids
-from ruxa.ledger import accounts, budgets, prices, topups
+from ruxa.ledger import accounts, activity, budgets, prices, topups
 from ruxa.ledger.accounts import Balance
 from ruxa.store.work import Work
 
@@ -108,7 +108,7 @@ def line(found: records.Line, words: Words) -> ShownLine:
     )
 
 
-def terms(call: records.Call, price: prices.Rates) -> list[Term]:
+def terms(call: activity.Call, price: prices.Rates) -> list[Term]:
     """The arithmetic of a charge, class by class, before its one rounding."""
     long = price.long_from_tokens is not None and call.input_total > price.long_from_tokens
     found: list[Term] = []

@@ -171,19 +171,23 @@ EVIDENCE: Final = """
 
 # -- activity
 
-CALLS: Final = """
+_CALL: Final[LiteralString] = """
     SELECT id, at, organisation_ref, key_id, livemode, scope, lease_id, model, provider, upstream_model, dialect,
            endpoint, stream, status, error_code, finish, input_tokens, cache_read_tokens, cache_write_5m_tokens,
            cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, images,
-           usage_source, price_id, amount_micros, waived_micros, latency_ms, first_token_ms, attempts, lossy, line_state
+           usage_source, price_id, amount_micros, waived_micros, hold_micros, latency_ms, first_token_ms, attempts,
+           lossy, line_state
     FROM ledger.charge
-    WHERE organisation_ref = %s AND id < %s AND id >= ruxa.id_floor(coalesce(%s, 'epoch'::timestamptz))
-    ORDER BY id DESC LIMIT %s
 """
-CALL: Final = """
-    SELECT id, at, organisation_ref, key_id, livemode, scope, lease_id, model, provider, upstream_model, dialect,
-           endpoint, stream, status, error_code, finish, input_tokens, cache_read_tokens, cache_write_5m_tokens,
-           cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, images,
-           usage_source, price_id, amount_micros, waived_micros, latency_ms, first_token_ms, attempts, lossy, line_state
-    FROM ledger.charge WHERE id = %s
+_CALLS: Final[LiteralString] = (
+    _CALL
+    + """
+    WHERE organisation_ref = %s AND id > %s AND id < %s
+      AND (%s::text IS NULL OR model = %s) AND (%s::uuid IS NULL OR key_id = %s)
+      AND (%s::text IS NULL OR (status >= 400) = (%s = 'failed'))
 """
+)
+CALLS_DOWN: Final = _CALLS + "ORDER BY id DESC LIMIT %s"
+CALLS_UP: Final = _CALLS + "ORDER BY id LIMIT %s"
+CALL: Final = _CALL + "WHERE id = %s"
+CALL_OF: Final = _CALL + "WHERE id = %s AND organisation_ref = %s"

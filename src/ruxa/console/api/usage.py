@@ -10,12 +10,12 @@ from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery, QueryParameter
 
-from ruxa.console import records
 from ruxa.console.api import caller
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 from ruxa.kernel import ids
 from ruxa.kernel.errors import NotFound
+from ruxa.ledger import activity
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="Rows at most.")]
 Before = Annotated[str | None, QueryParameter(description="Id of the last row of the page before.")]
@@ -83,7 +83,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     waived_micros: int = 0
 
 
-def usage_of(call: records.Call) -> Usage:
+def usage_of(call: activity.Call) -> Usage:
     """The usage vector as JSON."""
     return Usage(
         input_tokens=call.input_tokens,
@@ -100,7 +100,7 @@ def usage_of(call: records.Call) -> Usage:
     )
 
 
-def row_of(call: records.Call) -> UsageRow:
+def row_of(call: activity.Call) -> UsageRow:
     """A call as JSON."""
     return UsageRow(
         id=call.shown_id,
@@ -141,10 +141,10 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         limit: Limit = 100,
     ) -> UsagePage:
         async with caller.entered(deps, edge, request, "usage:read") as who:
-            asked = records.Filter(
+            asked = activity.Filter(
                 model=model, key_id=ids.read("key", key_id) if key_id else None, outcome=outcome, since=since
             )
-            found = await records.calls(
+            found = await activity.calls(
                 who.work,
                 who.organisation_ref,
                 asked,
@@ -158,7 +158,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
     @get("/api/v1/usage/{request_id:str}", operation_id="usage_show", tags=["Usage"], summary="One call")
     async def usage_show(request: Request[Any, Any, Any], request_id: FromPath[str]) -> UsageRow:
         async with caller.entered(deps, edge, request, "usage:read") as who:
-            call = await records.call(who.work, who.organisation_ref, ids.read("req", request_id))
+            call = await activity.call(who.work, who.organisation_ref, ids.read("req", request_id))
             if call is None:
                 raise NotFound("No such call.")
             return row_of(call)
@@ -171,7 +171,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
     )
     async def receipts_show(request: Request[Any, Any, Any], request_id: FromPath[str]) -> Receipt:
         async with caller.entered_of_call(deps, edge, request) as who:
-            call = await records.call(who.work, who.organisation_ref, ids.read("req", request_id))
+            call = await activity.call(who.work, who.organisation_ref, ids.read("req", request_id))
             if call is None or (who.session is None and not who.sees(call.key_id)):
                 return Receipt(id=request_id, status="pending")
             return Receipt(

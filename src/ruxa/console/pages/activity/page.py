@@ -13,6 +13,7 @@ from ruxa.console import records, tables
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import bounds, ids
 from ruxa.kernel.errors import NotFound
+from ruxa.ledger import activity
 from ruxa.store.work import Work
 
 PURPOSE = "provide"
@@ -50,12 +51,12 @@ async def load(visit: Visit, work: Work) -> View | Go:
     asked = Asked(query.get("id", "").strip(), query.get("model", ""), query.get("key", ""), query.get("status", ""))
     if asked.id:
         try:
-            found = await records.call(work, visit.person.organisation_ref, ids.read("req", asked.id))
+            found = await activity.call(work, visit.person.organisation_ref, ids.read("req", asked.id))
         except NotFound:
             found = None
         if found is not None and "hx-request" not in visit.query:
             return Go(to=f"/activity/{found.shown_id}")
-    wanted = records.Filter(
+    wanted = activity.Filter(
         model=asked.model or None,
         key_id=ids.read("key", asked.key) if asked.key else None,
         outcome=asked.status if asked.status in ("ok", "failed") else None,
@@ -66,7 +67,7 @@ async def load(visit: Visit, work: Work) -> View | Go:
     rows = (
         []
         if asked.id
-        else await records.calls(
+        else await activity.calls(
             work, visit.person.organisation_ref, wanted, before=before, after=after, limit=tables.ROWS + 1
         )
     )
@@ -95,8 +96,8 @@ def cursor(shown: str | None) -> UUID | None:
     return ids.read("req", shown) if shown else None
 
 
-async def _file(visit: Visit, work: Work, wanted: records.Filter, kind: str) -> View:
-    rows = await records.calls(
+async def _file(visit: Visit, work: Work, wanted: activity.Filter, kind: str) -> View:
+    rows = await activity.calls(
         work, visit.person.organisation_ref, wanted, before=None, after=None, limit=tables.EXPORT_ROWS_MAX
     )
     lines = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from ruxa.access import keys
-from ruxa.console import money, records
+from ruxa.console import money
 from ruxa.console.page import Page, View, Visit
 from ruxa.kernel import bounds, ids
 from ruxa.kernel.errors import NotFound
-from ruxa.ledger import prices
+from ruxa.ledger import activity, prices, statements
 from ruxa.store.work import Work
 
 PURPOSE = "provide"
@@ -18,7 +18,7 @@ PURPOSE = "provide"
 async def load(visit: Visit, work: Work) -> View:
     """The page. NotFound for another organisation's call."""
     person = visit.person
-    found = await records.call(work, person.organisation_ref, ids.read("req", visit.places["request_id"]))
+    found = await activity.call(work, person.organisation_ref, ids.read("req", visit.places["request_id"]))
     if found is None:
         raise NotFound("No such call here.")
     price, starts = None, None
@@ -31,7 +31,7 @@ async def load(visit: Visit, work: Work) -> View:
     except NotFound:
         key_name = None
     moved = (
-        await records.lease_transfers(work, person.organisation_ref, found.lease_id)
+        await statements.lease_lines(work, found.lease_id)
         if found.lease_id is not None and person.may("ledger:read")
         else []
     )
