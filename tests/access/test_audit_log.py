@@ -229,12 +229,8 @@ async def test_a_day_that_has_had_its_time_may_go(house: House) -> None:
             for age in (limit - 1, limit):
                 worker.execute("SELECT ruxa.partition_create(%s::regclass, %s)", [table, today - timedelta(days=age)])
             with pytest.raises(psycopg.Error):
-                worker.execute(
-                    "SELECT ruxa.partition_drop(%s::regclass, %s)", [table, today - timedelta(days=limit - 1)]
-                )
-            gone = worker.execute(
-                "SELECT ruxa.partition_drop(%s::regclass, %s)", [table, today - timedelta(days=limit)]
-            )
+                worker.execute(drop, [table, today - timedelta(days=limit - 1)])
+            gone = worker.execute(drop, [table, today - timedelta(days=limit)])
             assert gone.fetchone() == (True,)
 
 

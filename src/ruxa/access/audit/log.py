@@ -12,7 +12,7 @@ For what cannot be undone, write with ``outcome="planned"`` in a work of its own
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from hashlib import sha256
 from hmac import digest
 from typing import Final, Literal
@@ -160,8 +160,7 @@ async def write(
     Raises Broken ``details_too_long``, Unavailable: then the act must not happen either.
     """
     moment = await records.now(work)
-    ts = int(moment.timestamp() * 1000)
-    entry_id, day = ids.at(ts), moment.astimezone(UTC).date()
+    entry_id, day = _id(moment), moment.astimezone(UTC).date()
     table = table_of(actor, act)
     day_key = await vault.day_key(DAY_CLASS[table], day)
     detail = codec.canonical(dict(details or {}))
@@ -170,7 +169,7 @@ async def write(
     who = member_id or key_id
     index = None if who is None else pseudonym(vault, who)
     fields = Fields(
-        ts=ts,
+        ts=ids.unix_ms(entry_id),
         kind=actor,
         actor="" if index is None else index.hex(),
         role=role,
@@ -204,6 +203,12 @@ def salt(day_key: bytes, entry_id: UUID) -> bytes:
 def detail_key(day_key: bytes, entry_id: UUID) -> bytes:
     """The key of an entry's detail commitment: an auditor who is shown the details can check them with it."""
     return digest(day_key, b"ruxa1|audit|detail|" + entry_id.bytes, "sha256")
+
+
+def _id(moment: datetime) -> UUID:
+    """A UUIDv7 in the order of writing down to the microsecond."""
+    ms, us = divmod(int(moment.timestamp()) * 1_000_000 + moment.microsecond, 1000)
+    return UUID(int=ids.at(ms).int & ~(0xFFF << 64) | us * 4 << 64)
 
 
 def _hex(value: UUID | None) -> str:

@@ -40,9 +40,15 @@ def text(origin: str, size: int, root: bytes) -> str:
 def sign(origin: str, size: int, root: bytes, at_s: int, signer: Signer) -> str:
     """The whole note: text, empty line, the note's signature, the timestamped one."""
     body = text(origin, size, root)
-    noted = signer.sign(body.encode())
-    timed = at_s.to_bytes(8, "big") + signer.sign(f"cosignature/v1\ntime {at_s}\n{body}".encode())
-    return f"{body}\n{_line(origin, NOTE, signer.public, noted)}{_line(origin, COSIGNATURE, signer.public, timed)}"
+    return (
+        f"{body}\n{_line(origin, NOTE, signer.public, signer.sign(body.encode()))}{cosign(origin, body, at_s, signer)}"
+    )
+
+
+def cosign(name: str, body: str, at_s: int, signer: Signer) -> str:
+    """The line of who saw a tree head at a time (C2SP tlog-cosignature)."""
+    signature = signer.sign(f"cosignature/v1\ntime {at_s}\n{body}".encode())
+    return _line(name, COSIGNATURE, signer.public, at_s.to_bytes(8, "big") + signature)
 
 
 def key_id(name: str, kind: int, public: bytes) -> bytes:

@@ -14,8 +14,9 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.access.audit import notes, records, tree
+from ruxa.access.audit import log, notes, records, tree
 from ruxa.kernel import ids
+from ruxa.store import partitions
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
 from ruxa.store.work import Work
@@ -52,6 +53,13 @@ def origin_of(instance: UUID) -> str:
 async def origin(work: Work) -> str:
     """This installation's."""
     return origin_of(await records.instance(work))
+
+
+async def prepare(pool: Pool) -> None:
+    """Makes the days ahead, so that no act has to."""
+    async with pool.work() as work:
+        for table in (log.LASTING, log.CUSTOMER):
+            await partitions.ensure(work, table)
 
 
 async def run(pool: Pool, vault: Vault, *, sign_now: bool = False) -> int:
@@ -145,6 +153,8 @@ async def tile(work: Work, level: int, number: int, width: int) -> bytes | None:
     """A hash tile as it is public: only what a signed checkpoint covers; None otherwise."""
     last = await records.last_checkpoint(work)
     size = 0 if last is None else last.size
-    if not 0 <= level <= 7 or not 1 <= width <= tree.TILE or (number * tree.TILE + width) << 8 * level > size:
+    if not 0 <= level <= 7 or number < 0 or not 1 <= width <= tree.TILE:
+        return None
+    if (number * tree.TILE + width) << 8 * level > size:
         return None
     return b"".join(await records.hashes(work, level, number * tree.TILE, width))

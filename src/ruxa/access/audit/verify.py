@@ -35,6 +35,7 @@ NOTE = 1
 COSIGNATURE = 4
 NOTE_BYTES_MAX = 64 * 1024
 SIGNATURES_MAX = 64
+ALIKE_MAX = 100
 LEAF = re.compile(
     rb'\{"at":(0|[1-9]\d{0,15}),"commitment":"([0-9a-f]{64})","id":"([0-9a-f]{32})","seq":(0|[1-9]\d{0,15})\}'
 )
@@ -321,6 +322,11 @@ class Problem(NamedTuple):
     text: str
     until: int | None = None
 
+    @property
+    def before(self) -> int:
+        """The end of the range in which the bad leaf is."""
+        return self.until if self.until is not None else (self.leaf or 0) + 1
+
 
 class Checker:
     """Takes a log piece by piece, leaves in order; ``end`` gives what was found.
@@ -340,6 +346,7 @@ class Checker:
         tail: bool = False,
     ) -> None:
         self.problems: list[Problem] = []
+        self._said: dict[tuple[str, bool], int] = {}
         self.frontier = Frontier()
         self.signed = 0
         self.vouched = 0
@@ -358,7 +365,11 @@ class Checker:
         self.largest = max([note.size for note in notes], default=0)
 
     def _say(self, kind: str, leaf: int | None, text: str, until: int | None = None) -> None:
-        self.problems.append(Problem(kind, leaf, text, until))
+        # One leaf too few makes every later one wrong: the first of a kind say it.
+        alike = (kind, until is None)
+        self._said[alike] = self._said.get(alike, 0) + 1
+        if self._said[alike] <= ALIKE_MAX:
+            self.problems.append(Problem(kind, leaf, text, until))
 
     def _check_notes(self, keys: Sequence[Key], notes: Sequence[Note], witnesses: Sequence[Key], since: int) -> None:
         size, at, sound = 0, 0, 0
@@ -370,7 +381,7 @@ class Checker:
             if note.size > since:
                 when = self._signature(keys, note, sound)
                 self._witnessed(witnesses, note)
-            if when is not None:
+            if when is not None and note.size == size:
                 if when < at:
                     self._say("time", sound, f"checkpoint {note.size} is signed earlier than the one before", note.size)
                 at = max(at, when)
@@ -544,7 +555,9 @@ class Checker:
             for _, own in notes:
                 if wanted > size:
                     whose = "its own checkpoint" if own else "the checkpoint that you kept"
-                    self._say("missing", size, f"the log ends at {size} leaves, {whose} has {wanted}")
+                    # Nothing vouches for the leaves since the last checkpoint that agrees: one of them may be gone.
+                    first, until = (size, None) if self._good == size else (self._good, size + 1)
+                    self._say("missing", first, f"the log ends at {size} leaves, {whose} has {wanted}", until)
         if size > self.largest and not self._tail:
             self._say("unsigned", self.largest, f"leaves from {self.largest} on are under no checkpoint")
         return Report(
@@ -565,16 +578,14 @@ class Report(NamedTuple):
 
     @property
     def worst(self) -> Problem | None:
-        """The problem with the first bad leaf: the most exact one of those that may begin first."""
-        named = [one for one in self.problems if one.leaf is not None]
-        exact = [one for one in named if one.until is None]
-        ranged = [one for one in named if one.until is not None]
-        best = min(exact, key=lambda one: one.leaf or 0, default=None)
-        for one in sorted(ranged, key=lambda one: (one.leaf or 0, one.until or 0)):
-            # A range that an exact finding lies in is that finding.
-            if best is None or (one.until or 0) <= (best.leaf or 0):
-                return one
-        return best
+        """The problem with the first bad leaf; a range with something more exact in it says no more than that."""
+        named = [(one.leaf, one.before, one) for one in self.problems if one.leaf is not None]
+        narrow = [
+            (first, before, one)
+            for first, before, one in named
+            if not any(first <= a and b <= before and (a, b) != (first, before) for a, b, _ in named)
+        ]
+        return min(narrow, key=lambda one: one[:2])[2] if narrow else None
 
     @property
     def first_bad_leaf(self) -> int | None:
@@ -641,12 +652,24 @@ class Directory:
         return found
 
     def tile(self, level: str, number: int, width: int) -> bytes | None:
-        """A tile's bytes; a partial one may be there as the full one it became."""
+        """A tile's bytes: of that width, or as the full one it became, or of the largest width that is there."""
         for name in (tile_path(level, number, width), tile_path(level, number)):
             file = self.place / name
             if file.is_file():
                 return file.read_bytes()
-        return None
+        widths = self._partial(level, number)
+        return (self.place / tile_path(level, number, max(widths))).read_bytes() if widths else None
+
+    def _partial(self, level: str, number: int) -> list[int]:
+        """The widths of a partial tile that are there."""
+        folder = self.place / (tile_path(level, number) + ".p")
+        if not folder.is_dir():
+            return []
+        return [
+            int(one.name)
+            for one in folder.iterdir()
+            if re.fullmatch("[1-9][0-9]{0,2}", one.name) and int(one.name) < TILE
+        ]
 
     def hashes(self, level: int, number: int, width: int) -> list[bytes] | None:
         """The hashes of a tile; None when it is not there or not so long."""
@@ -693,12 +716,7 @@ class Directory:
         for kind in ("entries", "0"):
             if (self.place / tile_path(kind, number)).is_file():
                 return TILE
-        widths = [0]
-        for kind in ("entries", "0"):
-            folder = (self.place / tile_path(kind, number)).with_name(tile_path(kind, number).rsplit("/", 1)[1] + ".p")
-            if folder.is_dir():
-                widths += [int(one.name) for one in folder.iterdir() if one.name.isdigit() and int(one.name) < TILE]
-        return max(widths)
+        return max([0, *self._partial("entries", number), *self._partial("0", number)])
 
 
 def read_keys(text: str, origin: str) -> list[Key]:

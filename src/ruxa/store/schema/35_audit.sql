@@ -43,7 +43,7 @@ COMMENT ON TABLE audit.pending IS 'Entries that wait for their place in the tree
 -- The tree. A leaf says when it got its place (never earlier than the one before), which entry, and its salted hash.
 
 CREATE TABLE audit.leaf (
-    seq        bigint PRIMARY KEY CHECK (seq >= 0),
+    seq        bigint PRIMARY KEY,
     at_ms      bigint NOT NULL,
     entry_id   uuid NOT NULL UNIQUE,
     commitment bytea NOT NULL CHECK (octet_length(commitment) = 32),
@@ -256,3 +256,6 @@ GRANT EXECUTE ON FUNCTION audit.lock(),
     audit.sign(bigint, bytea, bytea, text, timestamptz), audit.cosign(bigint, text, text) TO ruxa_worker, ruxa_operator;
 GRANT EXECUTE ON FUNCTION audit.acknowledge(uuid, bigint, uuid) TO ruxa_console, ruxa_operator;
 GRANT SELECT ON ALL TABLES IN SCHEMA audit TO ruxa_console, ruxa_worker, ruxa_operator;
+
+SELECT ruxa.partition_create(root, ruxa.today() + ahead)
+    FROM unnest(ARRAY['audit.entry'::regclass, 'audit.customer_entry'::regclass]) root, generate_series(-1, 7) ahead;
