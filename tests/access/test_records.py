@@ -43,7 +43,8 @@ READS: dict[Login, dict[str, set[str]]] = {
     },
     "ruxa_worker": {
         "organisation": {
-            "id", "organisation_ref", "synthetic", "output_tokens_default", "suspended_at", "created_at",
+            "id", "organisation_ref", "synthetic", "output_tokens_default", "suspended_at", "created_at", "closed_at",
+            "erased_at",
         },
         "member": {"id", "verified_at", "created_at", "synthetic"},
         "session": {"id", "seen_at", "idle_s", "ends_at"},
@@ -61,7 +62,10 @@ UPDATES: dict[Login, set[tuple[str, str]]] = {
     "ruxa_gateway": set(),
     "ruxa_keystore": set(),
     "ruxa_console": {
-        *(("organisation", one) for one in ("name_sealed", "output_tokens_default", "suspended_at", "suspended_why")),
+        *(
+            ("organisation", one)
+            for one in ("name_sealed", "output_tokens_default", "suspended_at", "suspended_why", "closed_at")
+        ),
         *(
             ("member", one)
             for one in (
@@ -84,7 +88,10 @@ UPDATES: dict[Login, set[tuple[str, str]]] = {
     },
     "ruxa_worker": {
         ("mail", one)
-        for one in ("recipient_sealed", "variables_sealed", "state", "attempts", "next_at", "sent_at", "fault")
+        for one in (
+            "recipient_sealed", "variables_sealed", "organisation_sealed", "state", "attempts", "next_at", "sent_at",
+            "fault",
+        )
     },
 }  # fmt: skip
 UPDATES["ruxa_operator"] = {

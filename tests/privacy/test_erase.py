@@ -52,6 +52,12 @@ UNTIED = {
     "privacy.erasure.address_mark": "the journal itself: gone 30 days later",
     "keystore.key.subject": "the vault's: destroyed with the key",
     "keystore.key.wrapped": "the vault's: destroyed with the key",
+    "privacy.hold.subject_id": "a hold is why there is no erasure; its row goes 2 years after its end",
+    "privacy.hold.reason_sealed": "under the hold's own key, which is destroyed when it ends",
+    "privacy.hold.owner_id": "kept 2 years: which of the staff placed it, by a random id",
+    "privacy.hold.approver_id": "kept 2 years: which of the staff approved it, by a random id",
+    "privacy.held_item.item_id": "a hold is why there is no erasure; gone with its end",
+    "privacy.held_item.body_sealed": "under the hold's own key, which is destroyed when it ends",
     "ledger.lot.made_by": "kept 7 years: who booked a credit, by a random id",
 }
 
@@ -318,6 +324,26 @@ async def test_paid_credit_stops_an_erasure_unless_it_is_given_up(house: House) 
     async with house.operator.work() as work:
         assert (await erase.outlook(work, member_id)).obstacles[0].micros == 1_000_000
     await _is_certified(house, await erase.subject(house.operator, house.vault, member_id, forfeit=True))
+
+
+async def test_a_hold_stops_an_erasure_and_tells_no_more_than_that(house: House) -> None:
+    _, member_id, organisation_id = await house.owner()
+    for held in (member_id, organisation_id):
+        async with await psycopg.AsyncConnection.connect(house.database.admin_url, autocommit=True) as admin:
+            await admin.execute(
+                "INSERT INTO privacy.hold (id, scope, subject_id, reason_sealed, basis, owner_id, gagged, ends_at)"
+                " VALUES (%s, %s, %s, '', 'authority', %s, true, ruxa.now() + interval '1 month')",
+                [ids.fresh(), "member" if held == member_id else "organisation", held, ids.fresh()],
+            )
+            with pytest.raises(Conflict) as caught:
+                await erase.subject(house.operator, house.vault, member_id, forfeit=True)
+            assert caught.value.code == "erasure_not_now"
+            assert "hold" not in caught.value.public
+            if held == organisation_id:
+                with pytest.raises(Conflict):
+                    await erase.organisation(house.operator, house.vault, organisation_id)
+            await admin.execute("UPDATE privacy.hold SET ended_at = ruxa.now() WHERE ended_at IS NULL")
+    await _is_certified(house, await erase.subject(house.operator, house.vault, member_id))
 
 
 async def test_waits_a_day_unless_told_otherwise_and_can_be_taken_back(house: House) -> None:

@@ -262,7 +262,7 @@ async def _invite_again(work: Work, entrance: Entrance, member_id: UUID) -> None
             secret = await links.make(work, entrance.vault, "invite", member_id, organisation_id=organisation_id)
             name = Sealed(organisation.name.open(PURPOSE))
             variables = {"organisation": name, "url": links.url(entrance.base_url, "invite", secret)}
-            await outbox.put(work, entrance.vault, member_id, "invite", variables)
+            await outbox.put(work, entrance.vault, member_id, "invite", variables, organisation_id=organisation_id)
 
 
 async def reset(entrance: Entrance, secret: Sealed[str], password: Sealed[str], visitor: Visitor) -> SignedIn:

@@ -143,7 +143,7 @@ async def invite_by_mail(
     invited = await invite(work, vault, organisation_id, email, role, locale=locale)
     name = Sealed(organisation.name.open(PURPOSE))
     variables = {"organisation": name, "url": links.url(base_url, "invite", invited.secret)}
-    await outbox.put(work, vault, invited.member_id, "invite", variables)
+    await outbox.put(work, vault, invited.member_id, "invite", variables, organisation_id=organisation_id)
     return invited.member_id
 
 

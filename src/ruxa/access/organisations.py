@@ -90,6 +90,18 @@ async def restore(work: Work, organisation_id: UUID) -> None:
         raise NotFound("No such organisation.")
 
 
+async def close(work: Work, organisation_id: UUID) -> None:
+    """Its owner closes it: keys stop, and it is to be erased. A second time keeps the first instant. NotFound."""
+    if not await records.close_organisation(work, organisation_id, True):
+        raise NotFound("No such organisation.")
+
+
+async def reopen(work: Work, organisation_id: UUID) -> None:
+    """Opens a closed one again, while it is not erased. NotFound."""
+    if not await records.close_organisation(work, organisation_id, False):
+        raise NotFound("No such organisation.")
+
+
 async def _organisation(vault: Vault, row: records.OrganisationRow) -> Organisation:
     return Organisation(
         id=row.id,

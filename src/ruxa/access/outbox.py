@@ -30,6 +30,7 @@ Template = Literal["verify", "known", "reset", "invite", "password_changed", "ne
 PURPOSE: Final = "communicate"
 EMAIL_COLUMN: Final = "access.member.email_sealed"
 NAME_COLUMN: Final = "access.member.name_sealed"
+ORGANISATION_COLUMN: Final = "access.mail.organisation_sealed"
 RECIPIENT_COLUMN: Final = "access.mail.recipient_sealed"
 VARIABLES_COLUMN: Final = "access.mail.variables_sealed"
 
@@ -58,9 +59,19 @@ class MailLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def put(
-    work: Work, vault: Vault, member_id: UUID, template: Template, variables: Mapping[str, Sealed[str]]
+    work: Work,
+    vault: Vault,
+    member_id: UUID,
+    template: Template,
+    variables: Mapping[str, Sealed[str]],
+    *,
+    organisation_id: UUID | None = None,
 ) -> UUID:
-    """Puts a mail to the member into the outbox; its id. ``name`` and ``minutes`` are filled in when asked for."""
+    """Puts a mail to the member into the outbox; its id. ``name`` and ``minutes`` are filled in when asked for.
+
+    organisation_id: whose name the variable ``organisation`` is; it is sealed under that organisation's key and goes
+    with it.
+    """
     row = await records.member(work, member_id)
     if row is None:
         raise NotFound("No such member.")
@@ -74,7 +85,11 @@ async def put(
             name = await vault.open(NAME_COLUMN, member_id, member_id, row.name_sealed, purpose=PURPOSE)
             values["name"] = name.open(PURPOSE)
     assert values.keys() == TEMPLATES[template], (template, sorted(values))
+    assert ("organisation" in values) == (organisation_id is not None), template
     mail_id = ids.fresh()
+    organisation = None
+    if organisation_id is not None:
+        organisation = await vault.seal(ORGANISATION_COLUMN, organisation_id, mail_id, values.pop("organisation"))
     await records.insert_mail(
         work,
         mail_id,
@@ -83,6 +98,8 @@ async def put(
         row.locale,
         await vault.seal(RECIPIENT_COLUMN, member_id, mail_id, address.open(PURPOSE)),
         await vault.seal(VARIABLES_COLUMN, member_id, mail_id, codec.encode(values).decode()),
+        organisation_id,
+        organisation,
     )
     return mail_id
 
@@ -119,6 +136,9 @@ async def letter(vault: Vault, row: records.MailRow) -> Letter | None:
     recipient = await vault.open(RECIPIENT_COLUMN, row.member_id, row.id, row.recipient_sealed, purpose=PURPOSE)
     sealed = await vault.open(VARIABLES_COLUMN, row.member_id, row.id, row.variables_sealed, purpose=PURPOSE)
     values = cast(dict[str, str], codec.decode(sealed.open(PURPOSE).encode()))
+    if row.organisation_id is not None and row.organisation_sealed is not None:
+        place = (ORGANISATION_COLUMN, row.organisation_id, row.id, row.organisation_sealed)
+        values["organisation"] = (await vault.open(*place, purpose=PURPOSE)).open(PURPOSE)
     subject, text = catalogue(row.locale)[row.template]
     plain = text.format_map(values)
     return Letter(

@@ -299,6 +299,26 @@ async def set_output_default(work: Work, organisation_id: UUID, tokens: int) -> 
     )
 
 
+async def close_organisation(work: Work, organisation_id: UUID, close: bool) -> bool:
+    """Closed: stopped too. Open again: as before, unless it was stopped for another reason. False: there is none."""
+    return await _one(
+        work,
+        """
+        UPDATE access.organisation SET
+            closed_at = CASE WHEN %s THEN coalesce(closed_at, ruxa.now()) END,
+            suspended_at = CASE WHEN %s THEN coalesce(suspended_at, ruxa.now())
+                WHEN suspended_why <> 'request' THEN suspended_at END,
+            suspended_why = CASE WHEN %s THEN coalesce(suspended_why, 'request')
+                WHEN suspended_why <> 'request' THEN suspended_why END
+        WHERE id = %s AND erased_at IS NULL
+        """,
+        close,
+        close,
+        close,
+        organisation_id,
+    )
+
+
 async def suspend_organisation(work: Work, organisation_id: UUID, why: str | None) -> bool:
     """With None: lifts the suspension. False when there is none."""
     return await _one(
@@ -913,12 +933,15 @@ async def insert_mail(
     locale: str,
     recipient_sealed: bytes,
     variables_sealed: bytes,
+    organisation_id: UUID | None,
+    organisation_sealed: bytes | None,
 ) -> None:
     """Into the outbox."""
     await work.run(
         """
-        INSERT INTO access.mail (id, member_id, template, locale, recipient_sealed, variables_sealed)
-        VALUES (%s, %s, %s, %s, %s, %s)
+        INSERT INTO access.mail (id, member_id, template, locale, recipient_sealed, variables_sealed, organisation_id,
+            organisation_sealed)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
         """,
         mail_id,
         member_id,
@@ -926,6 +949,8 @@ async def insert_mail(
         locale,
         recipient_sealed,
         variables_sealed,
+        organisation_id,
+        organisation_sealed,
     )
 
 
@@ -938,6 +963,8 @@ class MailRow(NamedTuple):
     locale: str
     recipient_sealed: bytes | None
     variables_sealed: bytes | None
+    organisation_id: UUID | None
+    organisation_sealed: bytes | None
     state: str
     attempts: int
     sent_at: datetime | None
@@ -954,8 +981,8 @@ async def claim_mail(work: Work, lease_s: int) -> MailRow | None:
                     WHERE state = 'waiting' AND next_at <= ruxa.now()
                       AND recipient_sealed IS NOT NULL AND variables_sealed IS NOT NULL
                     ORDER BY next_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
-        RETURNING id, member_id, template, locale, recipient_sealed, variables_sealed, state, attempts, sent_at,
-            fault, created_at
+        RETURNING id, member_id, template, locale, recipient_sealed, variables_sealed, organisation_id,
+            organisation_sealed, state, attempts, sent_at, fault, created_at
         """,
         lease_s,
     )
@@ -967,7 +994,7 @@ async def mail_sent(work: Work, mail_id: UUID) -> None:
     await work.run(
         """
         UPDATE access.mail SET state = 'sent', sent_at = ruxa.now(), recipient_sealed = NULL, variables_sealed = NULL,
-            fault = NULL
+            organisation_sealed = NULL, fault = NULL
         WHERE id = %s
         """,
         mail_id,
@@ -979,7 +1006,8 @@ async def mail_failed(work: Work, mail_id: UUID, fault: str, retry_s: int | None
     if retry_s is None:
         await work.run(
             """
-            UPDATE access.mail SET state = 'failed', fault = %s, recipient_sealed = NULL, variables_sealed = NULL
+            UPDATE access.mail SET state = 'failed', fault = %s, recipient_sealed = NULL, variables_sealed = NULL,
+                organisation_sealed = NULL
             WHERE id = %s
             """,
             fault,
@@ -1000,8 +1028,8 @@ async def mail_page(work: Work, below: UUID | None, limit: int) -> list[MailRow]
         MailRow(*row)
         for row in await work.rows(
             """
-            SELECT id, member_id, template, locale, recipient_sealed, variables_sealed, state, attempts, sent_at, fault,
-                created_at
+            SELECT id, member_id, template, locale, recipient_sealed, variables_sealed, organisation_id,
+                organisation_sealed, state, attempts, sent_at, fault, created_at
             FROM access.mail WHERE %s::uuid IS NULL OR id < %s::uuid ORDER BY id DESC LIMIT %s
             """,
             below,
@@ -1015,8 +1043,8 @@ async def mail_by_id(work: Work, mail_id: UUID) -> MailRow | None:
     """One mail."""
     row = await work.row(
         """
-        SELECT id, member_id, template, locale, recipient_sealed, variables_sealed, state, attempts, sent_at, fault,
-            created_at
+        SELECT id, member_id, template, locale, recipient_sealed, variables_sealed, organisation_id,
+            organisation_sealed, state, attempts, sent_at, fault, created_at
         FROM access.mail WHERE id = %s
         """,
         mail_id,
@@ -1148,7 +1176,9 @@ async def sweep_mail(work: Work, body_days: int, row_days: int) -> int:
     """Rows, then bodies; how many of both."""
     rows = await work.run("DELETE " + _MAIL_OVER, row_days)
     return rows + await work.run(
-        "UPDATE access.mail SET recipient_sealed = NULL, variables_sealed = NULL " + _BODIES_OVER, body_days
+        "UPDATE access.mail SET recipient_sealed = NULL, variables_sealed = NULL, organisation_sealed = NULL "
+        + _BODIES_OVER,
+        body_days,
     )
 
 

@@ -22,6 +22,7 @@ from ruxa.kernel.errors import NotFound
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import JsonLines, Sink
 from ruxa.ledger import jobs as ledger_jobs
+from ruxa.privacy import erase
 from ruxa.privacy.content import items
 from ruxa.privacy.retention.engine import Tools
 from ruxa.store import instance as owner
@@ -68,6 +69,7 @@ async def run(start: Start, orders: Orders) -> None:
         _schedule_keys(jobs, vault)
         objects = Objects.of_settings(settings.storage, settings.data, register)
         _schedule_retention(jobs, retention.tools(settings, pool, vault, objects, sink, clock))
+        jobs.add("privacy erasures", lambda: erase.due(pool, vault), timeout_s=900, cron=EVERY_MINUTE)
         await _schedule_journal(jobs, settings.data / "journal", address, clock, vault, sink, stack)
         if settings.role == "worker":
             await _tell_health(start, sink, pool, stack)

@@ -143,6 +143,14 @@ def _people(tree: Tree) -> None:
         help="role in the organisation (default developer)",
     )
 
+    subject = _group(tree, "subject", "a person's rights, done for who cannot sign in")
+    leaf = _leaf(
+        subject, "erase", "erase a person and what only they are in, and print the certificate", "subject erase"
+    )
+    leaf.add_argument("email", metavar="EMAIL")
+    leaf.add_argument("--yes", action="store_true", help="do not ask (needed where there is no terminal)")
+    leaf.add_argument("--forfeit", action="store_true", help="give up credit that was paid for and is left")
+
 
 def _organisations(tree: Tree) -> None:
     group = _group(tree, "org", "organisations: customers of this installation")
@@ -330,6 +338,8 @@ def _act(command: str) -> Act:
             from ruxa.cli.people import operator_add as act
         case ["member", "add"]:
             from ruxa.cli.people import member_add as act
+        case ["subject", "erase"]:
+            from ruxa.cli.subject import erase as act
         case ["org", "create"]:
             from ruxa.cli.organisations import create as act
         case ["org", "list"]:

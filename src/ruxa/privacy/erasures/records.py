@@ -255,6 +255,11 @@ async def owned(work: Work, member_id: UUID) -> list[tuple[UUID, UUID, int, int]
     return await work.rows("SELECT * FROM privacy.owned_by(%s)", member_id)
 
 
+async def invited_only(work: Work, organisation_id: UUID) -> list[UUID]:
+    """Who is here only because the organisation invited them, and never came."""
+    return [row[0] for row in await work.rows("SELECT * FROM privacy.invited_only(%s)", organisation_id)]
+
+
 async def paid_left(work: Work, organisation_ref: UUID) -> int:
     """Credit that was paid for and is not used up, micros."""
     return int(await work.value("SELECT privacy.paid_left(%s)", organisation_ref))

@@ -180,17 +180,23 @@ CREATE TABLE access.mail (
     locale           text NOT NULL CHECK (locale IN ('en', 'zh')),
     recipient_sealed bytea,
     variables_sealed bytea,
+    organisation_id     uuid REFERENCES access.organisation (id) ON DELETE CASCADE,
+    organisation_sealed bytea,
     state            text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'failed')),
     attempts         integer NOT NULL DEFAULT 0,
     next_at          timestamptz NOT NULL DEFAULT ruxa.now(),
     sent_at          timestamptz,
     fault            text CHECK (fault ~ '^[a-z0-9_]{1,40}$'),
     created_at       timestamptz NOT NULL DEFAULT ruxa.now(),
-    CHECK ((state = 'sent') = (sent_at IS NOT NULL))
+    CHECK ((state = 'sent') = (sent_at IS NOT NULL)),
+    CHECK (organisation_sealed IS NULL OR organisation_id IS NOT NULL)
 );
+CREATE INDEX mail_organisation ON access.mail (organisation_id) WHERE organisation_id IS NOT NULL;
 CREATE INDEX mail_waiting ON access.mail (next_at) WHERE state = 'waiting';
 CREATE INDEX mail_member ON access.mail (member_id);
-COMMENT ON TABLE access.mail IS 'A mail of the outbox: template and state in clear, recipient and variables sealed.';
+COMMENT ON TABLE access.mail IS
+    'A mail of the outbox: template and state in clear, recipient and variables sealed, an organisation''s name in it
+     under that organisation''s own key.';
 
 -- Attempts counted per account and per address block, both as keyed hashes of the day; no write-ahead log, no backup.
 
@@ -306,6 +312,7 @@ ALTER TABLE access.key ALTER COLUMN name_sealed SET STATISTICS 0;
 ALTER TABLE access.key_secret ALTER COLUMN hash SET STATISTICS 0;
 ALTER TABLE access.mail ALTER COLUMN recipient_sealed SET STATISTICS 0;
 ALTER TABLE access.mail ALTER COLUMN variables_sealed SET STATISTICS 0;
+ALTER TABLE access.mail ALTER COLUMN organisation_sealed SET STATISTICS 0;
 ALTER TABLE access.throttle ALTER COLUMN mark SET STATISTICS 0;
 
 -- What each column holds about whom (grammar: kernel/datamap.py).
@@ -514,6 +521,10 @@ COMMENT ON COLUMN access.mail.recipient_sealed IS
 COMMENT ON COLUMN access.mail.variables_sealed IS
     'data: category=user.name,user.authorization.credentials subject=member purpose=communicate basis=contract
      keep=outbox seal=subject erase=shred export=no:operational';
+COMMENT ON COLUMN access.mail.organisation_id IS 'data: none';
+COMMENT ON COLUMN access.mail.organisation_sealed IS
+    'data: category=user.contact.organization subject=organisation purpose=communicate basis=contract
+     keep=outbox seal=subject erase=shred export=no:operational';
 COMMENT ON COLUMN access.mail.state IS 'data: none';
 COMMENT ON COLUMN access.mail.attempts IS 'data: none';
 COMMENT ON COLUMN access.mail.next_at IS 'data: none';
@@ -541,7 +552,7 @@ GRANT EXECUTE ON FUNCTION access.grant_of(bytea) TO ruxa_console; -- keys call /
 
 GRANT SELECT, INSERT ON access.organisation, access.membership, access.one_time_link, access.terms_version,
     access.terms_acceptance, access.key, access.key_secret TO ruxa_console, ruxa_operator;
-GRANT UPDATE (name_sealed, output_tokens_default, suspended_at, suspended_why) ON access.organisation
+GRANT UPDATE (name_sealed, output_tokens_default, suspended_at, suspended_why, closed_at) ON access.organisation
     TO ruxa_console, ruxa_operator;
 GRANT UPDATE (role, accepted_at), DELETE ON access.membership TO ruxa_console, ruxa_operator;
 GRANT UPDATE (used_at), DELETE ON access.one_time_link TO ruxa_console, ruxa_operator;

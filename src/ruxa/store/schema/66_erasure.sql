@@ -243,6 +243,17 @@ CREATE FUNCTION privacy.owned_by(p_member uuid)
     GROUP BY o.id ORDER BY o.id
 $$;
 
+-- Who was invited to an organisation, never came, and is here for no other reason: with it goes that reason.
+CREATE FUNCTION privacy.invited_only(p_organisation uuid) RETURNS SETOF uuid
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT m.id FROM access.membership s JOIN access.member m ON m.id = s.member_id
+    WHERE s.organisation_id = p_organisation AND s.accepted_at IS NULL AND m.password_hash IS NULL
+        AND m.verified_at IS NULL AND m.staff_role IS NULL
+        AND NOT EXISTS (SELECT FROM access.membership o WHERE o.member_id = m.id AND o.organisation_id <> p_organisation)
+        AND NOT EXISTS (SELECT FROM privacy.erasure e WHERE e.subject = m.id)
+    ORDER BY m.id
+$$;
+
 -- Credit of an organisation that was paid for and is not used up. Presents and the sandbox's money are not counted.
 CREATE FUNCTION privacy.paid_left(p_ref uuid) RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -393,8 +404,9 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA privacy FROM PUBLIC;
 GRANT SELECT ON privacy.declared TO ruxa_console, ruxa_worker, ruxa_operator;
 GRANT EXECUTE ON FUNCTION privacy.is_about(text, text), privacy.fate(oid, text, text, text), privacy.ties(text)
     TO ruxa_console, ruxa_worker, ruxa_operator;
-GRANT EXECUTE ON FUNCTION privacy.owned_by(uuid), privacy.paid_left(uuid) TO ruxa_console, ruxa_worker, ruxa_operator;
+GRANT EXECUTE ON FUNCTION privacy.owned_by(uuid), privacy.paid_left(uuid), privacy.invited_only(uuid) TO ruxa_console, ruxa_worker, ruxa_operator;
 GRANT SELECT (closed_at, erased_at) ON access.organisation TO ruxa_worker;
+GRANT UPDATE (organisation_sealed) ON access.mail TO ruxa_worker;
 GRANT EXECUTE ON FUNCTION privacy.erasure_freeze(uuid), privacy.erasure_clear(uuid), privacy.erasure_clear_late()
     TO ruxa_worker, ruxa_operator;
 GRANT SELECT, INSERT (id, kind, subject, subject_hash, asked_by, goes_with, forfeit, address_mark, due_at)
