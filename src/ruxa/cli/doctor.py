@@ -303,7 +303,7 @@ async def _retention(home: House) -> list[Finding]:
     async with home.work() as work:
         hours = await records.age_s(work) // 3600
         missed = await engine.missed(work)
-        anchor = await records.anchor(work)
+        anchor = await records.anchor_seen(work)
         keeps = [
             (f"{column.schema}.{column.table}", column.declaration.keep)
             for column in await inventory.read(work)

@@ -75,7 +75,7 @@ def show(args: Namespace) -> int:
         async with house.work() as work:
             state = await records.state(work)
             runs = await records.runs(work, RUNS)
-            anchor = await records.anchor(work)
+            anchor = await records.anchor_seen(work)
             missed = await engine.missed(work)
             holding = await holds.count(work)
         return {

@@ -9,6 +9,7 @@ from ruxa.console.pages.api_docs.page import PAGE as api_docs
 from ruxa.console.pages.billing.page import PAGE as billing
 from ruxa.console.pages.call.page import PAGE as call
 from ruxa.console.pages.contact.page import PAGE as contact
+from ruxa.console.pages.data_map.page import PAGE as data_map
 from ruxa.console.pages.home.page import PAGE as home
 from ruxa.console.pages.key.page import PAGE as key
 from ruxa.console.pages.keys.page import PAGE as keys
@@ -21,6 +22,7 @@ from ruxa.console.pages.playground.page import PAGE as playground
 from ruxa.console.pages.privacy.page import PAGE as privacy
 from ruxa.console.pages.proofs.page import PAGE as proofs
 from ruxa.console.pages.reset.page import PAGE as reset
+from ruxa.console.pages.retention.page import PAGE as retention
 from ruxa.console.pages.settings.page import PAGE as settings
 from ruxa.console.pages.sign_in.page import PAGE as sign_in
 from ruxa.console.pages.sign_up.page import PAGE as sign_up
@@ -39,6 +41,8 @@ PAGES: tuple[Page, ...] = (
     accept,
     terms,
     privacy,
+    retention,
+    data_map,
     subprocessors,
     contact,
     api_docs,

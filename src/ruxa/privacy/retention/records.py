@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.store.work import Work
+from ruxa.store.work import Row, Work
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,11 +181,22 @@ async def clocks(work: Work) -> int:
     return moment
 
 
+_ANCHOR: Final[LiteralString] = (
+    "SELECT boot, uptime_ms, database_ms, seen_ms, jump_ms, paused_at FROM privacy.retention_clock"
+)
+
+
 async def anchor(work: Work) -> Anchor | None:
+    """What was believed last, and nobody changes it until this transaction ends; None before the first run."""
+    return _anchor(await work.row(_ANCHOR + " FOR UPDATE"))
+
+
+async def anchor_seen(work: Work) -> Anchor | None:
     """What was believed last; None before the first run."""
-    row = await work.row(
-        "SELECT boot, uptime_ms, database_ms, seen_ms, jump_ms, paused_at FROM privacy.retention_clock FOR UPDATE"
-    )
+    return _anchor(await work.row(_ANCHOR))
+
+
+def _anchor(row: Row | None) -> Anchor | None:
     if row is None:
         return None
     return Anchor(boot=row[0], uptime_ms=row[1], database_ms=row[2], seen_ms=row[3], jump_ms=row[4], paused_at=row[5])
