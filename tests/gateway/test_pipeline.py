@@ -638,3 +638,20 @@ async def test_ready_only_once_pages_come(house: House) -> None:
     pages.up = True
     answer = await house.client.get("/readyz")
     assert (answer.status_code, answer.json()["checks"]["console"]) == (200, True)
+
+
+async def test_a_row_that_is_lost_on_its_way_to_the_database_is_proven(house: House) -> None:
+    """The journal closed four calls and the flusher drops one, as a fault of ours might: the proof tells."""
+    await house.begin()
+    await house.serve()
+    await ask(house, "openai_chat")
+    await house.rows(1)
+    assert not house.proofs()
+    flusher = house.pipeline._flusher
+    async with flusher._flushing:
+        for _ in range(3):
+            await ask(house, "openai_chat", model="x/y")
+        segment, _, _ = flusher._waiting.popleft()
+        segment.rows -= 1
+    await house.stop()
+    assert list(house.proofs()) == ["I16 every journaled call has its row or a named refusal"]

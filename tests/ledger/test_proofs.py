@@ -7,7 +7,9 @@ from uuid import UUID
 
 from books import Books
 from ruxa.kernel import ids
-from ruxa.ledger import jobs, topups
+from ruxa.kernel.clock import Clock
+from ruxa.ledger import jobs, topups, usage
+from ruxa.ledger.usage import Segment
 
 
 async def test_every_proof_has_a_number_and_says_how_many_it_saw(books: Books) -> None:
@@ -15,11 +17,11 @@ async def test_every_proof_has_a_number_and_says_how_many_it_saw(books: Books) -
     lease = await books.lend(ref, 500)
     await books.flush([books.row(ref, lease, 10)])
     found = await books.proofs()
-    assert list(found) == [f"I{number}" for number in range(1, 16)]
+    assert list(found) == [f"I{number}" for number in range(1, 17)]
     assert all(proof.value == 0 and proof.sample == () for proof in found.values())
     assert {name: proof.examined for name, proof in found.items()} == {
         "I1": 1, "I2": 1, "I3": 1, "I4": 0, "I5": 1, "I6": 1, "I7": 1, "I8": 2, "I9": 1, "I10": 1, "I11": 1,
-        "I12": 0, "I13": 0, "I14": 1, "I15": 0,
+        "I12": 0, "I13": 0, "I14": 1, "I15": 0, "I16": 0,
     }  # fmt: skip
 
 
@@ -72,6 +74,31 @@ async def test_proofs_find_what_an_administrator_breaks(books: Books) -> None:
             wrong = {row[0].partition(" ")[0] for row in rows if row[1]}
         assert name in wrong, (name, wrong)
     await books.prove()
+
+
+async def test_a_journaled_call_that_never_became_a_row_is_found(books: Books) -> None:
+    """Three closes are in the journal's file: two became rows, one was refused by name; a fourth is lost."""
+    ref = await books.organisation(live=1000)
+    lease = await books.lend(ref, 500)
+    kept = [books.row(ref, lease, 10), books.row(ref, None, 0, status=404)]
+    old_ms = Clock().unix_ms() - 200 * 86_400_000
+    refused = books.row(ref, lease, 5, id=ids.at(old_ms), at_ms=old_ms)
+    for _ in range(2):  # again, as a replay would
+        await books.flush([*kept, refused])
+    await acknowledge(books, rows=3)
+    assert (await books.proofs())["I16"].value == 0
+    books.segment = Segment("w0", books.segment.run, 2)
+    async with books.gateway.work() as work:
+        await usage.segment_begin(work, books.segment)
+    await books.flush([books.row(ref, lease, 10)])
+    await acknowledge(books, rows=2)
+    proof = (await books.proofs())["I16"]
+    assert (proof.value, proof.examined, proof.sample) == (1, 2, (f"w0 {books.segment.run} 2",))
+
+
+async def acknowledge(books: Books, rows: int) -> None:
+    async with books.gateway.work() as work:
+        await usage.segment_acknowledge(work, books.segment, sha256=bytes(32), rows=rows)
 
 
 async def test_a_seal_covers_the_past_and_shows_every_change(books: Books) -> None:

@@ -374,6 +374,8 @@ CREATE TABLE ledger.journal_segment (
     state      text NOT NULL CHECK (state IN ('open', 'acknowledged', 'refused')),
     sha256     bytea CHECK (octet_length(sha256) = 32),
     rows       bigint CHECK (rows >= 0),
+    booked     bigint NOT NULL DEFAULT 0 CHECK (booked >= 0),
+    refused    jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(refused) = 'object'),
     reason     text CHECK (reason IN ('age', 'damaged')),
     began_at   timestamptz NOT NULL,
     ended_at   timestamptz,
@@ -383,7 +385,8 @@ CREATE TABLE ledger.journal_segment (
     CHECK ((state = 'open') = (sha256 IS NULL)),
     CHECK ((state = 'refused') = (reason IS NOT NULL))
 );
-COMMENT ON TABLE ledger.journal_segment IS 'One file of a worker''s journal; kept for ever, so that it is booked once.';
+COMMENT ON TABLE ledger.journal_segment IS
+    'One file of a worker''s journal; kept for ever, so that it is booked once. Of its rows: booked, and refused by why.';
 
 -- Usage rows: the call's record and its charge. Partitions by the day in the id; the keys refuse a row whose
 -- organisation or scope is not its lease's.
@@ -1449,7 +1452,7 @@ BEGIN
         RAISE EXCEPTION 'the staging table is not ours' USING ERRCODE = 'RX023';
     END IF;
     SELECT state INTO segment_state FROM ledger.journal_segment
-        WHERE worker = p_worker AND run = p_run AND number = p_segment FOR SHARE;
+        WHERE worker = p_worker AND run = p_run AND number = p_segment FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the segment never began' USING ERRCODE = 'RX020';
     ELSIF segment_state <> 'open' THEN
@@ -1584,6 +1587,12 @@ BEGIN
     END LOOP;
     -- After the rows: whoever makes a day's evidence meanwhile waits for them or is seen here.
     UPDATE ledger.evidence_day SET state = 'stale', changed_at = moment WHERE day = ANY (aged) AND state = 'ready';
+    -- With the rows, in one transaction: what a segment became is as certain as they are (proof I16).
+    IF usage_flush.booked > 0 OR cardinality(usage_flush.refused) > 0 THEN
+        UPDATE ledger.journal_segment AS s SET booked = s.booked + usage_flush.booked,
+            refused = s.refused || coalesce(jsonb_object(usage_flush.refused::text[], usage_flush.reasons), '{}')
+            WHERE s.worker = p_worker AND s.run = p_run AND s.number = p_segment;
+    END IF;
     IF booked > 0 THEN
         PERFORM pg_notify('usage_flushed', '');
     END IF;
@@ -2081,6 +2090,11 @@ AS $$
                 OR e.amount_micros + e.waived_micros >= ledger.cost_of(e, p) + e.calls
                 OR (e.scope = 'sandbox') <> starts_with(p.model, 'sandbox/')
         FROM ledger.billing_evidence AS e JOIN ledger.price AS p ON p.id = e.price_id
+        UNION ALL
+        -- More booked than read back is a journal's torn end, whose rows the database had already.
+        SELECT 'I16 every journaled call has its row or a named refusal', concat_ws(' ', s.worker, s.run, s.number),
+            s.rows > s.booked + (SELECT count(*) FROM jsonb_object_keys(s.refused))
+        FROM ledger.journal_segment AS s WHERE s.state = 'acknowledged'
     ), known (name) AS (
         VALUES ('I1 counters equal the sum of transfers'), ('I2 no lot and no budget below zero'),
             ('I3 a lease''s spending equals its charges'), ('I4 a closed lease is posted to the micro'),
@@ -2089,7 +2103,8 @@ AS $$
             ('I9 late, shortfall and abandoned equal their transfers'), ('I10 sandbox and live money never meet'),
             ('I11 every charge recomputes from its price'), ('I12 the chain of seals is intact'),
             ('I13 nothing is left an hour after a lot''s end'), ('I14 charges and evidence equal what leases spent'),
-            ('I15 evidence recomputes from its price to the rounding')
+            ('I15 evidence recomputes from its price to the rounding'),
+            ('I16 every journaled call has its row or a named refusal')
     )
     SELECT k.name, count(f.id) FILTER (WHERE f.bad), count(f.id),
         coalesce((array_agg(f.id) FILTER (WHERE f.bad))[1:5], '{}')
@@ -2268,6 +2283,8 @@ COMMENT ON COLUMN ledger.journal_segment.number IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.state IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.sha256 IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.rows IS 'data: none';
+COMMENT ON COLUMN ledger.journal_segment.booked IS 'data: none';
+COMMENT ON COLUMN ledger.journal_segment.refused IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.reason IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.began_at IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.ended_at IS 'data: none';
