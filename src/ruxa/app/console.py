@@ -18,6 +18,7 @@ from ruxa.app import custody, database, hook
 from ruxa.app.orders import Orders, Start
 from ruxa.console import site
 from ruxa.console.page import Deps
+from ruxa.egress.objects import Objects
 from ruxa.egress.recipient import Register
 from ruxa.gateway import described
 from ruxa.kernel.clock import Clock
@@ -53,6 +54,7 @@ async def run(start: Start, orders: Orders) -> None:
     sink = JsonLines("console", clock)
     register = Register(sink)
     epochs = custody.epoch_keys(settings, start.instance, register)
+    objects = Objects.of_settings(settings.storage, settings.data, register)
     hook.install(register, sink)
     keys = database.keys_of(settings, start.instance)
     address = await asyncio.to_thread(database.address_at, start.database, keys)
@@ -62,7 +64,7 @@ async def run(start: Start, orders: Orders) -> None:
         try:
             hasher = Hasher(vault)
             try:
-                deps = _deps(start, pool, vault, hasher, clock, sink)
+                deps = _deps(start, pool, vault, hasher, objects, clock, sink)
                 await _serve(orders, Path(start.console_socket), deps)
             finally:
                 hasher.close()
@@ -72,11 +74,14 @@ async def run(start: Start, orders: Orders) -> None:
         await pool.close()
 
 
-def _deps(start: Start, pool: Pool, vault: Vault, hasher: Hasher, clock: Clock, sink: JsonLines) -> Deps:
+def _deps(
+    start: Start, pool: Pool, vault: Vault, hasher: Hasher, objects: Objects, clock: Clock, sink: JsonLines
+) -> Deps:
     settings = start.read_settings()
     return Deps(
         pool=pool,
         vault=vault,
+        objects=objects,
         hasher=hasher,
         clock=clock,
         signals=sink,

@@ -18,6 +18,7 @@ from ruxa.access.roles import Permission
 from ruxa.access.sessions import Session
 from ruxa.console.rollups import Rollups
 from ruxa.console.words import Words
+from ruxa.egress.objects import Objects
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.signals import Sink
 from ruxa.store.pool import Pool
@@ -36,7 +37,7 @@ class Deps:
     the paths and schemas of the part of ``/api/v1`` that the gateway serves, for the published union (decision D2);
     trial_micros: credit granted once per verified address (decision D10); providers: those that can be called, None for
     all that are priced; operator, contact: who runs this server and where they are reached, a mail or https address
-    (empty: not said); rollups: what home has added up lately.
+    (empty: not said); rollups: what home has added up lately; objects: where stored content over 64 KiB lies.
     """
 
     pool: Pool
@@ -54,6 +55,7 @@ class Deps:
     providers: frozenset[str] | None = None
     gateway_openapi: Mapping[str, Any] = field(default_factory=dict[str, Any])
     rollups: Rollups = field(default_factory=Rollups)
+    objects: Objects | None = None
 
     @property
     def entrance(self) -> Entrance:

@@ -10,7 +10,7 @@ import msgspec
 from ruxa.access.keys import KeyLine
 from ruxa.access.roles import CALL_SCOPES
 from ruxa.console.words import Words
-from ruxa.kernel import ids
+from ruxa.kernel import bounds, ids
 
 PURPOSE = "provide"
 SOON = timedelta(days=7)
@@ -82,6 +82,13 @@ def limits(line: KeyLine, words: Words) -> list[str]:
     if line.models is not None:
         found.append(words.plain("keys.limit_models", n=len(line.models)))
     return found
+
+
+def store_days(words: Words) -> list[tuple[str, str]]:
+    """For how many days content can be stored, as a form offers it."""
+    return [("0", words.plain("keys.store_none"))] + [
+        (str(days), words.plain("keys.days", n=days)) for days in range(1, bounds.CONTENT_DAYS + 1)
+    ]
 
 
 def curl(base_url: str, model: str) -> str:

@@ -226,6 +226,7 @@ async def add(
     staff: bool = False,
     request: str = "",
     purpose: str = "",
+    outcome: Outcome = "done",
     details: Mapping[str, str] | None = None,
 ) -> UUID:
     """``write`` for a principal (None: the system). ``staff``: done by staff role, not by membership.
@@ -252,6 +253,7 @@ async def add(
         organisation_id=organisation_id,
         object_id=object_id,
         purpose=purpose,
+        outcome=outcome,
         request_id=ids.read("req", request) if request else None,
         details=details,
     )

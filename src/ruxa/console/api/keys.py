@@ -63,7 +63,9 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rpm: int | None = None
     tpm: int | None = None
     concurrency: int | None = None
-    store_days: Annotated[int, msgspec.Meta(description="0 to 23. No content is stored, whatever it says.")] = 0
+    store_days: Annotated[
+        int, msgspec.Meta(description="For how many days the content of its calls is stored, 0 (not at all) to 23.")
+    ] = 0
     budget_micros: int | None = None
     budget_period: keys.Period | None = None
     expires_at: datetime | None = None

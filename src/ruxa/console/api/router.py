@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from ruxa.console.api import billing, keys, openapi, organisation, staff, usage
+from ruxa.console.api import billing, content, keys, openapi, organisation, staff, usage
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 
@@ -28,6 +28,7 @@ def handlers(deps: Deps, edge: Edge, published: openapi.Description) -> list[HTT
     return [
         *keys.handlers(deps, edge),
         *usage.handlers(deps, edge),
+        *content.handlers(deps, edge),
         *billing.handlers(deps, edge),
         *organisation.handlers(deps, edge),
         *staff.handlers(deps, edge),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import msgspec
 
 from ruxa.access import keys
-from ruxa.console import forms, records, shown, visits
+from ruxa.console import content, forms, records, shown, visits
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import ids
+from ruxa.privacy.content import items
 from ruxa.store.work import Work
 
 USED_DAYS = 30
@@ -19,6 +21,13 @@ class Rotate(msgspec.Struct, frozen=True):
     """For how many hours the old secret goes on."""
 
     overlap: int = 24
+
+
+class Store(msgspec.Struct, frozen=True):
+    """For how many days content is stored, and whether what is stored for longer goes now."""
+
+    store_days: int
+    delete_beyond: bool = False
 
 
 async def load(visit: Visit, work: Work) -> View:
@@ -37,6 +46,8 @@ async def _view(visit: Visit, work: Work, created: dict[str, str] | None) -> Vie
             "key": shown.key(line, visit.words, now),
             "used": used,
             "created": created,
+            "stored": await items.count(work, person.organisation_id, key_id),
+            "days": shown.store_days(visit.words),
             "overlap_h": visit.form.get("overlap", "24"),
         }
     )
@@ -68,13 +79,43 @@ async def revoke(visit: Visit, work: Work) -> Go:
     return Go(to=visit.path, done="key_revoked")
 
 
+async def store(visit: Visit, work: Work) -> Go:
+    """Another number of days for the content of the key's calls."""
+    form = forms.read(Store, visit.form)
+    person = visit.person
+    key_id = ids.read("key", visit.places["key_id"])
+    await keys.store(work, visit.deps.vault, person.organisation_id, key_id, form.store_days)
+    await visits.note(visit, work, "key:changed", key_id, details={"store_days": str(form.store_days)})
+    if form.delete_beyond:
+        await _delete(visit, work, key_id, beyond_days=form.store_days)
+    return Go(to=visit.path, done="saved")
+
+
+async def delete_content(visit: Visit, work: Work) -> Go:
+    """Deletes what is stored of the key's calls."""
+    await _delete(visit, work, ids.read("key", visit.places["key_id"]))
+    return Go(to=visit.path, done="content_deleted")
+
+
+async def _delete(visit: Visit, work: Work, key_id: UUID, *, beyond_days: int = 0) -> None:
+    count = await items.delete_of_key(
+        work, content.objects_of(visit.deps), visit.person.organisation_id, key_id, beyond_days=beyond_days
+    )
+    await visits.note(visit, work, "content:deleted", key_id, details={"of": "key", "calls": str(count)})
+
+
 PAGE = Page(
     name="key",
     path="/keys/{key_id:str}",
     area="customer",
     load=load,
     permission="key:read",
-    actions={"rotate": rotate, "revoke": revoke},
-    needs={"rotate": "key:change", "revoke": "key:change"},
+    actions={"rotate": rotate, "revoke": revoke, "store": store, "delete_content": delete_content},
+    needs={
+        "rotate": "key:change",
+        "revoke": "key:change",
+        "store": "key:change",
+        "delete_content": "content:delete",
+    },
     parent="keys",
 )

@@ -8,10 +8,11 @@ from typing import get_args
 import msgspec
 
 from ruxa.access import keys, roles
-from ruxa.console import forms, money, shown, visits
-from ruxa.console.page import Page, View, Visit
+from ruxa.console import content, forms, money, shown, visits
+from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import bounds
 from ruxa.kernel.sealed import Sealed
+from ruxa.privacy.content import items
 from ruxa.store.work import Work
 
 # The scopes a person chooses from, and whether a new key has it.
@@ -23,6 +24,7 @@ OFFERED: tuple[tuple[roles.Scope, bool], ...] = (
     ("tasks", True),
     ("files", True),
     ("usage:read", False),
+    ("content:read", False),
     ("billing:read", False),
     ("admin:*", False),
 )
@@ -40,6 +42,7 @@ class Form(msgspec.Struct, frozen=True):
     concurrency: int | None = None
     expires: int | None = None
     models: str | None = None
+    store_days: int = 0
 
 
 async def load(visit: Visit, work: Work) -> View:
@@ -65,6 +68,8 @@ async def _view(visit: Visit, work: Work, created: dict[str, str] | None) -> Vie
                 for scope, standard in OFFERED
             ],
             "env": shown.environment(visit.deps.base_url),
+            "days": shown.store_days(visit.words),
+            "stored": await items.count(work, person.organisation_id),
         }
     )
 
@@ -89,6 +94,7 @@ async def create(visit: Visit, work: Work) -> View:
             requests_per_minute=form.rpm,
             tokens_per_minute=form.tpm,
             concurrency=form.concurrency,
+            store_days=form.store_days,
             budget_micros=forms.micros(form.budget, "budget") if form.budget else None,
             budget_period=form.period if form.budget else None,
             expires_at=visit.deps.clock.now() + timedelta(days=form.expires) if form.expires else None,
@@ -99,14 +105,21 @@ async def create(visit: Visit, work: Work) -> View:
     return await _view(visit, work, {"name": form.name, "secret": made.secret.open(shown.PURPOSE)})
 
 
+async def delete_content(visit: Visit, work: Work) -> Go:
+    """Deletes everything that is stored of the organisation's calls, and the key that sealed it."""
+    person = visit.person
+    await content.erase_all(visit.deps, person.session.principal, person.organisation_id, visit.request_id)
+    return Go(to=visit.path, done="content_deleted")
+
+
 PAGE = Page(
     name="keys",
     path="/keys",
     area="customer",
     load=load,
     permission="key:read",
-    actions={"create": create},
-    needs={"create": "key:create"},
+    actions={"create": create, "delete_content": delete_content},
+    needs={"create": "key:create", "delete_content": "organisation:change"},
     icon="key",
     group="access",
 )
