@@ -25,7 +25,7 @@ from ruxa.kernel.sealed import Sealed
 from ruxa.store.vault import Vault
 from ruxa.store.work import Work
 
-Template = Literal["verify", "known", "reset", "invite", "password_changed", "new_browser"]
+Template = Literal["verify", "known", "reset", "invite", "password_changed", "new_browser", "checkpoint"]
 
 PURPOSE: Final = "communicate"
 EMAIL_COLUMN: Final = "access.member.email_sealed"
@@ -42,6 +42,7 @@ TEMPLATES: Final[dict[Template, frozenset[str]]] = {
     "invite": frozenset({"organisation", "url", "minutes"}),
     "password_changed": frozenset({"name", "url"}),
     "new_browser": frozenset({"name", "url", "agent"}),
+    "checkpoint": frozenset({"size", "checkpoint", "url"}),
 }
 
 
@@ -75,7 +76,6 @@ async def put(
     row = await records.member(work, member_id)
     if row is None:
         raise NotFound("No such member.")
-    address = await vault.open(EMAIL_COLUMN, member_id, member_id, row.email_sealed, purpose=PURPOSE)
     values = {name: value.open(PURPOSE) for name, value in variables.items()}
     if "minutes" in TEMPLATES[template]:
         values["minutes"] = str(bounds.LINK_TTL_S // 60)
@@ -84,8 +84,26 @@ async def put(
         if row.name_sealed is not None:
             name = await vault.open(NAME_COLUMN, member_id, member_id, row.name_sealed, purpose=PURPOSE)
             values["name"] = name.open(PURPOSE)
+    addressee = records.Addressee(member_id, row.locale, row.email_sealed)
+    given = {name: Sealed(value) for name, value in values.items()}
+    return await put_to(work, vault, addressee, template, given, organisation_id=organisation_id)
+
+
+async def put_to(
+    work: Work,
+    vault: Vault,
+    to: records.Addressee,
+    template: Template,
+    variables: Mapping[str, Sealed[str]],
+    *,
+    organisation_id: UUID | None = None,
+) -> UUID:
+    """``put`` for an addressee that was found already; every variable of the template is given."""
+    values = {name: value.open(PURPOSE) for name, value in variables.items()}
     assert values.keys() == TEMPLATES[template], (template, sorted(values))
     assert ("organisation" in values) == (organisation_id is not None), template
+    member_id = to.member_id
+    address = await vault.open(EMAIL_COLUMN, member_id, member_id, to.email_sealed, purpose=PURPOSE)
     mail_id = ids.fresh()
     organisation = None
     if organisation_id is not None:
@@ -95,7 +113,7 @@ async def put(
         mail_id,
         member_id,
         template,
-        row.locale,
+        to.locale,
         await vault.seal(RECIPIENT_COLUMN, member_id, mail_id, address.open(PURPOSE)),
         await vault.seal(VARIABLES_COLUMN, member_id, mail_id, codec.encode(values).decode()),
         organisation_id,

@@ -954,6 +954,14 @@ async def insert_mail(
     )
 
 
+class Addressee(NamedTuple):
+    """Who a mail goes to, when it was not decided by one of their own acts."""
+
+    member_id: UUID
+    locale: str
+    email_sealed: bytes
+
+
 class MailRow(NamedTuple):
     """access.mail."""
 

@@ -9,7 +9,8 @@ from datetime import UTC
 from pathlib import Path
 
 from ruxa.access import jobs as access_jobs
-from ruxa.app import custody, database, health, hook, outbound, retention
+from ruxa.access.audit import sequencer
+from ruxa.app import audit, custody, database, health, hook, outbound, retention
 from ruxa.app.orders import Orders, Start
 from ruxa.egress.mail import Letter, Smtp
 from ruxa.egress.objects import Objects
@@ -52,6 +53,7 @@ async def run(start: Start, orders: Orders) -> None:
     register = Register(sink)
     mail = _mail(settings, clock, register)
     epochs = custody.epoch_keys(settings, start.instance, register)
+    asked = audit.witnesses_of(settings, register)
     hook.install(register, sink)
     keys = database.keys_of(settings, start.instance)
     address = await asyncio.to_thread(database.address_at, start.database, keys)
@@ -61,12 +63,14 @@ async def run(start: Start, orders: Orders) -> None:
         stack.push_async_callback(vault.close)
         await ledger_jobs.partitions(pool)
         await _content_partitions(pool)
+        await sequencer.prepare(pool)
         await _day_keys(vault)
         outbound.watch(register, pool, stack)
         jobs = Jobs(sink)
         _schedule_ledger(jobs, pool, sink)
         _schedule_access(jobs, pool, vault, mail and _counted(mail, register), sink)
         _schedule_keys(jobs, vault)
+        audit.schedule(jobs, pool, vault, sink, asked, start.base_url, stack)
         objects = Objects.of_settings(settings.storage, settings.data, register)
         _schedule_retention(jobs, retention.tools(settings, pool, vault, objects, sink, clock))
         jobs.add("privacy erasures", lambda: erase.due(pool, vault), timeout_s=900, cron=EVERY_MINUTE)
@@ -74,6 +78,8 @@ async def run(start: Start, orders: Orders) -> None:
         if settings.role == "worker":
             await _tell_health(start, sink, pool, stack)
         stop = asyncio.Event()
+        checking = asyncio.ensure_future(audit.begin(pool, vault, sink))
+        stack.callback(checking.cancel)
         running = asyncio.ensure_future(jobs.run(address.url("ruxa_worker"), stop, grace_s=2.0))
         orders.ready()
         draining = asyncio.ensure_future(orders.drained())

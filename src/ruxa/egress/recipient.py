@@ -16,7 +16,7 @@ from ruxa.kernel import datamap
 from ruxa.kernel.errors import NoUpstream
 from ruxa.kernel.signals import Sink
 
-Role = Literal["provider", "processor", "mail", "storage", "customer", "own"]
+Role = Literal["provider", "processor", "mail", "storage", "witness", "customer", "own"]
 
 
 class Recipient(msgspec.Struct, frozen=True, kw_only=True):

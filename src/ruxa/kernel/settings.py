@@ -60,6 +60,16 @@ class ProcessorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     base_url: str | None = None
 
 
+class WitnessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[witnesses.NAME]``: a C2SP witness that cosigns the audit log's checkpoints: its submission prefix ``url``, its
+    public ``key`` (name+id+base64, type 4) and where it is (country, ISO 3166). It gets hashes, never data.
+    """
+
+    url: str | None = None
+    key: str | None = None
+    where: str = "unknown"
+
+
 class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[mail]``: ``smtp://host:port`` or ``outbox:`` (kept in the console)."""
 
@@ -141,8 +151,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     address, for the contact page and ``security.txt``;
     trusted_proxies: addresses whose ``X-Forwarded-*`` count; body_bytes_max: bound of a request body, bytes;
     trial_micros: credit of a new organisation, USD micros; metrics_token: reference to the token of ``/metrics``;
-    providers, models, payments, mail, egress, storage, epoch_keys, backup: tables of the file; origins: where each
-    value came from.
+    providers, models, payments, witnesses, mail, egress, storage, epoch_keys, backup: tables of the file; origins:
+    where each value came from.
     """
 
     host: str = "127.0.0.1"
@@ -166,6 +176,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     providers: dict[str, ProviderSettings] = msgspec.field(default_factory=dict[str, ProviderSettings])
     models: dict[str, ModelSettings] = msgspec.field(default_factory=dict[str, ModelSettings])
     payments: dict[str, ProcessorSettings] = msgspec.field(default_factory=dict[str, ProcessorSettings])
+    witnesses: dict[str, WitnessSettings] = msgspec.field(default_factory=dict[str, WitnessSettings])
     mail: MailSettings = MailSettings()
     egress: EgressSettings = EgressSettings()
     storage: StorageSettings = StorageSettings()
@@ -174,7 +185,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     origins: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
-TABLES = {"providers": ProviderSettings, "models": ModelSettings, "payments": ProcessorSettings}
+TABLES = {
+    "providers": ProviderSettings,
+    "models": ModelSettings,
+    "payments": ProcessorSettings,
+    "witnesses": WitnessSettings,
+}
 SECTIONS = {
     "mail": MailSettings,
     "egress": EgressSettings,

@@ -54,6 +54,8 @@ EVENTS: dict[str, frozenset[str]] = {
     "egress.refused": frozenset({"host", "reason"}),
     "provider.unready": frozenset({"provider", "reason"}),
     "price.refused": frozenset({"model", "code"}),
+    "audit.broken": frozenset({"kind", "leaf", "count"}),
+    "audit.unwitnessed": frozenset({"witness", "code"}),
     "broken": frozenset({"request_id", "where", "error"}),
 }
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from ruxa.access.records import Addressee
 from ruxa.store.work import Work
 
 
@@ -151,6 +152,11 @@ async def checkpoints(work: Work, above: int, limit: int) -> list[Signed]:
     return [Signed(*row) for row in rows]
 
 
+async def signed_before(work: Work, age: timedelta) -> int:
+    """The size of the largest checkpoint that is older than that; 0 when none is."""
+    return await work.value("SELECT coalesce(max(size), 0) FROM audit.checkpoint WHERE at < ruxa.now() - %s", age)
+
+
 async def cosign(work: Work, size: int, witness: str, line: str) -> bool:
     """A witness's line; False when it is there already."""
     return await work.value("SELECT audit.cosign(%s, %s, %s)", size, witness, line)
@@ -288,3 +294,42 @@ async def lost(work: Work, limit: int) -> list[UUID]:
         limit,
     )
     return [row[0] for row in rows]
+
+
+# The daily mail
+
+
+class Mailing(NamedTuple):
+    """A day's mailing that is not over: which checkpoint, and the last member who got it."""
+
+    day: date
+    size: int
+    after: UUID
+
+
+async def mailing(work: Work) -> Mailing | None:
+    """Today's mailing, begun when it was not; None when it is over, or nothing was signed since the last one.
+
+    The row is locked: two runs take turns.
+    """
+    await work.run(
+        """
+        INSERT INTO audit.mailing (day, size, after)
+        SELECT ruxa.today(), max(size), '00000000-0000-0000-0000-000000000000' FROM audit.checkpoint
+        HAVING max(size) > coalesce((SELECT max(size) FROM audit.mailing), 0)
+        ON CONFLICT DO NOTHING
+        """
+    )
+    row = await work.row("SELECT day, size, after FROM audit.mailing WHERE day = ruxa.today() AND NOT over FOR UPDATE")
+    return None if row is None else Mailing(*row)
+
+
+async def mailed(work: Work, after: UUID, limit: int) -> list[Addressee]:
+    """Who gets the checkpoint, in the order of their ids: owners, data protection officers, operators."""
+    rows = await work.rows("SELECT * FROM access.checkpoint_readers(%s, %s)", after, limit)
+    return [Addressee(*row) for row in rows]
+
+
+async def mailing_went_on(work: Work, day: date, after: UUID, *, over: bool) -> None:
+    """How far it is."""
+    await work.run("UPDATE audit.mailing SET after = %s, over = %s WHERE day = %s", after, over, day)

@@ -295,6 +295,20 @@ CREATE FUNCTION access.mark_keys_used(used uuid[])
     WHERE id = ANY (used) AND last_used_day IS DISTINCT FROM (ruxa.now() AT TIME ZONE 'UTC')::date
 $$;
 
+-- Who gets the log's checkpoint every day: the owners of living organisations, data protection officers, operators. The
+-- worker reads no other address.
+
+CREATE FUNCTION access.checkpoint_readers(p_after uuid, p_limit integer)
+    RETURNS TABLE (member_id uuid, locale text, email_sealed bytea)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT m.id, m.locale, m.email_sealed FROM access.member m
+    WHERE m.id > p_after AND m.verified_at IS NOT NULL AND m.suspended_at IS NULL AND NOT m.synthetic
+      AND (m.staff_role IN ('operator', 'dpo') OR EXISTS (
+          SELECT FROM access.membership s JOIN access.organisation o ON o.id = s.organisation_id
+          WHERE s.member_id = m.id AND s.role = 'owner' AND s.accepted_at IS NOT NULL AND o.closed_at IS NULL))
+    ORDER BY m.id LIMIT p_limit
+$$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA access FROM PUBLIC;
 
 -- Ciphertext and hashes have no statistics worth keeping (they would be one more copy).
@@ -587,6 +601,7 @@ GRANT SELECT (id, organisation_id, kind, budget_micros, budget_period, expires_a
 GRANT SELECT (key_id, expires_at), DELETE ON access.key_secret TO ruxa_worker;
 GRANT SELECT (at), DELETE ON access.key_change TO ruxa_worker;
 GRANT SELECT (touched_at), DELETE ON access.throttle TO ruxa_worker;
-GRANT SELECT, DELETE ON access.mail TO ruxa_worker;
+GRANT SELECT, INSERT, DELETE ON access.mail TO ruxa_worker;
+GRANT EXECUTE ON FUNCTION access.checkpoint_readers(uuid, integer) TO ruxa_worker;
 GRANT UPDATE (recipient_sealed, variables_sealed, state, attempts, next_at, sent_at, fault) ON access.mail
     TO ruxa_worker;

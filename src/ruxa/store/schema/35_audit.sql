@@ -86,6 +86,16 @@ CREATE TABLE audit.acknowledgement (
 CREATE INDEX acknowledgement_size ON audit.acknowledgement (size);
 COMMENT ON TABLE audit.acknowledgement IS 'An organisation (or, without one, the staff) said that it keeps a copy of this tree head.';
 
+-- The daily mail of the checkpoint: how far a day's is. No part of the log.
+
+CREATE TABLE audit.mailing (
+    day   date PRIMARY KEY,
+    size  bigint NOT NULL REFERENCES audit.checkpoint (size),
+    after uuid NOT NULL,
+    over  boolean NOT NULL DEFAULT false
+);
+COMMENT ON TABLE audit.mailing IS 'Which checkpoint went out on a day, and to whom up to (member ids in order).';
+
 -- Rows are never changed; only the sequencer's queue is emptied. Not even the owner does it by mistake.
 
 CREATE FUNCTION audit.stays() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -248,6 +258,11 @@ COMMENT ON COLUMN audit.acknowledgement.size IS 'data: none';
 COMMENT ON COLUMN audit.acknowledgement.organisation_id IS 'data: none';
 COMMENT ON COLUMN audit.acknowledgement.at IS 'data: none';
 
+COMMENT ON COLUMN audit.mailing.day IS 'data: none';
+COMMENT ON COLUMN audit.mailing.size IS 'data: none';
+COMMENT ON COLUMN audit.mailing.after IS 'data: none';
+COMMENT ON COLUMN audit.mailing.over IS 'data: none';
+
 GRANT USAGE ON SCHEMA audit TO ruxa_console, ruxa_worker, ruxa_operator;
 GRANT EXECUTE ON FUNCTION audit.write(uuid, boolean, uuid, bytea, bytea, bytea, bytea)
     TO ruxa_console, ruxa_worker, ruxa_operator;
@@ -256,6 +271,7 @@ GRANT EXECUTE ON FUNCTION audit.lock(),
     audit.sign(bigint, bytea, bytea, text, timestamptz), audit.cosign(bigint, text, text) TO ruxa_worker, ruxa_operator;
 GRANT EXECUTE ON FUNCTION audit.acknowledge(uuid, bigint, uuid) TO ruxa_console, ruxa_operator;
 GRANT SELECT ON ALL TABLES IN SCHEMA audit TO ruxa_console, ruxa_worker, ruxa_operator;
+GRANT INSERT, UPDATE (after, over) ON audit.mailing TO ruxa_worker;
 
 SELECT ruxa.partition_create(root, ruxa.today() + ahead)
     FROM unnest(ARRAY['audit.entry'::regclass, 'audit.customer_entry'::regclass]) root, generate_series(-1, 7) ahead;

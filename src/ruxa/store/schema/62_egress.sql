@@ -5,7 +5,7 @@ CREATE TABLE privacy.recipient (
     name        text NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
     host        text NOT NULL CHECK (length(host) BETWEEN 1 AND 255),
     port        integer NOT NULL CHECK (port BETWEEN 1 AND 65535),
-    role        text NOT NULL CHECK (role IN ('provider', 'processor', 'mail', 'storage', 'customer', 'own')),
+    role        text NOT NULL CHECK (role IN ('provider', 'processor', 'mail', 'storage', 'witness', 'customer', 'own')),
     who         text NOT NULL,
     categories  text[] NOT NULL,
     purposes    text[] NOT NULL,

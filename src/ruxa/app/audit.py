@@ -1,0 +1,92 @@
+"""The audit log's wiring: placing, signing, witnesses, the daily mail, and the check at the start and every hour."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+from ruxa.access.audit import check, mailing, records, sequencer, verify, witnesses
+from ruxa.egress.recipient import Register
+from ruxa.egress.witness import Witness
+from ruxa.kernel.errors import Broken, InvalidCall, RuxaError, UpstreamError
+from ruxa.kernel.settings import Settings
+from ruxa.kernel.signals import Sink
+from ruxa.store.jobs import Jobs
+from ruxa.store.pool import Pool
+from ruxa.store.vault import Vault
+
+EVERY_5_S = "* * * * * */5"
+EVERY_MINUTE = "* * * * *"
+HOURLY = "13 * * * *"
+# Every signature is checked by command; every hour those of the last days.
+SIGNED_WITHIN = timedelta(days=2)
+BROKEN = "audit_log_broken"
+
+Asked = list[tuple[Witness, verify.Key]]
+
+
+def witnesses_of(settings: Settings, register: Register) -> Asked:
+    """The configured witnesses, declared as recipients. Raises InvalidCall ``bad_setting``."""
+    found: Asked = []
+    for name, one in settings.witnesses.items():
+        if one.url is None or one.key is None:
+            raise InvalidCall(f"witnesses.{name} needs url and key.", code="bad_setting")
+        found.append((Witness(name, one.url, register, where=one.where), key_of(name, one.key)))
+    return found
+
+
+def key_of(name: str, text: str) -> verify.Key:
+    """A witness's public key. Raises InvalidCall ``bad_setting``."""
+    try:
+        key = verify.read_vkey(text)
+    except verify.Unreadable as error:
+        raise InvalidCall(f"witnesses.{name}.key: {error}.", code="bad_setting") from None
+    if key.kind != verify.COSIGNATURE:
+        raise InvalidCall(f"witnesses.{name}.key is no key for cosignatures (type 4).", code="bad_setting")
+    return key
+
+
+def schedule(
+    jobs: Jobs, pool: Pool, vault: Vault, sink: Sink, asked: Asked, base_url: str, stack: AsyncExitStack
+) -> None:
+    """The worker's jobs for the log."""
+    jobs.add("audit sequencer", lambda: sequencer.run(pool, vault), timeout_s=120, cron=EVERY_5_S)
+    jobs.add("audit days", lambda: sequencer.prepare(pool), timeout_s=60, cron=HOURLY)
+    jobs.add("audit check", lambda: look(pool, vault, sink), timeout_s=1800, cron=HOURLY)
+    jobs.add("audit mail", lambda: mailing.send(pool, vault, base_url), timeout_s=600, cron=HOURLY)
+    for witness, key in asked:
+        stack.push_async_callback(witness.close)
+        jobs.add(f"audit witness {witness.name}", _asking(pool, witness, key, sink), timeout_s=90, cron=EVERY_MINUTE)
+
+
+def _asking(pool: Pool, witness: Witness, key: verify.Key, sink: Sink) -> Callable[[], Awaitable[None]]:
+    async def ask() -> None:
+        try:
+            await witnesses.ask(pool, witness, key)
+        except UpstreamError as error:
+            sink.emit("audit.unwitnessed", "warning", witness=witness.name, code=error.code)
+
+    return ask
+
+
+async def begin(pool: Pool, vault: Vault, sink: Sink) -> None:
+    """The check at the start, beside the work; what it finds is told and stops nothing."""
+    try:
+        await look(pool, vault, sink)
+    except RuxaError as error:
+        if error.code != BROKEN:
+            sink.emit("job.failed", "warning", job="audit check", code=error.code)
+
+
+async def look(pool: Pool, vault: Vault, sink: Sink) -> verify.Report:
+    """Checks the log; tells ``audit.broken`` and raises Broken ``audit_log_broken`` when anything is wrong."""
+    async with pool.work() as work:
+        since = await records.signed_before(work, SIGNED_WITHIN)
+    report = await check.check(pool, vault, since=since)
+    if report.problems:
+        worst = report.worst
+        leaf = None if worst is None else worst.leaf
+        sink.emit("audit.broken", "error", kind=report.problems[0].kind, leaf=leaf, count=len(report.problems))
+        raise Broken("The audit log is not what it was.", code=BROKEN)
+    return report
