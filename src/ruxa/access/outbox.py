@@ -35,6 +35,18 @@ RECIPIENT_COLUMN: Final = "access.mail.recipient_sealed"
 VARIABLES_COLUMN: Final = "access.mail.variables_sealed"
 
 # The variables each template may use (their data: user.name, user.contact.organization, one-time links, user.device).
+_SENT = "subject=member purpose=communicate,security basis=contract,legitimate_interest keep=outbox seal=subject"
+_ENDS = "erase=shred export=yes"
+# What each variable of a mail holds, in the data map's grammar.
+VARIABLES: Final[dict[str, str]] = {
+    "name": f"data: category=user.name {_SENT} {_ENDS}",
+    "organisation": f"data: category=user.contact.organization {_SENT} {_ENDS}",
+    "url": f"data: category=user.authorization.credentials {_SENT} erase=shred export=no:secret",
+    "agent": f"data: category=user.device {_SENT} {_ENDS}",
+    "minutes": "data: none",
+    "size": "data: none",
+    "checkpoint": "data: none",
+}
 TEMPLATES: Final[dict[Template, frozenset[str]]] = {
     "verify": frozenset({"name", "url", "minutes"}),
     "known": frozenset({"name", "url"}),

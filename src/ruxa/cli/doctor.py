@@ -181,6 +181,8 @@ async def _inside(settings: Settings, args: Namespace) -> list[Finding]:
             *await _money(home),
             *await _retention(home),
             await _outbound(home),
+            await _data_map(home),
+            await _audit(home),
             await _staff(home),
         ]
 
@@ -332,6 +334,41 @@ async def _retention(home: House) -> list[Finding]:
             advice="Something is stored that no class ends: remove it, or run the release that knows it.",
         ),
     ]
+
+
+async def _data_map(home: House) -> Finding:
+    from ruxa.console import cookies
+    from ruxa.privacy.processing import places
+
+    async with home.work() as work:
+        found = await places.gather(work, cookies.places())
+    problems = places.problems(found)
+    return Finding(
+        name="data map",
+        ok=not problems,
+        found=f"{len(found)} places declared" if not problems else "; ".join(problems),
+        advice="Declare each in the data map's grammar (docs/reference/data-map.md), or take it away.",
+    )
+
+
+async def _audit(home: House) -> Finding:
+    from ruxa.access.audit import check, sequencer
+
+    if home.server is None:
+        # No worker runs: what waits gets its place here.
+        await sequencer.run(home.pool, home.vault)
+    report = await check.check(home.pool, home.vault)
+    worst = report.worst
+    return Finding(
+        name="audit log",
+        ok=not report.problems,
+        found=f"{report.size} leaves, {report.signed} checkpoints"
+        if not report.problems
+        else f"{report.problems[0].text}"
+        + ("" if worst is None else f"; first bad leaf {worst.leaf}" + ("" if worst.until is None else " or later")),
+        advice="Somebody changed the log, or its database was set back. Keep everything as it is, and compare with the "
+        "checkpoints that others were mailed: ruxa audit verify --checkpoint FILE",
+    )
 
 
 async def _staff(home: House) -> Finding:

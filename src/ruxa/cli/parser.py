@@ -64,6 +64,8 @@ def build() -> CommandParser:
     _usage(tree)
     _money(tree)
     _retention(tree)
+    _audit(tree)
+    _backups(tree)
     _upkeep(tree)
     return root
 
@@ -237,7 +239,26 @@ def _money(tree: Tree) -> None:
     leaf.add_argument("model", metavar="MODEL", help="public name, provider/model")
 
 
+def _audit(tree: Tree) -> None:
+    group = _group(tree, "audit", "the log of what was done: check it, export it for others to check")
+    leaf = _leaf(
+        group, "verify", "check tree, signatures, times and every entry; name the first bad leaf", "audit verify"
+    )
+    leaf.add_argument(
+        "--checkpoint", action="append", default=[], metavar="FILE", help="a checkpoint kept elsewhere; may be repeated"
+    )
+    leaf = _leaf(group, "export", "write the log as files that ruxa-verify checks without us", "audit export")
+    leaf.add_argument("--out", required=True, metavar="DIR", help="a new or empty directory")
+    leaf.add_argument(
+        "--open", choices=("security", "proof"), help="also open the entries, for this purpose; without it only hashes"
+    )
+
+
 def _retention(tree: Tree) -> None:
+    group = _group(tree, "policy", "the policy's promises and the record of processing")
+    leaf = _leaf(group, "export", "write the record of processing for other tools", "policy export")
+    leaf.add_argument("--format", required=True, choices=("fides", "dpv"), help="fides manifests or DPV (JSON-LD)")
+    leaf.add_argument("--out", metavar="FILE", help="write it there instead of to standard output")
     group = _group(tree, "retention", "what is kept how long, and the hourly run that ends it")
     _leaf(group, "run", "destroy what is over its limit, as the hourly job does", "retention run")
     _leaf(group, "show", "show every limit, the oldest item of each class and the last runs", "retention show")
@@ -267,6 +288,56 @@ def _retention(tree: Tree) -> None:
     leaf.add_argument("hold", metavar="HOLD", help="hold id")
     leaf = _leaf(group, "end", "end a hold and destroy what it kept", "hold end")
     leaf.add_argument("hold", metavar="HOLD", help="hold id")
+
+
+def _backups(tree: Tree) -> None:
+    group = _group(tree, "backup", "backups: make, export keys, try, end")
+    leaf = _leaf(group, "create", "back up the data, sealed and signed", "backup create")
+    leaf.add_argument("--out", required=True, metavar="DIR", help="folder for backups of data (or s3://BUCKET/PREFIX)")
+    leaf.add_argument(
+        "--kind",
+        default="logical",
+        choices=["logical", "base"],
+        help="logical: rows, for any PostgreSQL (default); base: the cluster's files, to go to any moment from",
+    )
+    leaf = _leaf(group, "keys", "export the keystore, and write the recovery kit", "backup keys")
+    leaf.add_argument("--out", required=True, metavar="DIR", help="folder for keys: never where the data goes")
+    leaf.add_argument("--kit", metavar="FILE", help="where the recovery kit goes (default DIR/recovery-kit.json)")
+    _kit_options(leaf, "public", "seal the kit to this key (PEM) instead of a passphrase")
+    leaf = _leaf(group, "log", "archive the write-ahead log up to now", "backup log")
+    leaf.add_argument("--out", required=True, metavar="DIR", help="folder of the base backups")
+    leaf = _leaf(group, "list", "list the backups in a folder", "backup list")
+    leaf.add_argument("dir", metavar="DIR")
+    leaf = _leaf(group, "verify", "check every object and signature in a folder", "backup verify")
+    leaf.add_argument("dir", metavar="DIR")
+    leaf = _leaf(group, "expire", "remove what is over its time, as the hourly job does", "backup expire")
+    leaf.add_argument("--dir", metavar="DIR", help="folder of data backups")
+    leaf.add_argument("--keys-dir", metavar="DIR", help="folder of keystore exports")
+    leaf = _leaf(group, "drill", "restore on a scratch instance, check it, measure it", "backup drill")
+    leaf.add_argument("--dir", metavar="DIR", help="folder of data backups (default: backup.target)")
+    leaf.add_argument("--keystore", metavar="DIR", help="folder of keystore exports (default: backup.keys_target)")
+    leaf.add_argument("--recovery-kit", metavar="FILE", help="open with this kit, as after a loss")
+    leaf.add_argument("--kind", choices=["logical", "base"], help="which kind to try (default: in turns)")
+    _kit_options(leaf, "private", "private half (PEM) of the key that the kit is sealed to")
+    leaf = _leaf(tree, "restore", "bring an instance back from a backup, into an empty directory", "restore")
+    leaf.add_argument("dir", metavar="DIR", help="folder of backups (the newest is taken), or one backup in it")
+    leaf.add_argument("--recovery-kit", required=True, metavar="FILE")
+    leaf.add_argument("--keystore", metavar="DIR", help="folder of keystore exports (default: where the kit lies)")
+    leaf.add_argument("--checkpoint", metavar="FILE", help="a checkpoint of the audit log from outside")
+    leaf.add_argument("--backup", metavar="NAME", help="this backup instead of the newest")
+    leaf.add_argument("--kind", choices=["logical", "base"], help="newest of this kind (default logical)")
+    leaf.add_argument("--until", metavar="WHEN", help="to this moment, by a base backup and its log")
+    _kit_options(leaf, "private", "private half (PEM) of the key that the kit is sealed to")
+    group = _group(tree, "quarantine", "a restored directory that may not serve yet")
+    _leaf(group, "show", "say what keeps it in quarantine, and what nobody can know", "quarantine show")
+    leaf = _leaf(group, "release", "let it serve, when nothing stands against it", "quarantine release")
+    leaf.add_argument("--checkpoint", metavar="FILE", help="a checkpoint of the audit log from outside")
+    leaf.add_argument("--accept", metavar="REASON", help="answer for what is open; the reason is logged")
+
+
+def _kit_options(leaf: ArgumentParser, half: str, help_: str) -> None:
+    leaf.add_argument("--passphrase-file", metavar="FILE", help="the kit's passphrase (or RUXA_RECOVERY_PASSPHRASE)")
+    leaf.add_argument("--recovery-key", metavar="FILE", help=f"X25519 {half} key: {help_}")
 
 
 def _upkeep(tree: Tree) -> None:
@@ -378,6 +449,12 @@ def _act(command: str) -> Act:
             from ruxa.cli.providers import closed as act
         case ["provider", "open"]:
             from ruxa.cli.providers import reopen as act
+        case ["policy", "export"]:
+            from ruxa.cli.policy import export as act
+        case ["audit", "verify"]:
+            from ruxa.cli.audit import verify as act
+        case ["audit", "export"]:
+            from ruxa.cli.audit import export_ as act
         case ["retention", "run"]:
             from ruxa.cli.retention import run as act
         case ["retention", "show"]:
@@ -394,6 +471,26 @@ def _act(command: str) -> Act:
             from ruxa.cli.retention import hold_show as act
         case ["hold", "end"]:
             from ruxa.cli.retention import hold_end as act
+        case ["backup", "create"]:
+            from ruxa.cli.backup import create as act
+        case ["backup", "keys"]:
+            from ruxa.cli.backup import keys as act
+        case ["backup", "log"]:
+            from ruxa.cli.backup import log as act
+        case ["backup", "list"]:
+            from ruxa.cli.backup import list_ as act
+        case ["backup", "verify"]:
+            from ruxa.cli.backup import verify as act
+        case ["backup", "expire"]:
+            from ruxa.cli.backup import expire as act
+        case ["backup", "drill"]:
+            from ruxa.cli.backup import drill_ as act
+        case ["restore"]:
+            from ruxa.cli.backup import restore_ as act
+        case ["quarantine", "show"]:
+            from ruxa.cli.backup import quarantine_show as act
+        case ["quarantine", "release"]:
+            from ruxa.cli.backup import quarantine_release as act
         case ["demo", "remove"]:
             from ruxa.cli.demo import remove as act
         case ["doctor"]:

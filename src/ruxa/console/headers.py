@@ -46,6 +46,36 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 REQUEST_ID = "request_id"
 
 
+_KEPT = "keep=session seal=none erase=delete export=no"
+# Every cookie we set, without a __Host- prefix: its class of the policy, and what it holds in the data map's grammar.
+COOKIES: dict[str, tuple[str, str]] = {
+    "ruxa": (
+        "essential",
+        "data: category=user.device.cookie_id subject=member purpose=provide,security"
+        f" basis=contract,legitimate_interest {_KEPT}:secret",
+    ),
+    "ruxa_ticket": (
+        "essential",
+        "data: category=user.device.cookie_id subject=visitor purpose=security"
+        f" basis=legitimate_interest {_KEPT}:secret",
+    ),
+    "age": ("essential", "data: none"),
+    "language": (
+        "essential",
+        f"data: category=user.demographic.language subject=visitor purpose=provide basis=contract {_KEPT}:operational",
+    ),
+    "theme": (
+        "essential",
+        f"data: category=user.account.settings subject=visitor purpose=provide basis=contract {_KEPT}:operational",
+    ),
+}
+
+
+def plain_name(name: str) -> str:
+    """A cookie's name as the list has it, whether its address is https or not."""
+    return name.removeprefix("__Host-").replace("-", "_")
+
+
 def cookie_name(base_url: str) -> str:
     """The session cookie's name on this public address."""
     return "__Host-ruxa" if base_url.startswith("https://") else "ruxa"
@@ -57,7 +87,8 @@ def ticket_name(base_url: str) -> str:
 
 
 def cookie(base_url: str, name: str, value: str, max_age_s: int, *, script: bool = False) -> Cookie:
-    """A cookie under the rules of the module docstring; ``max_age_s`` 0 deletes it."""
+    """A cookie under the rules of the module docstring; ``max_age_s`` 0 deletes it. Only a declared one is set."""
+    assert plain_name(name) in COOKIES, name
     return Cookie(
         key=name,
         value=value,

@@ -59,6 +59,22 @@ EVENTS: dict[str, frozenset[str]] = {
     "broken": frozenset({"request_id", "where", "error"}),
 }
 
+# What each field of a signal holds, in the data map's grammar; signals live as long as the operator's log (30 days).
+_CALL = (
+    "data: category=user.unique_id.pseudonymous subject=organisation purpose=provide,security"
+    " basis=contract,legitimate_interest keep=operations seal=none erase=keep:security export=no:operational"
+)
+_PLAIN = """
+    amount_micros away_ms bytes code count delay_ms destroyed detail epoch error figure_micros frames held
+    hold_micros host hours job jump_s key_class keys kind late leaf model over_percent passed port proof
+    provider reason recovered role rows rpo_s rto_ms segment spent_micros status step template took_ms value
+    version where witness worker
+"""
+FIELDS: dict[str, str] = {"request_id": _CALL} | dict.fromkeys(_PLAIN.split(), "data: none")
+
+# The labels of every metric, in the same grammar: closed sets of words, nobody's.
+LABELS: dict[str, str] = dict.fromkeys(("dialect", "status", "provider", "code", "reason", "le"), "data: none")
+
 
 class Sink(Protocol):
     """Where signals go."""
