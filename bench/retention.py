@@ -1,4 +1,4 @@
-"""Retention under load: a real instance with many days of usage rows, calls at a steady rate, and the run that ends them.
+"""Retention under load: a real instance with many days of usage rows, calls at a steady rate, and the run.
 
     .venv/bin/python bench/retention.py                        90 days of 5,000 rows, a minute
     .venv/bin/python bench/retention.py --rows 100000          the size of the promise; some minutes and 4 GB of disk
@@ -39,7 +39,7 @@ MARK_S, MARK_RATIO = 5.0, 1.2
 
 def main() -> int:
     """Seeds, loads, runs, tells."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Measures a run of retention under load.")
     parser.add_argument("--days", type=int, default=90)
     parser.add_argument("--rows", type=int, default=5000, help="rows of a day")
     parser.add_argument("--rate", type=int, default=100, help="calls a second meanwhile")
@@ -55,7 +55,7 @@ def main() -> int:
 async def measure(place: Path, given: argparse.Namespace) -> int:
     """One instance from its first start to its end."""
     data = place / "data"
-    server = subprocess.Popen(
+    server = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs yet
         [*RUXA, "run", "--port", "0", "--data", str(data)],
         stdout=subprocess.DEVNULL,
         stderr=(place / "log").open("w"),
@@ -119,7 +119,8 @@ def seed(admin: str, days: int, rows: int) -> list[date]:
         run("CREATE TEMPORARY TABLE seeded (n int, organisation uuid, lease uuid)")
         run(
             "CREATE TEMPORARY TABLE price AS"
-            " SELECT id, ceil((input_micros + output_micros) * 5 / 1e6)::bigint AS amount FROM ledger.price WHERE model = 'sandbox/chat' AND upper_inf(effective)"
+            " SELECT id, ceil((input_micros + output_micros) * 5 / 1e6)::bigint AS amount FROM ledger.price"
+            " WHERE model = 'sandbox/chat' AND upper_inf(effective)"
         )
         run("SELECT ledger.run_begin('bench')")
         run(
