@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
 from ruxa.egress.objects import Objects
+from ruxa.gateway import metrics
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Unavailable
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import Sink
 from ruxa.privacy import erase
-from ruxa.privacy.retention import engine
-from ruxa.privacy.retention.engine import Tools
+from ruxa.privacy.retention import engine, records
+from ruxa.privacy.retention.engine import Outcome, Tools
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
 
@@ -26,7 +28,24 @@ def tools(settings: Settings, pool: Pool, vault: Vault, objects: Objects, sink: 
 
 
 async def run(given: Tools) -> None:
-    """The hourly job. Raises Unavailable ``retention_failed`` when something that was due is still there."""
+    """The hourly job; what it came to is a metric. Raises Unavailable ``retention_failed`` when something that was due
+    is still there."""
     outcome = await engine.run(given)
+    if outcome.state != "busy":
+        await _count(given, outcome)
     if outcome.state == "failed":
         raise Unavailable("Not everything that was due is gone; it is tried again.", code="retention_failed")
+
+
+async def _count(given: Tools, outcome: Outcome) -> None:
+    """Leaves the run's figures where the gateway finds them; they are this process's own clock."""
+    async with given.pool.work("retention") as work:
+        last = await records.last_good(work)
+    counted = metrics.Metrics()
+    counted.put("retention_paused", int(outcome.state == "paused"))
+    if last is not None and last.ended_at is not None:
+        counted.put("retention_done_s", int(last.ended_at.timestamp()))
+    place = given.data / "run" / "metrics"
+    with suppress(OSError):
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        metrics.write(place, "retention", counted.snapshot())

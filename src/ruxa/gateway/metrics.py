@@ -35,12 +35,29 @@ HELP = {
     "breakers_open": "Targets that are not asked now.",
     "figures_over_hold": "Answers for which the provider counted over 5 % more than was held, by provider.",
     "routes_closed": "Targets closed for prepaid calls until the operator opens them.",
+    "retention_done_s": "When the last good run of retention ended (unix seconds); over 26 hours ago breaks a promise.",
+    "retention_paused": "1 while nothing is destroyed by age because the clock jumped.",
     "latency_ms": "Milliseconds from request to end of the answer.",
 }
-GAUGES = {"rows_waiting", "in_flight", "left_reading", "connections", "database_up", "breakers_open", "routes_closed"}
+GAUGES = {
+    "rows_waiting",
+    "in_flight",
+    "left_reading",
+    "connections",
+    "database_up",
+    "breakers_open",
+    "routes_closed",
+    "retention_done_s",
+    "retention_paused",
+}
 
 # How the workers' values become one, where they don't add up: each worker sees the same thing.
-JOIN: dict[str, Callable[[int, int], int]] = {"database_up": min, "routes_closed": max}
+JOIN: dict[str, Callable[[int, int], int]] = {
+    "database_up": min,
+    "routes_closed": max,
+    "retention_done_s": max,
+    "retention_paused": max,
+}
 
 
 class Metrics:
