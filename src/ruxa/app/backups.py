@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
@@ -23,6 +22,7 @@ from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import Sink
 from ruxa.privacy.backups import records
 from ruxa.privacy.restore.records import EXTRACTS
+from ruxa.privacy.restore.replay import Lender
 from ruxa.store import binaries
 from ruxa.store.address import Address
 from ruxa.store.archive import base, expiry, kit, living, logical, manifest, wal
@@ -36,14 +36,6 @@ from ruxa.store.work import Work
 Kind = Literal["logical", "base"]
 
 
-class Pool(Protocol):
-    """What lends transactions."""
-
-    def work(self, principal: str = ..., /) -> AbstractAsyncContextManager[Work]:
-        """One transaction."""
-        ...
-
-
 class Archive:
     """What backups of one installation are made with, in a command or in the worker."""
 
@@ -52,7 +44,7 @@ class Archive:
         settings: Settings,
         found: Instance,
         address: Address,
-        pool: Pool,
+        pool: Lender,
         vault: Vault,
         clock: Clock,
         sink: Sink,
@@ -69,6 +61,16 @@ class Archive:
         self.sink = sink
         self._actor: log.Actor = actor
         self._cause: records.Cause = cause
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether the worker does it, not a person."""
+        return self._cause == "schedule"
+
+    @property
+    def actor(self) -> log.Actor:
+        """As whom the log knows it."""
+        return self._actor
 
     @property
     def about(self) -> About:

@@ -16,6 +16,7 @@ from ruxa.kernel.clock import Clock, monotonic
 from ruxa.kernel.errors import Conflict, NotFound
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import JsonLines, Sink
+from ruxa.privacy.restore import quarantine
 from ruxa.store import instance as owner
 from ruxa.store.address import Address
 from ruxa.store.pool import Pool
@@ -23,6 +24,8 @@ from ruxa.store.vault import Vault
 from ruxa.store.work import Work
 
 LOCK_WAIT_S = 30.0
+# What may be looked at, and ended, while a restored directory is in quarantine; all else waits for its end.
+IN_QUARANTINE = ("ruxa quarantine", "ruxa audit", "ruxa ledger", "ruxa doctor", "ruxa db")
 PRINCIPAL = "operator"
 
 
@@ -86,6 +89,8 @@ async def reached(
     """
     found = existing(settings)
     rules.check_clock(settings, found)
+    if not what.startswith(IN_QUARANTINE):
+        quarantine.refuse(settings.data)
     sink = quiet(settings)
     server = running(settings.data)
     if server is None:

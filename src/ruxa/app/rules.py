@@ -7,10 +7,12 @@ from ruxa.app.instance import Instance
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Conflict, InvalidCall
 from ruxa.kernel.settings import Settings, read_secret
+from ruxa.privacy.restore import quarantine
 
 
 def check(settings: Settings, found: Instance | None) -> None:
-    """What must not be started, before anything is touched (decisions D9, D35)."""
+    """What must not be started, before anything is touched (decisions D9, D35, D41)."""
+    quarantine.refuse(settings.data)
     if settings.role != "all" and settings.database_url is None:
         raise InvalidCall(
             f"The role {settings.role} needs a database of its own: set RUXA_DATABASE_URL, "

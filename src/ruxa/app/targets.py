@@ -49,6 +49,11 @@ def target_of(url: str, settings: BackupSettings, register: Register, *, keys: b
     return Bucket(Objects.of_settings(storage, Path(), register, recipient), url)
 
 
+def of_text(text: str, settings: BackupSettings, register: Register, *, keys: bool) -> Target:
+    """As on the command line: a URL as in the settings, or simply a folder."""
+    return target_of(text, settings, register, keys=keys) if ":" in text else Folder(Path(text))
+
+
 class Bucket:
     """An object store as a target. Each call has a loop of its own: targets are used in threads."""
 

@@ -36,9 +36,7 @@ class Instance:
         self.data = place / "data"
         self.backups = Folder(place / "backups")
         self.keys_target = Folder(place / "keys-target")
-        self.about = About(
-            id=uuid4(), machine="m0", mode="live", simulated=False, created="2026-11-24T00:00:00+00:00"
-        )
+        self.about = About(id=uuid4(), machine="m0", mode="live", simulated=False, created="2026-11-24T00:00:00+00:00")
         self.data.mkdir()
 
     @classmethod

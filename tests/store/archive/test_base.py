@@ -21,7 +21,7 @@ from ruxa.store.archive.container import BackupKey
 from ruxa.store.archive.create import About, Pen
 from ruxa.store.archive.target import Folder
 from ruxa.store.embedded import Cluster
-from ruxa.store.logins import ADMIN, LOGINS, Logins
+from ruxa.store.logins import ADMIN, Logins
 
 BIN = binaries.find()
 KEY = BackupKey(crypto.fresh_key())
@@ -70,14 +70,14 @@ def running(memory_path: Path) -> Iterator[Running]:
 def restored(place: Path, target: Folder, until: datetime | None, *, log: bool = True) -> list[str]:
     """The marks of a cluster that was laid back and recovered, with passwords of its own."""
     logins = Logins(crypto.fresh_key())
-    made = base.choose(target, KEY, {SIGNER.public}, until)
+    made = base.choose(target, KEY, until)
     cluster = Cluster(place, logins, fsync=False)
     base.lay(target, made, KEY, cluster.directory, until, log=log)
     try:
         cluster.start()
         cluster.ready()
-        verifiers = {login: logins.verifier(login) for login in (ADMIN, *LOGINS)}
-        base.settle(cluster.address.admin_url("postgres"), cluster.directory, verifiers)
+        base.settle(cluster.address.admin_url("postgres"), cluster.directory, ADMIN, logins.verifier(ADMIN))
+        database.setup(cluster.address)
         with psycopg.connect(cluster.address.admin_url()) as connection:
             marks = [str(row[0]) for row in connection.execute("SELECT name FROM mark ORDER BY at")]
         foreign = Cluster(place, Logins(crypto.fresh_key())).address.admin_url()

@@ -9,9 +9,10 @@ kept elsewhere tells whether there was anything.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Final, LiteralString, cast
+from typing import Final, Literal, LiteralString, Protocol, cast
 from uuid import UUID
 
 import msgspec
@@ -19,9 +20,20 @@ import msgspec
 from ruxa.access.audit import reading, sequencer, tree, verify
 from ruxa.kernel.errors import Broken, Conflict, InvalidCall
 from ruxa.privacy import erase
+from ruxa.privacy.erasures import records as erasures
 from ruxa.privacy.restore import records
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
+from ruxa.store.work import Work
+
+
+class Lender(Protocol):
+    """What lends transactions."""
+
+    def work(self, principal: str = ..., /) -> AbstractAsyncContextManager[Work]:
+        """One transaction."""
+        ...
+
 
 # An extract of an export: its columns and rows as COPY text, or None when it holds none of that name.
 Read = Callable[[str], tuple[tuple[str, ...], bytes] | None]
@@ -164,7 +176,7 @@ class Compared(msgspec.Struct, frozen=True):
     reason: str | None
 
 
-async def compare(pool: Pool, instance: UUID, checkpoint: str) -> Compared:
+async def compare(pool: Lender, instance: UUID, checkpoint: str) -> Compared:
     """Whether the log holds everything that a checkpoint from outside covers, unchanged.
 
     Raises InvalidCall ``checkpoint_unreadable`` for what is no checkpoint of this instance.
@@ -203,6 +215,35 @@ async def head(pool: Pool) -> tuple[int, bytes]:
         if not found.whole:
             raise Broken("The restored audit log has gaps.", code="log_gap")
         return found.size, tree.root(await records.root_at(work, found.size))
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """erased: how many the journals name; back: how many of them are in the restored data; others: who else is."""
+
+    erased: int
+    back: int
+    others: tuple[UUID, ...]
+
+
+async def who_is_back(lenders: Sequence[Lender], restored: Lender, vault: Vault) -> Seen:
+    """Looks for everybody whom any of the journals calls erased among the people and organisations restored."""
+    hashes: set[bytes] = set()
+    kinds: tuple[Literal["member", "organisation"], ...] = ("member", "organisation")
+    for lender in (*lenders, restored):
+        async with lender.work("restore") as work:
+            for kind in kinds:
+                hashes |= await erasures.erased_hashes(work, kind)
+    async with restored.work("restore") as work:
+        people = await erasures.subjects(work, "member")
+        there = [*people, *await erasures.subjects(work, "organisation")]
+    back = {one for one in there if erase.subject_hash(vault, one) in hashes}
+    return Seen(len(hashes), len(back), tuple(one for one in people if one not in back))
+
+
+async def root_is(pool: Pool, size: int, root: str) -> bool:
+    """Whether the log's first ``size`` leaves have this root (hex)."""
+    async with pool.work("restore") as work:
+        return tree.root(await records.root_at(work, size)).hex() == root
 
 
 def _copy(name: str, columns: tuple[str, ...]) -> LiteralString:

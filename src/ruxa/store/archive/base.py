@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, LiteralString
@@ -76,10 +75,10 @@ def _written(pen: Pen, connection: psycopg.Connection[Any], url: str, program: P
     )
 
 
-def choose(target: Target, key: BackupKey, trusted: set[bytes], until: datetime | None) -> Manifest:
+def choose(target: Target, key: BackupKey, until: datetime | None) -> Manifest:
     """The newest base backup that lies before ``until``. Raises NotFound ``backup_missing``."""
     for name in reversed(manifest.listed(target, ("base",))):
-        made = manifest.read(target, name, key, trusted)
+        made = manifest.read(target, name, key)
         if until is None or made.real_at <= until:
             return made
     raise NotFound(
@@ -118,18 +117,15 @@ def lay(target: Target, made: Manifest, key: BackupKey, directory: Path, until: 
     return added
 
 
-def settle(url: str, directory: Path, verifiers: Mapping[str, str]) -> None:
-    """After recovery: every login gets the password of the new keys directory; what recovery was told goes.
+def settle(url: str, directory: Path, role: str, verifier: str) -> None:
+    """After recovery: the administrator gets the password of the new keys directory; what recovery was told goes.
 
-    url: of the administrator, by the private socket, which needs no password until this returns.
+    url: of the administrator, by the private socket, which asks for no password until this returns.
     """
     failure: RuxaError
     try:
         with psycopg.connect(url, connect_timeout=5, autocommit=True) as connection:
-            for role, verifier in verifiers.items():
-                connection.execute(
-                    sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier))
-                )
+            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
             for name in ("restore_command", "recovery_target_action", "recovery_target_time", "hot_standby"):
                 connection.execute(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(name)))
             _close_socket(directory)

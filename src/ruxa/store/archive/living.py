@@ -206,6 +206,7 @@ class Export(msgspec.Struct, frozen=True):
     key: BackupKey
     epoch: UUID
     epoch_key: bytes
+    provider: str
 
     def chunks(self, item: Item) -> Iterator[bytes]:
         """A table's rows."""
@@ -268,7 +269,7 @@ async def open_export(target: Target, name: str, key: BackupKey, provider: Epoch
             f"The keys of {name} have ended with their epoch: it opens nowhere any more. Use a newer export.",
             code="epoch_ended",
         )
-    return Export(target, made, key, held.id, epoch_key)
+    return Export(target, made, key, held.id, epoch_key, held.provider)
 
 
 def load(url: str, export: Export) -> None:
@@ -286,6 +287,18 @@ def load(url: str, export: Export) -> None:
                 if item.table in TABLES:
                     copy_in(connection, item, export.chunks(item), item.table)
             return
+    except psycopg.Error as error:
+        failure = fault.of(error)
+    raise failure
+
+
+def current_epoch(url: str) -> UUID | None:
+    """The epoch that wraps the keys of the database at ``url`` (the owner's)."""
+    failure: RuxaError
+    try:
+        with psycopg.connect(url, connect_timeout=5, application_name="ruxa restore") as connection:
+            row = connection.execute("SELECT id FROM keystore.epoch WHERE state = 'current'").fetchone()
+            return None if row is None else row[0]
     except psycopg.Error as error:
         failure = fault.of(error)
     raise failure
@@ -317,6 +330,8 @@ def _table(name: str) -> sql.Identifier:
 
 def write_epoch(keys: Path, export: Export) -> None:
     """Puts the epoch's key into a new keys directory, unless a key server has it."""
+    if export.provider != "directory":
+        return
     directory = keys / "epochs"
     files.private_directory(keys)
     files.private_directory(directory)

@@ -99,24 +99,43 @@ def database(source: Source, url: str, bin_dir: Path, told: Callable[[str], None
     )
 
 
-def files(source: Source, data: Path) -> tuple[int, int]:
+def files(source: Source, data: Path, *, journal: bool = True) -> tuple[int, int]:
     """Lays the journal's segments, stored content and small files into ``data``; (segments, files).
 
     Segments whose day's key is destroyed stay away: what they held has ended.
     """
     segments = count = 0
     for item in source.made.items:
-        if item.kind == "journal" and source.lives(item):
+        if item.kind == "journal" and journal and source.lives(item):
             path = _inside(data / "journal", item.path)
             _write(path, source.chunks(item))
             segments += 1
-        elif item.kind == "file":
+        elif item.kind == "file" and source.lives(item):
             if (item.path or "").startswith("objects/"):
                 count += untar(data / "objects", source.chunks(item))
             else:
                 _write(_inside(data, item.path), source.chunks(item))
                 count += 1
     return segments, count
+
+
+def counts(url: str, made: Manifest) -> dict[str, int]:
+    """How many rows each day of the backup has in the database at ``url`` (the owner's), by the object's name."""
+    found: dict[str, int] = {}
+    failure: RuxaError
+    try:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            for item in made.items:
+                if item.kind != "day" or item.table is None or item.path is None:
+                    continue
+                partition = sql.Identifier(item.table.partition(".")[0], item.path)
+                row = connection.execute(sql.SQL("SELECT count(*) FROM ONLY {}").format(partition)).fetchone()
+                assert row is not None
+                found[item.name] = int(row[0])
+            return found
+    except psycopg.Error as error:
+        failure = fault.of(error)
+    raise failure
 
 
 def _empty(url: str) -> int:
