@@ -189,3 +189,20 @@ def test_errors_are_pages_with_a_request_id(windows: Any, server: Any) -> None:
     window.go(page, "/nowhere")
     expect(page.locator("h1")).to_have_text("There is nothing here")
     expect(page.locator("code")).to_contain_text("req_")
+
+
+@pytest.mark.parametrize("path", ["/privacy", "/terms", "/refunds"])
+def test_a_long_text_has_its_parts_beside_it_and_below_it_on_a_phone(windows: Any, server: Any, path: str) -> None:
+    for width, beside in ((1440, True), (390, False)):
+        window = windows(width=width)
+        page = window.page()
+        window.go(page, path)
+        text, aside = (page.locator(f"{where}").first.bounding_box() for where in (".text .prose", ".text-by"))
+        assert text
+        assert aside
+        assert (aside["x"] >= text["x"] + text["width"]) is beside
+        assert (aside["y"] >= text["y"] + text["height"] - 1) is not beside
+        assert page.locator(".prose .sum").count() == 0, "the sum is of the text and no part of it"
+        assert page.locator(f'.text-by a[href="{path}"][aria-current=page]').count() == 1
+    first = page.locator('.text-by a[href^="#part-"]')
+    assert (first.count() > 0) is (path == "/privacy")

@@ -27,7 +27,14 @@ class Choose(msgspec.Struct, frozen=True):
 async def load(visit: Visit, work: Work) -> View:
     """Asks for the address, says where to look, or asks for the new password."""
     del work
-    return View({"code": visit.places.get("code"), "sent": "sent" in visit.query, "minutes": bounds.LINK_TTL_S // 60})
+    return View(
+        {
+            "code": visit.places.get("code"),
+            "sent": "sent" in visit.query,
+            "minutes": bounds.LINK_TTL_S // 60,
+            "mail_days": bounds.MAIL_DAYS,
+        }
+    )
 
 
 async def ask(visit: Visit) -> Go:
