@@ -16,6 +16,7 @@ from fixtures_access import BASE_URL, House, Person, house, hurry
 from ruxa.access import members, organisations
 from ruxa.console import assets, site
 from ruxa.console.page import Deps, Mode
+from ruxa.egress.objects import Objects
 from ruxa.kernel.sealed import Sealed
 
 SAME = {"origin": BASE_URL, "host": BASE_URL.removeprefix("http://"), "sec-fetch-site": "same-origin"}
@@ -101,7 +102,14 @@ class Console:
             return (await organisations.find(work, self.house.vault, organisation_id)).organisation_ref
 
 
-def made(house: House, mode: Mode = "demo", base_url: str = BASE_URL, trial_micros: int = 0, **more: str) -> Console:
+def made(
+    house: House,
+    mode: Mode = "demo",
+    base_url: str = BASE_URL,
+    trial_micros: int = 0,
+    objects: Objects | None = None,
+    **more: str,
+) -> Console:
     """The application over ``house``."""
     deps = Deps(
         pool=house.console,
@@ -113,6 +121,7 @@ def made(house: House, mode: Mode = "demo", base_url: str = BASE_URL, trial_micr
         mode=mode,
         version="test",
         trial_micros=trial_micros,
+        objects=objects,
         **more,
     )
     return Console(house, site.create(deps))
