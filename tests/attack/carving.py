@@ -1,0 +1,265 @@
+"""The attacker's tool: finds words in copies, plain in any usual coding or sealed under any key that can be carved.
+
+It knows the formats as anybody does who reads the source, and nothing of the product runs in it:
+
+    envelope   01 01 | kid (8) | nonce (12) | ciphertext | tag            AES-256-GCM
+    chunked    02 01 | kid (8) | salt (16) | chunks                       key = HKDF(field key, "ruxa1|chunks", salt)
+    field key  HKDF-SHA256(key, salt = day key or none, "ruxa1|class|table|column")
+    key        an envelope of 32 bytes under an epoch key; its kid is the end of the epoch's id
+    journal    RXJ1 | run | number | day | salt | crc, then frames        key = HKDF(day key, salt, "ruxa.journal|...")
+
+Where an envelope begins and ends in a heap page or a log record does not matter: the counter mode under GCM is undone
+without its tag and without knowing the place the value was bound to. Every key is tried on everything.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+KID = 8
+DATA = 8192  # of an envelope's ciphertext, as much as is kept
+BLOCK = 16
+JOURNAL = struct.Struct(">4sQII16sI")
+FRAME = struct.Struct(">III")
+# What text, JSON and compressed data begin with.
+_TEXTY = bytes(1 if 32 <= byte < 127 or byte in (9, 10, 13) or byte >= 0xC2 else 0 for byte in range(256))
+
+
+@dataclass(frozen=True)
+class Sealing:
+    """How one place is sealed, from its declaration: the field key's info, and whether a day key salts it."""
+
+    info: str
+    salted: bool
+
+
+@dataclass(frozen=True)
+class Find:
+    """One word that was found: which, how (a coding, or the sealed place it was opened from), where."""
+
+    word: str
+    how: str
+    where: str
+
+
+@dataclass
+class _Envelope:
+    where: str
+    nonce: bytes
+    data: bytes
+
+
+@dataclass
+class Attack:
+    """One attack: look at everything, then solve. Every planted word is ``mark`` + ``x`` + the word's name.
+
+    kids: the ids of all keys there ever were (they are no secret); epochs: those of the epochs.
+    """
+
+    mark: str
+    sealings: list[Sealing]
+    kids: set[bytes]
+    epochs: set[bytes]
+    finds: list[Find] = field(default_factory=list)
+    looked_at: int = 0
+    _wrapped: dict[bytes, _Envelope] = field(default_factory=dict)
+    _envelopes: dict[bytes, _Envelope] = field(default_factory=dict)
+    _chunked: dict[bytes, _Envelope] = field(default_factory=dict)
+    _journals: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.learn(self.kids, self.epochs)
+        plain = self.mark.encode()
+        self._word = re.compile(re.escape(plain) + rb"x([a-z0-9]+)")
+        self._forms = forms(self.mark)
+        # PostgreSQL's own compression puts a control byte before each eight literals.
+        self._broken = re.compile(rb"[\x00-\xff]?".join(re.escape(bytes([byte])) for byte in plain))
+
+    def learn(self, kids: set[bytes], epochs: set[bytes]) -> None:
+        """Key ids that came later."""
+        self.kids, self.epochs = self.kids | kids, self.epochs | epochs
+        every = sorted(self.kids | self.epochs)
+        alternatives = b"(?:" + b"|".join(map(re.escape, every)) + b")"
+        self._headers = [re.compile(head + alternatives) for head in (b"\x01\x01", b"\x02\x01")]
+        self._hex = re.compile(b"0[12]01(?:" + b"|".join(kid.hex().encode() for kid in every) + b")")
+
+    # Looking
+
+    def look(self, where: str, blob: bytes) -> None:
+        """Everything that can be seen in a copy: words, and what might be opened later."""
+        self.looked_at += len(blob)
+        self._see(where, blob)
+        for inner, text in inflated(blob):
+            self._see(f"{where} ({inner})", text)
+            self._gather(f"{where} ({inner})", text)
+        self._gather(where, blob)
+        for at in re.finditer(b"RXJ1", blob):
+            self._journals.append((where, blob[at.start() : at.start() + (1 << 20)]))
+
+    def _see(self, where: str, blob: bytes) -> None:
+        for coding, form in self._forms.items():
+            if form in blob:
+                words = {match[1].decode() for match in self._word.finditer(blob)} if coding == "utf-8" else set[str]()
+                self.finds += [Find(word, coding, where) for word in sorted(words)] or [Find("?", coding, where)]
+        if not any(find.where == where for find in self.finds) and self._broken.search(blob):
+            self.finds.append(Find("?", "pglz", where))
+
+    def _gather(self, where: str, blob: bytes) -> None:
+        for pattern in self._headers:
+            for match in pattern.finditer(blob):
+                self._take(where, blob[match.start() : match.start() + 10 + 12 + DATA])
+        if b"0101" in blob or b"0201" in blob:
+            for match in self._hex.finditer(blob):
+                digits = re.match(rb"[0-9a-f]*", blob[match.start() : match.start() + 2 * (10 + 12 + DATA)])
+                assert digits is not None
+                self._take(f"{where} (hex)", bytes.fromhex(digits[0][: len(digits[0]) // 2 * 2].decode()))
+
+    def _take(self, where: str, piece: bytes) -> None:
+        kid, rest = piece[2:10], piece[10:]
+        if piece[0] == 2:
+            self._chunked.setdefault(rest[:16], _Envelope(where, rest[:16], rest[16:]))
+        elif kid in self.epochs:
+            self._wrapped.setdefault(rest[:12], _Envelope(where, rest[:12], rest[12:44]))
+        else:
+            self._envelopes.setdefault(rest[:12], _Envelope(where, rest[:12], rest[12:]))
+
+    # Solving
+
+    def solve(self, held: Mapping[str, bytes]) -> list[Find]:
+        """Tries all keys on all ciphertexts; every word found, plain ones too. ``held``: secrets, by what they are."""
+        secrets = {secret: what for what, secret in held.items() if len(secret) == 32}
+        for secret, what in list(secrets.items()):
+            for envelope in self._wrapped.values():
+                if len(envelope.data) == 32:
+                    secrets.setdefault(_ctr(secret, envelope.nonce, envelope.data), f"key wrapped under {what}")
+        finds = dict.fromkeys(self.finds)
+        envelopes = list(self._envelopes.values())
+        counters = b"".join(_counter(envelope.nonce) for envelope in envelopes)
+        heads = b"".join(envelope.data[:BLOCK].ljust(BLOCK, b"\0") for envelope in envelopes)
+        for info, key in self._field_keys(secrets):
+            for at in _texty(key, counters, heads):
+                envelope = envelopes[at]
+                finds |= self._read(info, envelope.where, _ctr(key, envelope.nonce, envelope.data))
+            for chunked in self._chunked.values():
+                inner = _hkdf(key, b"ruxa1|chunks", chunked.nonce)
+                for last in (0, 1):
+                    finds |= self._read(info, chunked.where, _ctr(inner, bytes(11) + bytes([last]), chunked.data))
+        for where, blob in self._journals:
+            finds |= self._open_journal(where, blob, secrets)
+        return list(finds)
+
+    def _field_keys(self, secrets: Mapping[bytes, str]) -> Iterator[tuple[str, bytes]]:
+        """Every key as it is, and every field key that can be derived from two of them."""
+        for secret, what in secrets.items():
+            yield what, secret
+        for sealing in self.sealings:
+            for secret in secrets:
+                for salt in secrets if sealing.salted else (None,):
+                    yield sealing.info, _hkdf(secret, sealing.info.encode(), salt)
+
+    def _read(self, how: str, where: str, text: bytes) -> dict[Find, None]:
+        return {Find(match[1].decode(), f"sealed {how}", where): None for match in self._word.finditer(text)}
+
+    def _open_journal(self, where: str, blob: bytes, secrets: Iterable[bytes]) -> dict[Find, None]:
+        found: dict[Find, None] = {}
+        if len(blob) < JOURNAL.size + FRAME.size:
+            return found
+        _, run, number, _, salt, _ = JOURNAL.unpack_from(blob)
+        worker = where.rstrip("/").split("/")[-2]
+        info = b"ruxa.journal|%b|%d|%d" % (worker.encode(), run, number)
+        for secret in secrets:
+            key, at = _hkdf(secret, info, salt), JOURNAL.size
+            while at + FRAME.size < len(blob):
+                length, _, frame = FRAME.unpack_from(blob, at)
+                if not 0 < length < 1 << 16:
+                    break
+                sealed = blob[at + FRAME.size : at + FRAME.size + length]
+                found |= self._read("journal", where, _ctr(key, frame.to_bytes(12, "big"), sealed))
+                at += FRAME.size + length
+        return found
+
+
+def forms(word: str) -> dict[str, bytes]:
+    """A word as it may lie about: name of the coding -> bytes."""
+    plain = word.encode()
+    found = {
+        "utf-8": plain,
+        "utf-16-le": word.encode("utf-16-le"),
+        "utf-16-be": word.encode("utf-16-be"),
+        "hex": plain.hex().encode(),
+        "HEX": plain.hex().upper().encode(),
+        "url": "".join(f"%{byte:02x}" for byte in plain).encode(),
+        "URL": "".join(f"%{byte:02X}" for byte in plain).encode(),
+        "json": "".join(f"\\u{ord(mark):04x}" for mark in word).encode(),
+        "reversed": plain[::-1],
+        "rot13": word.translate(str.maketrans("abcdefghijklmnopqrstuvwxyz", "nopqrstuvwxyzabcdefghijklm")).encode(),
+    }
+    # Base64 at each of the three alignments, without the edges that depend on its neighbours.
+    for shift in range(3):
+        encoded = base64.b64encode(b"x" * shift + plain)
+        found[f"base64+{shift}"] = encoded[4 if shift else 0 : len(encoded) // 4 * 4 - 4]
+    assert json.dumps(word) == f'"{word}"', "marks are letters and digits"
+    return found
+
+
+def inflated(blob: bytes) -> Iterator[tuple[str, bytes]]:
+    """What can be decompressed in a blob: gzip, zlib and the deflated members of ZIP files."""
+    for kind, bits, pattern, skip in (
+        ("gzip", 31, rb"\x1f\x8b\x08", 0),
+        ("zlib", 15, rb"\x78[\x01\x5e\x9c\xda]", 0),
+        ("zip", -15, rb"PK\x03\x04", 30),
+    ):
+        for match in re.finditer(pattern, blob):
+            at = match.start() + skip
+            if kind == "zip":
+                at += sum(struct.unpack_from("<HH", blob, match.start() + 26)) if at + 30 < len(blob) else 0
+            try:
+                text = zlib.decompressobj(bits).decompress(blob[at : at + (1 << 20)], 1 << 22)
+            except zlib.error:
+                continue
+            if len(text) >= 8:
+                yield kind, text
+
+
+def words(finds: Iterable[Find]) -> set[str]:
+    """Which words were found."""
+    return {find.word for find in finds}
+
+
+def _texty(key: bytes, counters: bytes, heads: bytes) -> Iterator[int]:
+    """Which ciphertexts begin like text under a key: all first blocks are undone in one go."""
+    if not counters:
+        return
+    stream = Cipher(AES(key), ECB()).encryptor().update(counters)
+    opened = int.from_bytes(stream, "big") ^ int.from_bytes(heads, "big")
+    texty = opened.to_bytes(len(heads), "big").translate(_TEXTY)
+    at = texty.find(b"\1" * BLOCK)
+    while at >= 0:
+        if at % BLOCK == 0:
+            yield at // BLOCK
+        at = texty.find(b"\1" * BLOCK, at + 1)
+
+
+def _counter(nonce: bytes) -> bytes:
+    return nonce + b"\0\0\0\2"
+
+
+def _ctr(key: bytes, nonce: bytes, data: bytes) -> bytes:
+    """Undoes GCM's counter mode; whether the tag is right does not matter to an attacker."""
+    return Cipher(AES(key), CTR(_counter(nonce))).decryptor().update(data)
+
+
+def _hkdf(key: bytes, info: bytes, salt: bytes | None) -> bytes:
+    return HKDF(SHA256(), 32, salt=salt, info=info).derive(key)

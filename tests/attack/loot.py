@@ -1,0 +1,105 @@
+"""Loot: what an attacker carries off from a running instance - files, dumps - and which secrets are still held."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+
+from attack.carving import Attack, Sealing
+from fixtures_server import RunningServer
+from ruxa.kernel.datamap import KEY_CLASSES
+from ruxa.store import binaries
+from ruxa.store.embedded import Cluster
+from ruxa.store.logins import Logins
+
+OBJECTS = ("content.object",)
+
+
+class Instance:
+    """A running server as its owner, with every right, sees it."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self.server = server
+        described = json.loads((server.data / "instance.json").read_text())
+        self.keys = server.keys / UUID(described["id"]).hex
+        self.address = Cluster(server.data, Logins.load(self.keys)).address
+        self.admin_url = self.address.admin_url()
+
+    def sql(self, statement: str) -> list[tuple[object, ...]]:
+        """Rows, as the database's administrator."""
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            cursor = admin.execute(statement)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    def attack(self, mark: str) -> Attack:
+        """An attack that knows how the columns are declared and which key ids there ever were."""
+        return Attack(mark, self.sealings(), self.kids(), self.epochs())
+
+    def sealings(self) -> list[Sealing]:
+        """Every sealed place, by its field key."""
+        rows = self.sql(
+            "SELECT place, tab, col, keep, seal FROM privacy.declared WHERE seal IN ('subject', 'day', 'dual')"
+        )
+        found: list[Sealing] = []
+        for place, tab, col, keep, seal in rows:
+            key_class = keep if seal == "day" else KEY_CLASSES[str(keep)]
+            found.append(Sealing(f"ruxa1|{key_class}|{place}.{tab}|{col}", seal == "dual"))
+        return [*found, *(Sealing(f"ruxa1|{name.partition('.')[0]}|object|{name}", True) for name in OBJECTS)]
+
+    def kids(self) -> set[bytes]:
+        """The ids of all keys, living or destroyed."""
+        rows = self.sql("SELECT id FROM keystore.key UNION SELECT key_id FROM keystore.destruction")
+        return {bytes(row[0]) for row in rows}  # type: ignore[call-overload]
+
+    def epochs(self) -> set[bytes]:
+        """The ends of the ids of all epochs."""
+        return {row[0].bytes[-8:] for row in self.sql("SELECT id FROM keystore.epoch")}  # type: ignore[attr-defined]
+
+    def held(self) -> dict[str, bytes]:
+        """Every secret of the KEYS directory."""
+        return {str(path): path.read_bytes() for path in sorted(self.keys.rglob("*")) if path.is_file()}
+
+    def copy(self, to: Path) -> Path:
+        """Everything the instance has on disk, as it is: heap, write-ahead log, statistics, journals, logs, objects."""
+        self.sql("CHECKPOINT")
+        shutil.copytree(self.server.place, to, symlinks=True, ignore=_not_files, ignore_dangling_symlinks=True)
+        return to
+
+    def dump(self, *arguments: str) -> bytes:
+        """``pg_dump`` as text."""
+        program = binaries.find() / "pg_dump"
+        command = [str(program), "--dbname", self.admin_url, *arguments]
+        return subprocess.run(command, capture_output=True, check=True, timeout=60, env={**os.environ}).stdout
+
+    def outside(self) -> Iterator[tuple[str, bytes]]:
+        """What is on disk beside the database's own files: logs, journals, objects, state."""
+        for name, blob in files(self.server.place):
+            if "/postgres/" not in name and "data-keys" not in name:
+                yield name, blob
+
+
+def files(place: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file below a place."""
+    for path in sorted(place.rglob("*")):
+        try:
+            if path.is_file() and not path.is_symlink():
+                yield str(path), path.read_bytes()
+        except OSError:
+            continue  # it went while we looked
+
+
+def _not_files(directory: str, names: list[str]) -> list[str]:
+    """Sockets and what else is no file; the keys directory is never carried off with the data."""
+    skipped = [name for name in names if name == "data-keys"]
+    for name in names:
+        path = Path(directory, name)
+        if not path.is_symlink() and not path.is_file() and not path.is_dir():
+            skipped.append(name)
+    return skipped
