@@ -44,6 +44,12 @@ def check_parts(settings: Settings) -> None:
         Smtp(settings.mail.url, settings.mail.sender, Clock())
     if settings.metrics_token is not None:
         read_secret(settings.metrics_token)
+    if settings.backup.target is not None or settings.backup.keys_target is not None:
+        from ruxa.app import backups
+        from ruxa.egress.recipient import Register
+        from ruxa.kernel.signals import JsonLines
+
+        backups.configured(settings, Register(JsonLines("supervisor", Clock())))
 
 
 def check_clock(settings: Settings, found: Instance | None) -> None:

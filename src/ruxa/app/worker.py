@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ruxa.access import jobs as access_jobs
 from ruxa.access.audit import sequencer
-from ruxa.app import audit, custody, database, health, hook, outbound, retention
+from ruxa.app import audit, backup_jobs, custody, database, health, hook, outbound, retention
 from ruxa.app.orders import Orders, Start
 from ruxa.egress.mail import Letter, Smtp
 from ruxa.egress.objects import Objects
@@ -73,6 +73,7 @@ async def run(start: Start, orders: Orders) -> None:
         audit.schedule(jobs, pool, vault, sink, asked, start.base_url, stack)
         objects = Objects.of_settings(settings.storage, settings.data, register)
         _schedule_retention(jobs, retention.tools(settings, pool, vault, objects, sink, clock))
+        backup_jobs.schedule(jobs, settings, start.instance, address, pool, vault, clock, sink, register)
         jobs.add("privacy erasures", lambda: erase.due(pool, vault), timeout_s=900, cron=EVERY_MINUTE)
         await _schedule_journal(jobs, settings.data / "journal", address, clock, vault, sink, stack)
         if settings.role == "worker":

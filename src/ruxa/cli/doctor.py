@@ -180,8 +180,10 @@ async def _inside(settings: Settings, args: Namespace) -> list[Finding]:
             await _isolation(home),
             *await _money(home),
             *await _retention(home),
+            *await _backups(home),
             await _outbound(home),
             await _data_map(home),
+            await _purposes(home),
             await _audit(home),
             await _staff(home),
         ]
@@ -298,14 +300,35 @@ async def _outbound(home: House) -> Finding:
     )
 
 
+async def _backups(home: House) -> list[Finding]:
+    from ruxa.privacy.backups import watch
+
+    if home.settings.backup.target is None:
+        # A demo loses nothing that it promised to keep; everything else does.
+        found = "not scheduled: no backup.target"
+        advice = "Set backup.target and backup.keys_target, in two places; see docs/how-to/back-up-and-restore.md."
+        return [Finding(name="backups", ok=home.instance.mode == "demo", found=found, advice=advice)]
+    async with home.work() as work:
+        lasts = await watch.look(work)
+    names = {"logical": "backup", "living": "export of the keys", "drill": "restore drill"}
+    does = {"logical": "ruxa backup create", "living": "ruxa backup keys", "drill": "ruxa backup drill"}
+    return [
+        Finding(
+            name=f"last {names[last.what]}",
+            ok=not last.late,
+            found="none yet" if last.hours is None else f"{last.hours} h ago",
+            advice=f"Run `{does[last.what]}` and see what it says; the job worker does it by itself.",
+        )
+        for last in lasts
+    ]
+
+
 async def _retention(home: House) -> list[Finding]:
-    from ruxa.privacy.retention import engine, records
+    from ruxa.privacy.retention import engine
     from ruxa.store import inventory
 
     async with home.work() as work:
-        hours = await records.age_s(work) // 3600
-        missed = await engine.missed(work)
-        anchor = await records.anchor_seen(work)
+        said = await engine.report(work)
         keeps = [
             (f"{column.schema}.{column.table}", column.declaration.keep)
             for column in await inventory.read(work)
@@ -313,18 +336,17 @@ async def _retention(home: House) -> list[Finding]:
         ]
         keys = database.keys_of(home.settings, home.instance)
         stray = await engine.unclassed(work, keeps, home.settings.data, keys)
-    paused = anchor is not None and anchor.paused_at is not None
     return [
         Finding(
             name="retention",
-            ok=missed is None,
-            found=f"the last good run was {hours} h ago",
+            ok=said.missed_h is None,
+            found=f"the last good run was {said.age_h} h ago",
             advice="Run `ruxa retention run` and see what it says; the job worker does it every hour.",
         ),
         Finding(
             name="retention clock",
-            ok=not paused,
-            found="believed" if not paused else "jumped: nothing is destroyed by age until it is right",
+            ok=not said.paused,
+            found="believed" if not said.paused else "jumped: nothing is destroyed by age until it is right",
             advice="Set the clock (NTP); if it is right now, say so: ruxa retention acknowledge",
         ),
         Finding(
@@ -368,6 +390,20 @@ async def _audit(home: House) -> Finding:
         + ("" if worst is None else f"; first bad leaf {worst.leaf}" + ("" if worst.until is None else " or later")),
         advice="Somebody changed the log, or its database was set back. Keep everything as it is, and compare with the "
         "checkpoints that others were mailed: ruxa audit verify --checkpoint FILE",
+    )
+
+
+async def _purposes(home: House) -> Finding:
+    from ruxa.privacy.processing import purposes
+
+    async with home.work() as work:
+        wider = await purposes.wider(work)
+        examined = await purposes.examined(work)
+    return Finding(
+        name="purposes",
+        ok=not wider,
+        found=f"{examined} grants, none wider than the data map" if not wider else "; ".join(wider),
+        advice="Revoke what a login needs for none of its purposes; grants are the schema's, not yours to widen.",
     )
 
 

@@ -37,6 +37,11 @@ HELP = {
     "routes_closed": "Targets closed for prepaid calls until the operator opens them.",
     "retention_done_s": "When the last good run of retention ended (unix seconds); over 26 hours ago breaks a promise.",
     "retention_paused": "1 while nothing is destroyed by age because the clock jumped.",
+    "backup_done_s": "When the last good backup was taken (unix seconds); over 26 hours ago breaks a promise.",
+    "backup_keys_s": "When the keystore was last exported (unix seconds).",
+    "drill_done_s": "When the last restore drill passed (unix seconds); over 30 days ago breaks a promise.",
+    "drill_rpo_s": "Age of the data that the last drill brought back, in seconds.",
+    "drill_rto_ms": "Milliseconds that the last drill took until it could serve.",
     "latency_ms": "Milliseconds from request to end of the answer.",
 }
 GAUGES = {
@@ -49,6 +54,11 @@ GAUGES = {
     "routes_closed",
     "retention_done_s",
     "retention_paused",
+    "backup_done_s",
+    "backup_keys_s",
+    "drill_done_s",
+    "drill_rpo_s",
+    "drill_rto_ms",
 }
 
 # How the workers' values become one, where they don't add up: each worker sees the same thing.
@@ -57,6 +67,11 @@ JOIN: dict[str, Callable[[int, int], int]] = {
     "routes_closed": max,
     "retention_done_s": max,
     "retention_paused": max,
+    "backup_done_s": max,
+    "backup_keys_s": max,
+    "drill_done_s": max,
+    "drill_rpo_s": max,
+    "drill_rto_ms": max,
 }
 
 

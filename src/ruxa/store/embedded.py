@@ -67,6 +67,8 @@ _SETTINGS: Final = {
     "shared_preload_libraries": "",
     "archive_mode": "off",
     "wal_keep_size": "0",
+    # An archive that nobody fetches must not fill the disk: it is given up, and begun anew with a fresh base backup.
+    "max_slot_wal_keep_size": "4GB",
     "password_encryption": "scram-sha-256",
     "unix_socket_permissions": "0700",
     "max_connections": "200",

@@ -195,3 +195,8 @@ def _drill(row: tuple[Any, ...]) -> Drill:
 async def now(work: Work) -> datetime:
     """The database's time."""
     return await work.value("SELECT ruxa.now()")
+
+
+async def created(work: Work) -> datetime:
+    """Since when this database is an instance's."""
+    return await work.value("SELECT created_at FROM ruxa.instance")

@@ -182,7 +182,7 @@ async def compare(pool: Lender, instance: UUID, checkpoint: str) -> Compared:
     Raises InvalidCall ``checkpoint_unreadable`` for what is no checkpoint of this instance.
     """
     try:
-        note = verify.read_note(checkpoint)
+        note = verify.read_note(checkpoint.rstrip() + "\n")
     except verify.Unreadable as error:
         raise InvalidCall(f"The checkpoint cannot be read: {error}.", code="checkpoint_unreadable") from None
     origin = sequencer.origin_of(instance)
