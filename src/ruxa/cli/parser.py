@@ -152,6 +152,9 @@ def _people(tree: Tree) -> None:
     leaf.add_argument("email", metavar="EMAIL")
     leaf.add_argument("--yes", action="store_true", help="do not ask (needed where there is no terminal)")
     leaf.add_argument("--forfeit", action="store_true", help="give up credit that was paid for and is left")
+    leaf = _leaf(subject, "restrict", "only store a person's data until it is lifted", "subject restrict")
+    leaf.add_argument("email", metavar="EMAIL")
+    leaf.add_argument("--lift", action="store_true", help="end the restriction")
 
 
 def _organisations(tree: Tree) -> None:
@@ -409,6 +412,8 @@ def _act(command: str) -> Act:
             from ruxa.cli.people import operator_add as act
         case ["member", "add"]:
             from ruxa.cli.people import member_add as act
+        case ["subject", "restrict"]:
+            from ruxa.cli.restrict import restrict as act
         case ["subject", "erase"]:
             from ruxa.cli.subject import erase as act
         case ["org", "create"]:

@@ -42,6 +42,8 @@ _PATIENCE: Final[dict[Login, tuple[str, str]]] = {  # statement_timeout, idle_in
     "ruxa_worker": ("2min", "2min"),
     "ruxa_keystore": ("15s", "30s"),
     "ruxa_operator": ("2min", "2min"),
+    "ruxa_support": ("15s", "30s"),
+    "ruxa_tax": ("2min", "2min"),
 }
 
 

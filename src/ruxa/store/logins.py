@@ -16,7 +16,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from ruxa.kernel.errors import Unavailable
 from ruxa.store import files
 
-Login = Literal["ruxa_owner", "ruxa_gateway", "ruxa_console", "ruxa_worker", "ruxa_keystore", "ruxa_operator"]
+Login = Literal[
+    "ruxa_owner", "ruxa_gateway", "ruxa_console", "ruxa_worker", "ruxa_keystore", "ruxa_operator", "ruxa_support",
+    "ruxa_tax",
+]  # fmt: skip
 
 # The superuser of the embedded cluster; an external PostgreSQL has its own and never this one.
 ADMIN: Final = "ruxa_admin"

@@ -66,8 +66,8 @@ COMMENT ON COLUMN content.item.answer_sealed IS
      keep=content seal=dual erase=shred export=yes';
 COMMENT ON COLUMN content.item.answer_object IS 'data: none';
 COMMENT ON COLUMN content.item.refusal_sealed IS
-    'data: category=user.content subject=organisation purpose=support basis=contract keep=content
-     seal=dual erase=shred export=no:third_party';
+    'data: category=user.content subject=organisation purpose=support,legal basis=contract,legal_obligation
+     keep=content seal=dual erase=shred export=no:third_party';
 
 -- The gateway only writes, and can't read back what it wrote.
 GRANT INSERT ON content.item TO ruxa_gateway;

@@ -657,11 +657,11 @@ BEGIN
     END LOOP;
 END $$;
 
-GRANT USAGE ON SCHEMA jobs TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
+GRANT USAGE ON SCHEMA jobs TO ruxa_console, ruxa_worker, ruxa_operator;
 -- Who defers a job: inserts it and its first event.
-GRANT SELECT, INSERT ON procrastinate_jobs, procrastinate_events TO ruxa_gateway, ruxa_console, ruxa_operator;
+GRANT SELECT, INSERT ON procrastinate_jobs, procrastinate_events TO ruxa_console, ruxa_operator;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA jobs TO ruxa_worker;
-GRANT USAGE ON ALL SEQUENCES IN SCHEMA jobs TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA jobs TO ruxa_console, ruxa_worker, ruxa_operator;
 GRANT EXECUTE ON FUNCTION procrastinate_defer_jobs_v1(procrastinate_job_to_defer_v1[]), args_are_ids(jsonb)
-    TO ruxa_gateway, ruxa_console, ruxa_operator;
+    TO ruxa_console, ruxa_operator;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA jobs TO ruxa_worker;
