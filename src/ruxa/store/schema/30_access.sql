@@ -347,16 +347,16 @@ COMMENT ON COLUMN access.organisation.erased_at IS 'data: none';
 COMMENT ON COLUMN access.organisation.created_at IS 'data: none';
 
 COMMENT ON COLUMN access.member.id IS
-    'data: category=user.unique_id subject=member purpose=provide,security basis=contract,legitimate_interest
-     keep=account seal=none erase=delete export=yes';
+    'data: category=user.unique_id subject=member purpose=provide,security,support
+     basis=contract,legitimate_interest,contract keep=account seal=none erase=delete export=yes';
 COMMENT ON COLUMN access.member.email_index IS
-    'data: category=user.contact.email subject=member purpose=provide,security
-     basis=contract,legitimate_interest keep=account seal=blind erase=delete export=no:derived';
+    'data: category=user.contact.email subject=member purpose=provide,security,support
+     basis=contract,legitimate_interest,contract keep=account seal=blind erase=delete export=no:derived';
 COMMENT ON COLUMN access.member.email_sealed IS
-    'data: category=user.contact.email subject=member purpose=provide,security,communicate
-     basis=contract,legitimate_interest,contract keep=account seal=subject erase=shred export=yes';
+    'data: category=user.contact.email subject=member purpose=provide,security,communicate,support
+     basis=contract,legitimate_interest,contract,contract keep=account seal=subject erase=shred export=yes';
 COMMENT ON COLUMN access.member.name_sealed IS
-    'data: category=user.name subject=member purpose=provide,communicate basis=contract keep=account
+    'data: category=user.name subject=member purpose=provide,communicate,support basis=contract keep=account
      seal=subject erase=shred export=yes';
 COMMENT ON COLUMN access.member.password_hash IS
     'data: category=user.authorization.password subject=member purpose=security basis=contract keep=account
@@ -365,7 +365,7 @@ COMMENT ON COLUMN access.member.password_set_at IS
     'data: category=user.account subject=member purpose=security basis=contract keep=account seal=none
      erase=delete export=yes';
 COMMENT ON COLUMN access.member.locale IS
-    'data: category=user.demographic.language subject=member purpose=provide,communicate basis=contract
+    'data: category=user.demographic.language subject=member purpose=provide,communicate,support basis=contract
      keep=account seal=none erase=delete export=yes';
 COMMENT ON COLUMN access.member.staff_role IS
     'data: category=user.account.settings subject=staff purpose=security basis=contract keep=account seal=none
@@ -385,13 +385,13 @@ COMMENT ON COLUMN access.member.created_at IS
      erase=delete export=yes';
 
 COMMENT ON COLUMN access.membership.organisation_id IS
-    'data: category=user.workplace subject=member purpose=provide basis=contract keep=account seal=none
+    'data: category=user.workplace subject=member purpose=provide,support basis=contract keep=account seal=none
      erase=delete export=yes';
 COMMENT ON COLUMN access.membership.member_id IS
-    'data: category=user.unique_id subject=member purpose=provide basis=contract keep=account seal=none
+    'data: category=user.unique_id subject=member purpose=provide,support basis=contract keep=account seal=none
      erase=delete export=yes';
 COMMENT ON COLUMN access.membership.role IS
-    'data: category=user.account.settings subject=member purpose=provide basis=contract keep=account seal=none
+    'data: category=user.account.settings subject=member purpose=provide,support basis=contract keep=account seal=none
      erase=delete export=yes';
 COMMENT ON COLUMN access.membership.accepted_at IS
     'data: category=user.account subject=member purpose=provide basis=contract keep=account seal=none
@@ -579,7 +579,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON access.throttle TO ruxa_console;
 GRANT SELECT ON access.member TO ruxa_console;
 GRANT INSERT (id, email_index, email_sealed, name_sealed, password_hash, password_set_at, locale, adult_at)
     ON access.member TO ruxa_console;
-GRANT UPDATE (name_sealed, password_hash, password_set_at, locale, adult_at, verified_at, suspended_at)
+GRANT UPDATE (email_index, name_sealed, password_hash, password_set_at, locale, adult_at, verified_at, suspended_at)
     ON access.member TO ruxa_console;
 GRANT SELECT, INSERT, DELETE ON access.session TO ruxa_console;
 GRANT UPDATE (token_hash, organisation_id, proved_at, seen_at) ON access.session TO ruxa_console;
@@ -587,7 +587,8 @@ GRANT SELECT ON access.mail TO ruxa_console;
 
 GRANT SELECT (id, email_index, email_sealed, name_sealed, password_set_at, locale, staff_role, adult_at, verified_at,
     suspended_at, synthetic, created_at) ON access.member TO ruxa_operator;
-GRANT INSERT, UPDATE (name_sealed, locale, staff_role, verified_at, suspended_at) ON access.member TO ruxa_operator;
+GRANT INSERT, UPDATE (email_index, name_sealed, locale, staff_role, verified_at, suspended_at)
+    ON access.member TO ruxa_operator;
 GRANT SELECT (id, member_id), DELETE ON access.session TO ruxa_operator;
 GRANT UPDATE (synthetic) ON access.organisation TO ruxa_operator;
 
