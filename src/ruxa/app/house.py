@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ruxa.app import custody, database, hook, instance, rules
 from ruxa.app.instance import Instance, Lock, Server
+from ruxa.egress.objects import Objects
 from ruxa.egress.recipient import Register
 from ruxa.kernel.clock import Clock, monotonic
 from ruxa.kernel.errors import Conflict, NotFound
@@ -55,6 +56,11 @@ class House:
     def work(self) -> AbstractAsyncContextManager[Work]:
         """One transaction as the operator."""
         return self.pool.work(PRINCIPAL)
+
+    @property
+    def objects(self) -> Objects:
+        """Where stored content over 64 KiB lies."""
+        return Objects.of_settings(self.settings.storage, self.settings.data, Register(self.sink))
 
     @property
     def base_url(self) -> str:

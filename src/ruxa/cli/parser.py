@@ -184,7 +184,11 @@ def _keys(tree: Tree) -> None:
     leaf.add_argument("--tpm", type=whole, metavar="N", help="tokens per minute")
     leaf.add_argument("--concurrency", type=whole, metavar="N", help="calls at one time")
     leaf.add_argument(
-        "--store-days", type=whole, default=0, metavar="N", help="0 to 23 days of content (none is stored yet)"
+        "--store-days",
+        type=whole,
+        default=0,
+        metavar="N",
+        help="keep what its calls send and get, sealed, for 0 (not at all) to 23 days",
     )
     leaf.add_argument("--budget-micros", type=micros, metavar="N", help="budget per period, USD micros")
     leaf.add_argument("--budget-period", choices=["day", "month", "total"])

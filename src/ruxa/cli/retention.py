@@ -12,8 +12,6 @@ from ruxa.access.authorize import OPERATOR
 from ruxa.app import retention
 from ruxa.app.house import House
 from ruxa.cli import output, session
-from ruxa.egress.objects import Objects
-from ruxa.egress.recipient import Register
 from ruxa.kernel import ids
 from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.sealed import Sealed
@@ -27,11 +25,10 @@ def run(args: Namespace) -> int:
     """``ruxa retention run``. 1 when something that was due is still there, or the clock is not believed."""
 
     async def act(house: House) -> engine.Outcome:
-        objects = Objects.of_settings(house.settings.storage, house.settings.data, Register(house.sink))
         url = house.address.url("ruxa_worker")
         pool = await Pool.open(url, login="ruxa_worker", max_size=4, clock=house.clock)
         try:
-            given = retention.tools(house.settings, pool, house.vault, objects, house.sink, house.clock)
+            given = retention.tools(house.settings, pool, house.vault, house.objects, house.sink, house.clock)
             return await engine.run(given, cause="command")
         finally:
             await pool.close()

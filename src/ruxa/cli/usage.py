@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from base64 import b64encode
 from typing import Any
+from uuid import UUID
 
 from ruxa.access import organisations
+from ruxa.access.audit import log
+from ruxa.access.authorize import OPERATOR
 from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.kernel import ids
 from ruxa.kernel.errors import NotFound
 from ruxa.ledger import activity
 from ruxa.ledger.activity import Call, Filter
+from ruxa.privacy.content import items
+from ruxa.privacy.content.items import Content, Part
+from ruxa.store.work import Work
 
 UNITS = (
     "input_tokens",
@@ -27,21 +34,59 @@ UNITS = (
 
 
 def show(args: Namespace) -> int:
-    """``ruxa usage show``."""
+    """``ruxa usage show``; with ``--content`` an entry of the audit log says that it was read."""
 
-    async def act(house: House) -> Call | None:
+    async def act(house: House) -> dict[str, Any] | None:
+        call_id = session.identifier("req", args.id)
         async with house.work() as work:
-            return await activity.find(work, session.identifier("req", args.id))
+            found = await activity.find(work, call_id)
+            if found is None:
+                return None
+            return _row(found) | (await _content(house, work, call_id) if args.content else {})
 
-    found = session.within(args, act)
-    if found is None:
+    row = session.within(args, act)
+    if row is None:
         raise NotFound(f"There is no call {args.id}; one that just ended shows within a second.")
-    row = _row(found)
-    if args.content:
-        # This release stores no content: every call's content is gone when its answer is delivered.
-        row |= {"content": None, "content_until": None}
     output.show(args, row)
     return 0
+
+
+async def _content(house: House, work: Work, call_id: UUID) -> dict[str, Any]:
+    """``content`` (null: not stored, or gone) and ``content_until``."""
+    found = await items.find(work, call_id)
+    if found is None:
+        return {"content": None, "content_until": None}
+    await log.add(
+        work,
+        house.vault,
+        OPERATOR,
+        "content:read",
+        organisation_id=found.organisation_id,
+        object_id=call_id,
+        purpose="support",
+    )
+    sides: dict[str, Any] = {}
+    for part in ("request", "answer"):
+        kept = found.side(part)
+        body = await _opened(house, work, found, part, "provide")
+        sides[part] = {"state": kept.state, "media_type": kept.media_type, "bytes": kept.size, **body}
+    refusal = await _opened(house, work, found, "refusal", "support")
+    return {
+        "content": {**sides, "provider_error": refusal["text"]},
+        "content_until": found.gone_at,
+    }
+
+
+async def _opened(house: House, work: Work, found: Content, part: Part, purpose: str) -> dict[str, str | None]:
+    """``text``, or ``base64`` of what is no text; neither when it is not there."""
+    body = await items.read(work, house.vault, house.objects, found, part, purpose=purpose)
+    if body is None:
+        return {"text": None, "base64": None}
+    plain = body.open(purpose)
+    try:
+        return {"text": plain.decode(), "base64": None}
+    except UnicodeDecodeError:
+        return {"text": None, "base64": b64encode(plain).decode()}
 
 
 def list_(args: Namespace) -> int:
