@@ -124,7 +124,7 @@ async def test_nothing_of_it_is_readable_and_nothing_can_be_changed(running: Run
     whole = (target.path / name).read_bytes()
     for forged in (whole[:-1], whole[:-1] + b"\0", whole.replace(b'"bytes":', b'"bytes": ', 1)[:-40] + bytes(40)):
         (target.path / name).write_bytes(forged)
-        with pytest.raises(Broken, match="changed|segment|archived"):
+        with pytest.raises(Broken, match=r"changed|segment|archived"):
             wal.read(target, name, KEY, ABOUT.id)
     # Another's place, another instance's, another key's.
     other = name[:-1] + ("1" if name[-1] != "1" else "2")

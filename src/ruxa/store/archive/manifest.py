@@ -119,8 +119,8 @@ def place(instance: UUID, backup: str, name: str) -> bytes:
 
 
 def name_of(kind: str, at: datetime, mark: str) -> str:
-    """``20261124-084500-logical-1a2b3c4d``: names sort by time (UTC)."""
-    return f"{at:%Y%m%d-%H%M%S}-{kind}-{mark}"
+    """``20261124-084500123-logical-1a2b3c4d``: names sort by time (UTC, to the millisecond)."""
+    return f"{at:%Y%m%d-%H%M%S}{at.microsecond // 1000:03}-{kind}-{mark}"
 
 
 def write(target: Target, made: Manifest, key: BackupKey, signer: SigningKey) -> None:
