@@ -12,7 +12,7 @@ from ruxa.kernel.errors import Unavailable
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import Sink
 from ruxa.privacy import erase
-from ruxa.privacy.retention import engine, records
+from ruxa.privacy.retention import engine
 from ruxa.privacy.retention.engine import Outcome, Tools
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
@@ -40,11 +40,11 @@ async def run(given: Tools) -> None:
 async def _count(given: Tools, outcome: Outcome) -> None:
     """Leaves the run's figures where the gateway finds them; they are this process's own clock."""
     async with given.pool.work("retention") as work:
-        last = await records.last_good(work)
+        last = (await engine.report(work)).last_good
     counted = metrics.Metrics()
     counted.put("retention_paused", int(outcome.state == "paused"))
-    if last is not None and last.ended_at is not None:
-        counted.put("retention_done_s", int(last.ended_at.timestamp()))
+    if last is not None:
+        counted.put("retention_done_s", int(last.timestamp()))
     place = given.data / "run" / "metrics"
     with suppress(OSError):
         place.mkdir(mode=0o700, parents=True, exist_ok=True)

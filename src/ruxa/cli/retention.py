@@ -15,7 +15,7 @@ from ruxa.cli import output, session
 from ruxa.kernel import ids
 from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.sealed import Sealed
-from ruxa.privacy.retention import engine, holds, records, stores, watch
+from ruxa.privacy.retention import engine, holds, stores, watch
 from ruxa.store.pool import Pool
 
 RUNS = 10
@@ -70,11 +70,7 @@ def show(args: Namespace) -> int:
 
     async def act(house: House) -> dict[str, Any]:
         async with house.work() as work:
-            state = await records.state(work)
-            runs = await records.runs(work, RUNS)
-            anchor = await records.anchor_seen(work)
-            missed = await engine.missed(work)
-            holding = await holds.count(work)
+            said = await engine.report(work, runs=RUNS)
         return {
             "classes": [
                 {
@@ -83,7 +79,7 @@ def show(args: Namespace) -> int:
                     "published": one.published,
                     "clause": one.clause,
                     "counts_from": one.clock,
-                    "oldest": state.get(one.name, (None, None))[0],
+                    "oldest": said.oldest.get(one.name),
                 }
                 for one in stores.classes()
             ],
@@ -101,11 +97,11 @@ def show(args: Namespace) -> int:
                     "destroyed": one.destroyed,
                     "held": one.held,
                 }
-                for one in runs
+                for one in said.runs
             ],
-            "clock": "paused" if anchor is not None and anchor.paused_at is not None else "believed",
-            "missed_hours": missed,
-            "holds": holding,
+            "clock": "paused" if said.paused else "believed",
+            "missed_hours": said.missed_h,
+            "holds": said.holds,
         }
 
     row = session.within(args, act)

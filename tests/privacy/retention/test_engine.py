@@ -257,17 +257,17 @@ async def test_a_step_that_fails_is_told_and_the_others_go_on(house: RetentionHo
 async def test_a_missed_run_is_told_after_26_hours(house: RetentionHouse) -> None:
     assert (await house.run()).state == "done"
     async with house.books.operator.work() as work:
-        assert await engine.missed(work) is None
+        assert (await engine.report(work)).missed_h is None
     await house.to(1)
     async with house.books.operator.work() as work:
-        assert await engine.missed(work) is None
+        assert (await engine.report(work)).missed_h is None
     await house.to(2)
     async with house.books.operator.work() as work:
-        assert await engine.missed(work) == 48
+        assert (await engine.report(work)).missed_h == 48
     await house.run()
     assert [fields for event, fields in house.signals.told if event == "retention.missed"] == [{"hours": 48}]
     async with house.books.operator.work() as work:
-        assert await engine.missed(work) is None
+        assert (await engine.report(work)).missed_h is None
 
 
 async def test_every_class_says_how_old_its_oldest_item_is(house: RetentionHouse) -> None:

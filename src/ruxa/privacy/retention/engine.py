@@ -23,7 +23,7 @@ from ruxa.access.audit import log
 from ruxa.egress.objects import Objects
 from ruxa.kernel import bounds, ids
 from ruxa.kernel.clock import Clock, monotonic
-from ruxa.kernel.errors import Broken, RuxaError, Unavailable
+from ruxa.kernel.errors import RuxaError, Unavailable
 from ruxa.kernel.signals import Sink
 from ruxa.ledger import evidence
 from ruxa.privacy import policy
@@ -33,6 +33,7 @@ from ruxa.store import partitions
 from ruxa.store.keystore import Destroyed
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
+from ruxa.store.work import Work
 
 MISSED_H: Final = 26
 # A table somebody reads is busy for half a second at a time; readers of a minute are no reason to wait an hour.
@@ -76,7 +77,7 @@ class Tools:
     data: Path
     erase: Erase | None = None
     checkpoint: Callable[[str], None] = _nothing
-    reading: Callable[[records.Work, Clock], Awaitable[watch.Reading]] = watch.read
+    reading: Callable[[Work, Clock], Awaitable[watch.Reading]] = watch.read
 
 
 @dataclass(slots=True)
@@ -423,7 +424,7 @@ async def _access_end(tools: Tools) -> Ended:
     return Ended(swept.count, 0, list(swept.keys))
 
 
-async def due_closures(work: records.Work) -> list[UUID]:
+async def due_closures(work: Work) -> list[UUID]:
     """Organisations that were closed so long ago that they are to be erased now, and that no hold keeps."""
     return await records.closures_due(work, policy.current().limits.account_closed_days)
 
@@ -482,7 +483,7 @@ async def _holds_end(tools: Tools) -> Ended:
     return Ended(0, kept)
 
 
-async def _held_organisations(work: records.Work) -> dict[UUID, list[UUID]]:
+async def _held_organisations(work: Work) -> dict[UUID, list[UUID]]:
     """organisation -> the holds that keep what is its own."""
     found: dict[UUID, list[UUID]] = {}
     for row in await holds.living(work):
@@ -597,7 +598,7 @@ STEPS: Final[tuple[Step, ...]] = (
 )
 
 
-async def oldest(tools: Tools, work: records.Work) -> list[tuple[str, datetime | None]]:
+async def oldest(tools: Tools, work: Work) -> list[tuple[str, datetime | None]]:
     """class -> when its oldest item was made, by the rows, partitions and keys that are there."""
     days = await partitions.present(work, "audit.entry")
     content_calls = await content.oldest(work)
@@ -609,13 +610,7 @@ async def oldest(tools: Tools, work: records.Work) -> list[tuple[str, datetime |
     return found + list((await access.oldest(work)).items())
 
 
-def check_gate(found: Sequence[str]) -> None:
-    """Raises Broken ``no_class`` when something is stored that has no class."""
-    if found:
-        raise Broken("Something is stored that has no retention class.", code="no_class", detail="; ".join(found)[:300])
-
-
-async def unclassed(work: records.Work, keeps: Sequence[tuple[str, str]], data: Path, keys: Path | None) -> list[str]:
+async def unclassed(work: Work, keeps: Sequence[tuple[str, str]], data: Path, keys: Path | None) -> list[str]:
     """What is stored now and has no class (``stores.unclassed`` over the live schema and directories)."""
     return stores.unclassed(
         await records.tables(work),
@@ -625,7 +620,32 @@ async def unclassed(work: records.Work, keeps: Sequence[tuple[str, str]], data: 
     )
 
 
-async def missed(work: records.Work) -> int | None:
-    """Hours since the last good run, when that is more than 26; None when the promise is kept."""
-    hours = await records.age_s(work) // 3600
-    return hours if hours >= MISSED_H else None
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to tell: class -> oldest item, the runs, hours since the last good one, whether the clock jumped.
+
+    missed_h: those hours when they are more than 26, None when the promise is kept; holds: that stop a deletion now.
+    """
+
+    oldest: dict[str, datetime | None]
+    last_good: datetime | None
+    age_h: int
+    missed_h: int | None
+    paused: bool
+    holds: int
+    runs: tuple[records.RunRow, ...]
+
+
+async def report(work: Work, *, runs: int = 0) -> Report:
+    """The state of retention, with the last ``runs`` runs."""
+    last = await records.last_good(work)
+    anchor = await records.anchor_seen(work)
+    age_h = await records.age_s(work) // 3600
+    return Report(
+        oldest={name: oldest for name, (oldest, _) in (await records.state(work)).items()},
+        last_good=None if last is None else last.ended_at,
+        age_h=age_h,
+        missed_h=age_h if age_h >= MISSED_H else None,
+        paused=anchor is not None and anchor.paused_at is not None,
+        holds=await holds.count(work),
+        runs=tuple(await records.runs(work, runs)),
+    )

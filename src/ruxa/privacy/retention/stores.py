@@ -119,7 +119,7 @@ CLASSES: Final[tuple[Store, ...]] = (
     _table("holds nothing personal", "instance", "access.terms_version"),
     # The audit log's tree: hashes, for ever.
     _table("hashes without their entries; kept for ever", "instance", "audit.pending", "audit.leaf", "audit.node",
-           "audit.checkpoint", "audit.cosignature", "audit.acknowledgement"),
+           "audit.checkpoint", "audit.cosignature", "audit.acknowledgement", "audit.mailing"),
     # Keys.
     _table("row deleted: the key is destroyed; its wrapping ends with the epoch, within 7 days", "account",
            "keystore.key"),

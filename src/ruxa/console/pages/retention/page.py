@@ -9,7 +9,7 @@ import msgspec
 from ruxa.console.page import Page, View, Visit
 from ruxa.console.words import Words
 from ruxa.privacy import policy
-from ruxa.privacy.retention import engine, holds, records, stores
+from ruxa.privacy.retention import engine, stores
 from ruxa.privacy.retention.stores import Class
 from ruxa.store import instance
 from ruxa.store.work import Work
@@ -23,27 +23,23 @@ MINUTE = 1
 
 async def load(visit: Visit, work: Work) -> View:
     """The page, or the same as JSON by its other address."""
-    state = await records.state(work)
-    last = await records.last_good(work)
-    anchor = await records.anchor_seen(work)
-    missed = await engine.missed(work)
+    said = await engine.report(work)
     now = await instance.now(work)
-    holding = await holds.count(work)
     following = now.replace(minute=MINUTE, second=0, microsecond=0)
     if following <= now:
         following += timedelta(hours=1)
-    found = [(one, state.get(one.name, (None, None))[0]) for one in stores.classes() if one.name not in OWN]
+    found = [(one, said.oldest.get(one.name)) for one in stores.classes() if one.name not in OWN]
     if visit.path == JSON:
         return View(
             body=msgspec.json.encode(
                 {
                     "policy": {"effective": policy.current().effective, "sha256": policy.sha256()},
                     "classes": [_plain(one, oldest) for one, oldest in found],
-                    "last_run": None if last is None else last.ended_at,
+                    "last_run": said.last_good,
                     "next_run": following,
-                    "paused": anchor is not None and anchor.paused_at is not None,
-                    "missed_hours": missed,
-                    "holds": holding,
+                    "paused": said.paused,
+                    "missed_hours": said.missed_h,
+                    "holds": said.holds,
                 }
             ),
             media_type="application/json",
@@ -51,11 +47,11 @@ async def load(visit: Visit, work: Work) -> View:
     return View(
         {
             "rows": [_shown(visit.words, one, oldest, now) for one, oldest in found],
-            "last": None if last is None else last.ended_at,
+            "last": said.last_good,
             "following": following,
-            "paused": anchor is not None and anchor.paused_at is not None,
-            "missed": missed,
-            "holding": holding,
+            "paused": said.paused,
+            "missed": said.missed_h,
+            "holding": said.holds,
             "sum": policy.sha256(),
         }
     )
