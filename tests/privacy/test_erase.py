@@ -474,12 +474,34 @@ async def test_money_stays_proven_when_an_organisation_is_erased(house: House) -
     async with house.operator.work() as work:
         ref = (await organisations.find(work, house.vault, organisation_id)).organisation_ref
         await topups.sandbox(work, ref, 10_000)
-    lease = await books.lend(ref, 5_000, "sandbox")
-    await books.flush([books.row(ref, lease, 1_200, "sandbox"), books.row(ref, lease, 300, "sandbox")])
-    await books.close(lease)
-    before = {name: proof.value for name, proof in (await books.proofs()).items()}
+    other = await books.organisation(sandbox=10_000)
+    for one, amounts in ((ref, (1_200, 300)), (other, (500,))):
+        lease = await books.lend(one, 5_000, "sandbox")
+        await books.flush([books.row(one, lease, amount, "sandbox") for amount in (*amounts, 0)])
+        await books.close(lease)
+    late = await books.lend(ref, 1_000, "sandbox")
+    await books.prove()
     signed = await erase.organisation(house.operator, house.vault, organisation_id)
-    assert {name: proof.value for name, proof in (await books.proofs()).items()} == before
+    await books.prove()
+    assert {one.place: one.rows for one in signed.content.rows}["ledger.usage_event"] == 3
+
+    async def usage() -> tuple[object, ...] | None:
+        async with await psycopg.AsyncConnection.connect(house.database.admin_url) as admin:
+            cursor = await admin.execute(
+                "SELECT (SELECT count(*) FROM ledger.usage_event WHERE organisation_ref = %s),"
+                " (SELECT count(*) FROM ledger.usage_event), sum(calls)::int, sum(amount_micros)::int, count(*)"
+                " FROM ledger.billing_evidence WHERE organisation_ref = %s",
+                [ref, ref],
+            )
+            return await cursor.fetchone()
+
+    assert await usage() == (0, 2, 2, 1_500, 1)
+    # A call that was under way is booked late, and goes as the others did.
+    await books.flush([books.row(ref, late, 40, "sandbox")])
+    await books.close(late)
+    await books.prove()
+    await erase.due(house.worker, house.vault)
+    assert await usage() == (0, 2, 3, 1_540, 1)
     await books.prove()
     kept = {one.place: one for one in signed.content.kept}
     assert kept["ledger.transfer"].ground == "tax"

@@ -104,7 +104,7 @@ CLASSES: Final[tuple[Store, ...]] = (
     # Money: kept by law, then its keys and years go.
     _table("deletion refused before its time; the year's keys are destroyed after it", "transactions account",
            "ledger.account", "ledger.transfer", "ledger.lot", "ledger.budget", "ledger.lease", "ledger.lease_slice",
-           "ledger.billing_evidence", "ledger.seal"),
+           "ledger.billing_evidence", "ledger.erased_reference", "ledger.seal"),
     _table("holds nothing personal", "instance", "ledger.price", "ledger.evidence_day", "ledger.route_closed",
            "ledger.journal_run", "ledger.journal_segment"),
     # People and organisations.

@@ -439,7 +439,18 @@ CREATE INDEX usage_organisation ON ledger.usage_event (organisation_ref, id);
 CREATE INDEX usage_lease_rows ON ledger.usage_event (lease_id) WHERE lease_id IS NOT NULL;
 COMMENT ON TABLE ledger.usage_event IS 'One call: what it used, what it cost, which lease paid; never changed.';
 
-CREATE TRIGGER usage_kept BEFORE UPDATE OR DELETE ON ledger.usage_event FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+-- The rows of an organisation that is being erased, and of no other, may go (ledger.usage_erase says whose).
+CREATE FUNCTION ledger.usage_guard() RETURNS trigger
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND current_setting('ruxa.erasing_usage_of', true) = OLD.organisation_ref::text THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION 'immutable' USING ERRCODE = 'RX900';
+END $$;
+CREATE TRIGGER usage_kept BEFORE UPDATE OR DELETE ON ledger.usage_event
+    FOR EACH ROW EXECUTE FUNCTION ledger.usage_guard();
 CREATE TRIGGER usage_kept_whole BEFORE TRUNCATE ON ledger.usage_event EXECUTE FUNCTION ledger.deny();
 
 -- What remains of charges when their day is over for 83 days (D30, D31): per reference, month and price the quantities,
@@ -531,6 +542,13 @@ CREATE TABLE ledger.billing_evidence (
 );
 COMMENT ON TABLE ledger.billing_evidence IS
     'What remains of usage: reference, month, price, quantities, amount, hash. Sums only grow; kept with transactions.';
+
+-- Organisations whose usage ended before its days' time: their leases are compared all together (I14), not one by one.
+CREATE TABLE ledger.erased_reference (
+    organisation_ref uuid PRIMARY KEY,
+    at               timestamptz NOT NULL DEFAULT ruxa.now()
+);
+COMMENT ON TABLE ledger.erased_reference IS 'References of erased organisations, whose charges are in the billing evidence only.';
 
 -- The sums of a month only grow, and are kept until seven years after the fiscal year (P56).
 CREATE FUNCTION ledger.evidence_guard() RETURNS trigger
@@ -1830,6 +1848,73 @@ BEGIN
     RETURN charges;
 END $$;
 
+-- Ends an organisation's usage before its days' time, because the organisation is erased: the sums of its charges go into
+-- the months' evidence, its rows and its sums of days are deleted. How many rows. Rows that come late: again.
+CREATE FUNCTION ledger.usage_erase(p_organisation uuid) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    one_day date;
+    low uuid;
+    high uuid;
+    gone bigint;
+    every bigint := 0;
+BEGIN
+    PERFORM ledger.commit_durably();
+    INSERT INTO ledger.erased_reference (organisation_ref) VALUES (p_organisation) ON CONFLICT DO NOTHING;
+    PERFORM set_config('ruxa.erasing_usage_of', p_organisation::text, true);
+    FOR one_day IN
+        SELECT DISTINCT (ruxa.id_time(u.id) AT TIME ZONE 'UTC')::date FROM ledger.usage_event AS u
+        WHERE u.organisation_ref = p_organisation ORDER BY 1
+    LOOP
+        low := ruxa.id_floor(one_day::timestamp AT TIME ZONE 'UTC');
+        high := ruxa.id_floor((one_day + 1)::timestamp AT TIME ZONE 'UTC');
+        WITH taken AS (
+            DELETE FROM ledger.usage_event AS u
+            WHERE u.organisation_ref = p_organisation AND u.id >= low AND u.id < high RETURNING u.*
+        ), charge AS (
+            SELECT t.*, l.kind, coalesce(t.input_tokens::bigint + t.cache_read_tokens + t.cache_write_5m_tokens
+                + t.cache_write_1h_tokens + t.audio_input_tokens > p.long_from_tokens, false) AS long
+            FROM taken AS t JOIN ledger.price AS p ON p.id = t.price_id JOIN ledger.lease AS l ON l.id = t.lease_id
+            WHERE t.amount_micros > 0 OR t.waived_micros > 0
+        ), kept AS (
+            INSERT INTO ledger.billing_evidence AS e (organisation_ref, month, price_id, scope, kind, long, calls,
+                    input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, images,
+                    amount_micros, waived_micros, sha256)
+                SELECT c.organisation_ref, date_trunc('month', one_day::timestamp)::date, c.price_id, c.scope, c.kind, c.long,
+                    count(*), sum(c.input_tokens), sum(c.cache_read_tokens), sum(c.cache_write_5m_tokens),
+                    sum(c.cache_write_1h_tokens), sum(c.output_tokens), sum(c.reasoning_tokens),
+                    sum(c.audio_input_tokens), sum(c.audio_output_tokens), sum(c.images),
+                    sum(c.amount_micros), sum(c.waived_micros),
+                    sha256(sha256(string_agg(sha256(convert_to(concat_ws('|', c.id,
+                        c.input_tokens, c.cache_read_tokens, c.cache_write_5m_tokens, c.cache_write_1h_tokens, c.output_tokens, c.reasoning_tokens, c.audio_input_tokens, c.audio_output_tokens, c.images,
+                        c.amount_micros, c.waived_micros), 'UTF8')), ''::bytea ORDER BY c.id)))
+                FROM charge AS c
+                GROUP BY c.organisation_ref, c.scope, c.kind, c.price_id, c.long
+                ORDER BY c.price_id, c.scope, c.kind, c.long
+                ON CONFLICT (organisation_ref, month, price_id, scope, kind, long) DO UPDATE SET
+                    calls = e.calls + excluded.calls, input_tokens = e.input_tokens + excluded.input_tokens,
+                    cache_read_tokens = e.cache_read_tokens + excluded.cache_read_tokens,
+                    cache_write_5m_tokens = e.cache_write_5m_tokens + excluded.cache_write_5m_tokens,
+                    cache_write_1h_tokens = e.cache_write_1h_tokens + excluded.cache_write_1h_tokens,
+                    output_tokens = e.output_tokens + excluded.output_tokens,
+                    reasoning_tokens = e.reasoning_tokens + excluded.reasoning_tokens,
+                    audio_input_tokens = e.audio_input_tokens + excluded.audio_input_tokens,
+                    audio_output_tokens = e.audio_output_tokens + excluded.audio_output_tokens,
+                    images = e.images + excluded.images,
+                    amount_micros = e.amount_micros + excluded.amount_micros,
+                    waived_micros = e.waived_micros + excluded.waived_micros,
+                    sha256 = sha256(e.sha256 || excluded.sha256)
+        )
+        SELECT count(*) INTO gone FROM taken;
+        every := every + gone;
+    END LOOP;
+    -- After the rows: whoever made a day's sums meanwhile has committed them by now.
+    DELETE FROM ledger.usage_day WHERE organisation_ref = p_organisation;
+    PERFORM set_config('ruxa.erasing_usage_of', '', true);
+    RETURN every;
+END $$;
+
 -- The exact cost of an evidence row, before the rounding up of each call.
 CREATE FUNCTION ledger.cost_of(e ledger.billing_evidence, p ledger.price) RETURNS numeric
     LANGUAGE sql IMMUTABLE
@@ -2037,6 +2122,7 @@ AS $$
             l.spent_micros + l.extra_micros + l.lost_micros <> coalesce(u.amount, 0)
         FROM ledger.lease AS l LEFT JOIN used AS u ON u.lease_id = l.id, oldest AS o
         WHERE l.kind = 'lease' AND l.opened_at > o.at
+            AND l.organisation_ref NOT IN (SELECT r.organisation_ref FROM ledger.erased_reference AS r)
         UNION ALL
         SELECT 'I4 a closed lease is posted to the micro', l.id::text,
             n.ended <> n.slices OR n.posted <> l.spent_micros
@@ -2063,6 +2149,7 @@ AS $$
         FROM ledger.lease AS l LEFT JOIN outside AS o ON o.lease_id = l.id LEFT JOIN used AS u ON u.lease_id = l.id,
             oldest AS d
         WHERE l.opened_at > d.at
+            AND l.organisation_ref NOT IN (SELECT r.organisation_ref FROM ledger.erased_reference AS r)
         UNION ALL
         SELECT 'I10 sandbox and live money never meet', s.lease_id || ' ' || s.ord,
             o.scope <> l.scope OR o.organisation_ref <> l.organisation_ref
@@ -2290,148 +2377,152 @@ COMMENT ON COLUMN ledger.journal_segment.began_at IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.ended_at IS 'data: none';
 COMMENT ON COLUMN ledger.usage_event.id IS
     'data: category=user.unique_id.pseudonymous subject=organisation purpose=provide,billing basis=contract
-     keep=usage seal=none erase=keep:tax export=yes';
+     keep=usage seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.at IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.organisation_ref IS
     'data: category=user.unique_id.pseudonymous subject=organisation purpose=provide,billing basis=contract
-     keep=usage seal=none erase=keep:tax export=yes';
+     keep=usage seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.key_id IS
     'data: category=user.unique_id.pseudonymous subject=organisation purpose=provide,billing basis=contract
-     keep=usage seal=none erase=keep:tax export=yes';
+     keep=usage seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.livemode IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.scope IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.lease_id IS 'data: none';
 COMMENT ON COLUMN ledger.usage_event.model IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.provider IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.upstream_model IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.dialect IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.endpoint IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.stream IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.status IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.error_code IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.finish IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.input_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.cache_read_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.cache_write_5m_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.cache_write_1h_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.output_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.reasoning_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.audio_input_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.audio_output_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.images IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.usage_source IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.price_id IS 'data: none';
 COMMENT ON COLUMN ledger.usage_event.amount_micros IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.waived_micros IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.hold_micros IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.latency_ms IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.first_token_ms IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.attempts IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.lossy IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_event.late IS 'data: none';
 COMMENT ON COLUMN ledger.usage_day.id IS 'data: none';
 COMMENT ON COLUMN ledger.usage_day.organisation_ref IS
     'data: category=user.unique_id.pseudonymous subject=organisation purpose=provide,billing basis=contract
-     keep=usage seal=none erase=keep:tax export=yes';
+     keep=usage seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_day.scope IS 'data: none';
 COMMENT ON COLUMN ledger.usage_day.kind IS 'data: none';
 COMMENT ON COLUMN ledger.usage_day.price_id IS 'data: none';
 COMMENT ON COLUMN ledger.usage_day.long IS 'data: none';
 COMMENT ON COLUMN ledger.usage_day.calls IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_day.input_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_day.cache_read_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_day.cache_write_5m_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_day.cache_write_1h_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_day.output_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_day.reasoning_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_day.audio_input_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_day.audio_output_tokens IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_day.images IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_day.amount_micros IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_day.waived_micros IS
     'data: category=user.telemetry subject=organisation purpose=provide,billing basis=contract keep=usage
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=delete export=yes';
 COMMENT ON COLUMN ledger.usage_day.sha256 IS 'data: none';
+COMMENT ON COLUMN ledger.erased_reference.organisation_ref IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.erased_reference.at IS 'data: none';
 COMMENT ON COLUMN ledger.evidence_day.day IS 'data: none';
 COMMENT ON COLUMN ledger.evidence_day.state IS 'data: none';
 COMMENT ON COLUMN ledger.evidence_day.changed_at IS 'data: none';

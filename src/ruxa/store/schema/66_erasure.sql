@@ -183,6 +183,15 @@ DECLARE
     lines text[] := '{}';
 BEGIN
     FOR tie IN SELECT * FROM privacy.ties(p_kind) WHERE action IN ('delete', 'null', 'blank') LOOP
+        -- Its sums stay as billing evidence, in the transaction in which its rows go.
+        IF (tie.place, tie.tab) = ('ledger', 'usage_event') THEN
+            gone := ledger.usage_erase(p_ref);
+            IF gone > 0 THEN
+                lines := lines || format('ledger.usage_event.organisation_ref delete %s', gone);
+            END IF;
+            CONTINUE;
+        END IF;
+        CONTINUE WHEN (tie.place, tie.tab) = ('ledger', 'usage_day');
         IF tie.action = 'delete' THEN
             EXECUTE format('DELETE FROM %I.%I WHERE %s', tie.place, tie.tab, tie.condition) USING p_subject, p_ref;
         ELSE
