@@ -31,6 +31,7 @@ Permission = Literal[
     "balance:read",
     "topup:create",
     "ledger:read",
+    "entry:read",
     # across the installation
     "staff_organisation:list",
     "staff_organisation:create",
@@ -72,6 +73,7 @@ OF_ROLE: Final[dict[Role, frozenset[Permission]]] = {
             "balance:read",
             "topup:create",
             "ledger:read",
+            "entry:read",
         }
     ),
     "developer": _VIEWER

@@ -73,6 +73,8 @@ def _asking(pool: Pool, witness: Witness, key: verify.Key, sink: Sink) -> Callab
 async def begin(pool: Pool, vault: Vault, sink: Sink) -> None:
     """The check at the start, beside the work; what it finds is told and stops nothing."""
     try:
+        # What was left waiting when the last worker stopped is no finding.
+        await sequencer.run(pool, vault)
         await look(pool, vault, sink)
     except RuxaError as error:
         if error.code != BROKEN:

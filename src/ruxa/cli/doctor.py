@@ -407,6 +407,26 @@ async def _purposes(home: House) -> Finding:
     )
 
 
+async def _audit(home: House) -> Finding:
+    from ruxa.access.audit import check, sequencer
+
+    if home.server is None:
+        # No worker runs: what waits gets its place here.
+        await sequencer.run(home.pool, home.vault)
+    report = await check.check(home.pool, home.vault)
+    worst = report.worst
+    return Finding(
+        name="audit log",
+        ok=not report.problems,
+        found=f"{report.size} leaves, {report.signed} checkpoints"
+        if not report.problems
+        else f"{report.problems[0].text}"
+        + ("" if worst is None else f"; first bad leaf {worst.leaf}" + ("" if worst.until is None else " or later")),
+        advice="Somebody changed the log, or its database was set back. Keep everything as it is, and compare with the "
+        "checkpoints that others were mailed: ruxa audit verify --checkpoint FILE",
+    )
+
+
 async def _staff(home: House) -> Finding:
     from ruxa.access import members
 

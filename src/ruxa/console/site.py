@@ -18,7 +18,7 @@ from litestar.params import FromPath
 from litestar.types import Method
 
 from ruxa.access import authorize, sessions
-from ruxa.console import forms, headers, visits, wellknown
+from ruxa.console import forms, headers, visits, wellknown, wellknown_log
 from ruxa.console.api import openapi
 from ruxa.console.api import router as api
 from ruxa.console.assets import Shelf
@@ -330,6 +330,7 @@ def create(deps: Deps) -> Litestar:
             preferences,
             sign_out,
             wellknown.handler(deps, site.edge),
+            *wellknown_log.handlers(deps, site.edge),
             *(_page_handler(site, page) for page in PAGES),
             *api.handlers(deps, site.edge, site.published),
         ],

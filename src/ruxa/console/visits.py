@@ -142,24 +142,39 @@ async def note(
     thing: UUID | None = None,
     *,
     organisation_id: UUID | None = None,
+    staff: bool = False,
+    purpose: str = "",
     details: Mapping[str, str] | None = None,
 ) -> None:
     """Writes what the visitor does to the audit log, in the work that does it.
 
-    Done in the visitor's own organisation, unless ``organisation_id`` names one: then it is done by staff role.
+    Done in the visitor's own organisation, unless ``organisation_id`` names one or ``staff`` says that it is about
+    none: then it is done by staff role.
     """
     person = visit.person
+    staff = staff or organisation_id is not None
+    if organisation_id is None and not staff:
+        organisation_id = person.organisation_id
     await log.add(
         work,
         visit.deps.vault,
         person.session.principal,
         act,
-        organisation_id=person.organisation_id if organisation_id is None else organisation_id,
+        organisation_id=organisation_id,
         object_id=thing,
-        staff=organisation_id is not None,
+        staff=staff,
         request=visit.request_id,
+        purpose=purpose,
         details=details,
     )
+
+
+def cursor(shown: str | None) -> UUID | None:
+    """The id of an entry in a page's address. Raises NotFound when it is none."""
+    try:
+        return UUID(shown) if shown else None
+    except ValueError:
+        raise NotFound("There is no such page.") from None
 
 
 def organisation_of(shown: str) -> UUID:

@@ -75,6 +75,7 @@ Act = Literal[
     "backup:drilled",
     "log:exported",
     "log:opened",
+    "log:acknowledged",
     "settings:changed",
 ]
 Actor = Literal["member", "key", "staff", "operator", "system"]

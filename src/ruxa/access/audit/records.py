@@ -181,9 +181,13 @@ async def acknowledge(work: Work, acknowledgement_id: UUID, size: int, organisat
     await work.run("SELECT audit.acknowledge(%s, %s, %s)", acknowledgement_id, size, organisation_id)
 
 
-async def last_acknowledged(work: Work) -> tuple[int, datetime] | None:
-    """The largest checkpoint that somebody said to keep, and when."""
-    row = await work.row("SELECT size, at FROM audit.acknowledgement ORDER BY at DESC LIMIT 1")
+async def last_acknowledged(work: Work, organisation_id: UUID | None) -> tuple[int, datetime] | None:
+    """The checkpoint that an organisation (None: any) said last to keep, and when."""
+    row = await work.row(
+        "SELECT size, at FROM audit.acknowledgement WHERE organisation_id = coalesce(%s, organisation_id)"
+        " ORDER BY at DESC LIMIT 1",
+        organisation_id,
+    )
     return None if row is None else (row[0], row[1])
 
 

@@ -46,18 +46,24 @@ class Caller:
         thing: UUID | None = None,
         *,
         organisation_id: UUID | None = None,
+        staff: bool = False,
+        purpose: str = "",
         details: Mapping[str, str] | None = None,
     ) -> None:
-        """Writes the act to the audit log; with an ``organisation_id``: done to that one, by staff role."""
+        """Writes the act to the audit log; with ``staff`` or an ``organisation_id``: done to it, by staff role."""
+        staff = staff or organisation_id is not None
+        if organisation_id is None and not staff:
+            organisation_id = self.organisation_id
         await log.add(
             self.work,
             self.vault,
             self.principal,
             act,
-            organisation_id=self.organisation_id if organisation_id is None else organisation_id,
+            organisation_id=organisation_id,
             object_id=thing,
-            staff=organisation_id is not None,
+            staff=staff,
             request=self.request_id,
+            purpose=purpose,
             details=details,
         )
 
@@ -112,7 +118,7 @@ async def _by_key(work: Work, deps: Deps, request: AnyRequest, given: bytes) -> 
         raise refused
     if given[:8] in (b"rx_live_", b"rx_test_") and not keys.well_formed(given):
         raise refused
-    grant = await grants.find(work, keys.hash_of(deps.vault, given))
+    grant = await grants.find(work, *keys.hashes_of(deps.vault, given))
     if grant is None:
         raise refused
     shown = headers.request_id(request.scope)

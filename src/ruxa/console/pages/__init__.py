@@ -6,6 +6,8 @@ from ruxa.console.page import Page
 from ruxa.console.pages.accept.page import PAGE as accept
 from ruxa.console.pages.activity.page import PAGE as activity
 from ruxa.console.pages.api_docs.page import PAGE as api_docs
+from ruxa.console.pages.audit.page import PAGE as audit
+from ruxa.console.pages.audit_staff.page import PAGE as audit_staff
 from ruxa.console.pages.billing.page import PAGE as billing
 from ruxa.console.pages.call.page import PAGE as call
 from ruxa.console.pages.contact.page import PAGE as contact
@@ -54,10 +56,12 @@ PAGES: tuple[Page, ...] = (
     key,
     billing,
     team,
+    audit,
     settings,
     organisations,
     organisation,
     proofs,
+    audit_staff,
     outbound,
     outbox,
     system,

@@ -83,7 +83,7 @@ CREATE TABLE audit.acknowledgement (
     organisation_id uuid,
     at              timestamptz NOT NULL DEFAULT ruxa.now()
 );
-CREATE INDEX acknowledgement_size ON audit.acknowledgement (size);
+CREATE INDEX acknowledgement_organisation ON audit.acknowledgement (organisation_id, at);
 COMMENT ON TABLE audit.acknowledgement IS 'An organisation (or, without one, the staff) said that it keeps a copy of this tree head.';
 
 -- The daily mail of the checkpoint: how far a day's is. No part of the log.
