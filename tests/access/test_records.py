@@ -69,7 +69,8 @@ UPDATES: dict[Login, set[tuple[str, str]]] = {
         *(
             ("member", one)
             for one in (
-                "name_sealed", "password_hash", "password_set_at", "locale", "adult_at", "verified_at", "suspended_at",
+                "email_index", "name_sealed", "password_hash", "password_set_at", "locale", "adult_at", "verified_at",
+                "suspended_at",
             )
         ),
         ("membership", "role"),
@@ -97,7 +98,7 @@ UPDATES: dict[Login, set[tuple[str, str]]] = {
 UPDATES["ruxa_operator"] = {
     one for one in UPDATES["ruxa_console"] if one[0] not in ("member", "session", "throttle")
 } | {("organisation", "synthetic")} | {
-    ("member", one) for one in ("name_sealed", "locale", "staff_role", "verified_at", "suspended_at")
+    ("member", one) for one in ("email_index", "name_sealed", "locale", "staff_role", "verified_at", "suspended_at")
 }  # fmt: skip
 
 DELETES: dict[Login, set[str]] = {

@@ -7,10 +7,12 @@ from typing import Final
 
 from email_validator import EmailNotValidError, validate_email
 
+from ruxa.access import records
 from ruxa.kernel import bounds
 from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.sealed import Sealed
-from ruxa.store.vault import Vault
+from ruxa.store.vault import Reindexed, Vault
+from ruxa.store.work import Work
 
 LABEL: Final = "member.email"
 PURPOSE: Final = "provide"
@@ -37,7 +39,27 @@ def address(given: Sealed[str]) -> Sealed[str]:
 
 def index(vault: Vault, checked: Sealed[str]) -> bytes:
     """The blind index: equal for addresses that differ only in case or Unicode composition."""
-    return vault.index(LABEL, unicodedata.normalize("NFC", checked.open(PURPOSE).casefold().strip()))
+    return vault.index(LABEL, normal(checked.open(PURPOSE)))
+
+
+def normal(text: str) -> str:
+    """The form of a checked address that is indexed."""
+    return unicodedata.normalize("NFC", text.casefold().strip())
+
+
+async def found(work: Work, vault: Vault, checked: Sealed[str]) -> bytes:
+    """``index``, under which the address is found from now on: while the index's key is being replaced, whoever has
+    the address is moved to it first.
+    """
+    first, *others = vault.indexes(LABEL, normal(checked.open(PURPOSE)))
+    if others:
+        await records.lift_email(work, first, others)
+    return first
+
+
+async def reindex(vault: Vault) -> Reindexed:
+    """One pass that makes the indexes of all members anew where their key was replaced."""
+    return await vault.reindex("access.member.email_index", "access.member.email_sealed", LABEL, normal)
 
 
 def name(given: Sealed[str], *, param: str = "name") -> Sealed[str]:

@@ -105,6 +105,7 @@ async def sign_up(entrance: Entrance, form: SignUp, visitor: Visitor) -> Sealed[
         email_sealed = await vault.seal(members.EMAIL_COLUMN, member_id, member_id, address.open(PURPOSE))
         name_sealed = await vault.seal(members.NAME_COLUMN, member_id, member_id, name.open(PURPOSE))
         async with entrance.pool.work("visitor") as work:
+            index = await addresses.found(work, vault, address)
             new = await records.insert_sign_up(work, member_id, index, email_sealed, name_sealed, password_hash, locale)
             if new:
                 await _ask_for_proof(work, entrance, member_id, form, ticket)
@@ -188,11 +189,13 @@ async def sign_in(entrance: Entrance, email: Sealed[str], password: Sealed[str],
     ``member_suspended``, and Forbidden ``address_unproved`` (use ``ask_for_proof_again``).
     """
     try:
-        index = addresses.index(entrance.vault, addresses.address(email))
+        address = addresses.address(email)
     except InvalidCall:
         raise _refused() from None
+    index = addresses.index(entrance.vault, address)
     await _take(entrance, visitor, throttle.SIGN_IN_ACCOUNT, throttle.SIGN_IN_BLOCK, index)
     async with entrance.pool.work("visitor") as work:
+        index = await addresses.found(work, entrance.vault, address)
         known = await records.credentials_by_email(work, index)
     right = await entrance.hasher.verify(known.password_hash if known else None, password)
     if known is None or known.password_hash is None or not right:
@@ -225,6 +228,7 @@ async def ask_for_proof_again(
     async with _same_answer():
         await _take(entrance, visitor, throttle.MAIL_ACCOUNT, throttle.MAIL_BLOCK, index)
         async with entrance.pool.work("visitor") as work:
+            index = await addresses.found(work, entrance.vault, address)
             known = await records.credentials_by_email(work, index)
         right = await entrance.hasher.verify(known.password_hash if known else None, password)
         if known is not None and right and not known.verified and not known.suspended:
@@ -240,10 +244,12 @@ async def ask_reset(entrance: Entrance, email: Sealed[str], visitor: Visitor) ->
 
     Who was invited and never came gets the invitation again instead.
     """
-    index = addresses.index(entrance.vault, addresses.address(email))
+    address = addresses.address(email)
+    index = addresses.index(entrance.vault, address)
     async with _same_answer():
         await _take(entrance, visitor, throttle.MAIL_ACCOUNT, throttle.MAIL_BLOCK, index)
         async with entrance.pool.work("visitor") as work:
+            index = await addresses.found(work, entrance.vault, address)
             known = await records.credentials_by_email(work, index)
             if known is None or known.suspended:
                 return

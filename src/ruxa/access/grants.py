@@ -36,12 +36,14 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_default: int
 
 
-async def find(work: Work, key_hash: bytes) -> Grant | None:
-    """The grant of a secret's keyed hash (label ``api-key``).
+async def find(work: Work, *key_hashes: bytes) -> Grant | None:
+    """The grant of a secret's keyed hash (label ``api-key``), the first of these that is known.
 
     None when it is unknown, revoked or expired, or when its organisation is suspended or closed.
     """
-    row = await records.grant_of(work, key_hash)
+    row = None
+    for key_hash in key_hashes:
+        row = row or await records.grant_of(work, key_hash)
     if row is None:
         return None
     return Grant(

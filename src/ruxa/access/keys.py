@@ -125,6 +125,11 @@ def hash_of(vault: Vault, secret: bytes) -> bytes:
     return vault.keyed_hash(LABEL, secret)
 
 
+def hashes_of(vault: Vault, secret: bytes) -> list[bytes]:
+    """``hash_of`` under every living version of the pepper: what a lookup must try, in this order."""
+    return vault.keyed_hashes(LABEL, secret)
+
+
 def _check(wish: KeyWish) -> None:
     if not wish.scopes or not set(wish.scopes) <= set(SCOPES):
         raise InvalidCall("Scopes are: " + ", ".join(SCOPES) + ".", param="scopes")

@@ -82,13 +82,17 @@ async def look(
     work: Work, vault: Vault, kind: Kind, secret: Sealed[str], ticket: Sealed[str] | None = None
 ) -> Link | None:
     """The living link, unused after this; None when it is unknown, used or too old."""
-    row = await records.living_link(work, _hash(vault, secret), kind)
+    row = None
+    for hashed in _hashes(vault, secret):
+        row = row or await records.living_link(work, hashed, kind)
     return None if row is None else _link(vault, kind, row, ticket)
 
 
 async def use(work: Work, vault: Vault, kind: Kind, secret: Sealed[str], ticket: Sealed[str] | None = None) -> Link:
     """Uses the link up. NotFound ``link_dead`` when it is unknown, used or too old; of two at once one wins."""
-    row = await records.use_link(work, _hash(vault, secret), kind)
+    row = None
+    for hashed in _hashes(vault, secret):
+        row = row or await records.use_link(work, hashed, kind)
     if row is None:
         raise dead()
     await records.end_links(work, row[0], kind)
@@ -106,9 +110,17 @@ def dead() -> NotFound:
 
 
 def _link(vault: Vault, kind: Kind, row: tuple[UUID, UUID | None, bytes | None], ticket: Sealed[str] | None) -> Link:
-    right = ticket is not None and row[2] is not None and secrets.compare_digest(row[2], _hash(vault, ticket))
+    right = (
+        ticket is not None
+        and row[2] is not None
+        and any([secrets.compare_digest(row[2], hashed) for hashed in _hashes(vault, ticket)])
+    )
     return Link(kind=kind, member_id=row[0], organisation_id=row[1], ticketed=right)
 
 
 def _hash(vault: Vault, secret: Sealed[str]) -> bytes:
-    return vault.keyed_hash(LABEL, secret.open(PURPOSE).encode("utf-8", "surrogatepass"))
+    return _hashes(vault, secret)[0]
+
+
+def _hashes(vault: Vault, secret: Sealed[str]) -> list[bytes]:
+    return vault.keyed_hashes(LABEL, secret.open(PURPOSE).encode("utf-8", "surrogatepass"))

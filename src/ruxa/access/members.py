@@ -69,7 +69,7 @@ async def profile(work: Work, vault: Vault, member_id: UUID) -> Profile:
 
 async def find_by_email(work: Work, vault: Vault, email: Sealed[str]) -> UUID | None:
     """Whose address it is (command line, staff): never shown to the public."""
-    return await records.member_by_email(work, addresses.index(vault, addresses.address(email)))
+    return await records.member_by_email(work, await addresses.found(work, vault, addresses.address(email)))
 
 
 async def set_name(work: Work, vault: Vault, member_id: UUID, name: Sealed[str]) -> None:
@@ -135,7 +135,7 @@ async def invite_by_mail(
 
     Limited when the address gets too much mail, or the organisation invites too many.
     """
-    index = addresses.index(vault, addresses.address(email))
+    index = await addresses.found(work, vault, addresses.address(email))
     for rule, subject in ((throttle.INVITATIONS, organisation_id.bytes), (throttle.MAIL_ACCOUNT, index)):
         if wait_s := await throttle.take(work, vault, rule, subject):
             raise throttle.refuse(wait_s)
@@ -220,7 +220,7 @@ async def create_synthetic(
 
 async def _known_or_new(work: Work, vault: Vault, email: Sealed[str], locale: str) -> UUID:
     address = addresses.address(email)
-    index = addresses.index(vault, address)
+    index = await addresses.found(work, vault, address)
     known: UUID | None = await records.member_by_email(work, index)
     if known is not None:
         return known

@@ -125,23 +125,31 @@ class Hasher:
 
     async def verify(self, stored: str | None, password: Sealed[str]) -> bool:
         """Whether the password is the stored one; None (nobody, or no password yet) takes as long and is False."""
-        right = await self._run(functools.partial(self._verify, stored or self._nobody, self._peppered(password)))
+        right = await self._run(functools.partial(self._verify, stored or self._nobody, self._all_peppered(password)))
         return right and stored is not None
 
     def outdated(self, stored: str) -> bool:
-        """Whether the hash was made with other costs than today's."""
-        return self._argon2.check_needs_rehash(stored)
+        """Whether the hash was made with other costs than today's, or perhaps by a pepper that is being replaced."""
+        return self._argon2.check_needs_rehash(stored) or len(self._vault.keyed_hashes(LABEL, b"")) > 1
 
     def close(self) -> None:
         """Waits for what runs; nothing may be hashed afterwards."""
         self._threads.shutdown(cancel_futures=True)
 
     def _peppered(self, password: Sealed[str]) -> bytes:
+        return self._all_peppered(password)[0]
+
+    def _all_peppered(self, password: Sealed[str]) -> list[bytes]:
+        """Under every living version of the pepper, the one that writes first."""
         # Cut before hashing: a megabyte posted as a password costs nothing. Bounds are checked in characters.
         text = unicodedata.normalize("NFC", password.open(PURPOSE)[: bounds.PASSWORD_CHARS_MAX + 1])
-        return self._vault.keyed_hash(LABEL, text.encode("utf-8", "surrogatepass"))
+        return self._vault.keyed_hashes(LABEL, text.encode("utf-8", "surrogatepass"))
 
-    def _verify(self, stored: str, peppered: bytes) -> bool:
+    def _verify(self, stored: str, peppered: list[bytes]) -> bool:
+        # Each one, so that the time does not tell which fits.
+        return any([self._fits(stored, one) for one in peppered])
+
+    def _fits(self, stored: str, peppered: bytes) -> bool:
         try:
             return self._argon2.verify(stored, peppered)
         except (VerificationError, InvalidHashError):

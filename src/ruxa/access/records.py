@@ -368,6 +368,16 @@ async def member(work: Work, member_id: UUID) -> MemberRow | None:
     return None if row is None else MemberRow(*row)
 
 
+async def lift_email(work: Work, email_index: bytes, others: Sequence[bytes]) -> None:
+    """Moves whoever has the address to the index that writes now, from those of the key's other versions.
+
+    Whoever does so for an address takes turns by the oldest of them, which every process knows.
+    """
+    lock = int.from_bytes(min(email_index, *others)[:8], "big", signed=True)
+    await work.run("SELECT pg_advisory_xact_lock(%s)", lock)
+    await work.run("UPDATE access.member SET email_index = %s WHERE email_index = ANY (%s)", email_index, list(others))
+
+
 async def member_by_email(work: Work, email_index: bytes) -> UUID | None:
     """Who has that address."""
     return await work.value("SELECT id FROM access.member WHERE email_index = %s", email_index)

@@ -64,7 +64,9 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """A living session. ``csrf`` goes into its forms; ``organisation_id`` is the one the browser has chosen."""
+    """A living session. ``csrf`` goes into its forms, and ``csrf_before`` may still come from older ones;
+    ``organisation_id`` is the one the browser has chosen.
+    """
 
     id: UUID
     member_id: UUID
@@ -72,6 +74,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     organisation_id: UUID | None
     locale: str
     csrf: str
+    csrf_before: tuple[str, ...] = ()
     proved_recently: bool
     ends_at: datetime
 
@@ -113,8 +116,9 @@ async def create(work: Work, vault: Vault, member_id: UUID, visitor: Visitor) ->
 
 async def find(work: Work, vault: Vault, token: Sealed[str]) -> Session | None:
     """The living session of a token with its member's present roles; None when it is unknown, ended or suspended."""
-    token_hash = hash_of(vault, token)
-    row = await records.session_of(work, token_hash, PROVED_WITHIN_S)
+    row = None
+    for token_hash in vault.keyed_hashes(LABEL, _bytes(token)):
+        row = row or await records.session_of(work, token_hash, PROVED_WITHIN_S)
     if row is None:
         return None
     if row.stale:
@@ -129,6 +133,7 @@ async def find(work: Work, vault: Vault, token: Sealed[str]) -> Session | None:
         organisation_id=row.organisation_id if row.organisation_id in roles else next(iter(roles), None),
         locale=row.locale,
         csrf=csrf_of(vault, token),
+        csrf_before=tuple(map(_text, vault.keyed_hashes(LABEL_CSRF, _bytes(token))[1:])),
         proved_recently=row.proved_recently,
         ends_at=row.ends_at,
     )
@@ -136,13 +141,13 @@ async def find(work: Work, vault: Vault, token: Sealed[str]) -> Session | None:
 
 def csrf_of(vault: Vault, token: Sealed[str]) -> str:
     """The session's form token, derived from its secret: nothing more to store, a new one with every new token."""
-    digest = vault.keyed_hash(LABEL_CSRF, token.open(PURPOSE).encode("utf-8", "surrogatepass"))
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return _text(vault.keyed_hash(LABEL_CSRF, _bytes(token)))
 
 
 def check_csrf(session: Session, given: str | None) -> None:
     """Forbidden ``csrf`` unless the form carries the session's token."""
-    if not hmac.compare_digest(session.csrf.encode(), (given or "").encode("utf-8", "surrogatepass")):
+    said = (given or "").encode("utf-8", "surrogatepass")
+    if not any(hmac.compare_digest(one.encode(), said) for one in (session.csrf, *session.csrf_before)):
         raise Forbidden("This form is too old; load the page again.", code="csrf")
 
 
@@ -195,7 +200,15 @@ async def revoke_all(work: Work, member_id: UUID, *, keep: UUID | None = None) -
 
 def hash_of(vault: Vault, token: Sealed[str]) -> bytes:
     """The keyed hash under which a token is stored."""
-    return vault.keyed_hash(LABEL, token.open(PURPOSE).encode("utf-8", "surrogatepass"))
+    return vault.keyed_hash(LABEL, _bytes(token))
+
+
+def _bytes(token: Sealed[str]) -> bytes:
+    return token.open(PURPOSE).encode("utf-8", "surrogatepass")
+
+
+def _text(digest: bytes) -> str:
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def coarse(user_agent: str) -> str:

@@ -75,6 +75,10 @@ class Keys(Protocol):
         """The keyed hash of a secret."""
         ...
 
+    def keyed_hashes(self, label: str, value: bytes) -> list[bytes]:
+        """The same under every living version of the pepper, newest first."""
+        ...
+
     async def day_key(self, key_class: str, day: date) -> bytes:
         """A day's key of a class."""
         ...
@@ -143,7 +147,11 @@ class Pipeline:
         self._copies: Copies | None = None
         self._polled = asyncio.Event()
         self._connections: Callable[[], int] = lambda: 0
-        self._snapshot = Snapshot(self._find_grant, lambda secret: keys.keyed_hash("api-key", secret))
+        self._snapshot = Snapshot(
+            self._find_grant,
+            lambda secret: keys.keyed_hash("api-key", secret),
+            older=lambda secret: keys.keyed_hashes("api-key", secret)[1:],
+        )
         self._routes = Routes(works, self._polled.set)
         self._plans = Plans(providers, self._upstreams(), settings.models)
         self._own: dict[bytes, Callable[[Request, Reply], None]] = {

@@ -33,13 +33,13 @@ _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('ruxa.keystore', 0
 _CHANGE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('ruxa.keystore.change', 0))"
 # The versions of a slot: each condition is one that the unique index serves.
 _VERSIONS: Final[dict[tuple[bool, bool], LiteralString]] = {
-    (False, False): "SELECT id, epoch, wrapped, version FROM keystore.key WHERE kind = %s AND class = %s"
+    (False, False): "SELECT id, epoch, wrapped, version, superseded_at FROM keystore.key WHERE kind = %s AND class = %s"
     " AND subject IS NULL AND day IS NULL ORDER BY version DESC",
-    (True, False): "SELECT id, epoch, wrapped, version FROM keystore.key WHERE kind = %s AND class = %s"
+    (True, False): "SELECT id, epoch, wrapped, version, superseded_at FROM keystore.key WHERE kind = %s AND class = %s"
     " AND subject = %s AND day IS NULL ORDER BY version DESC",
-    (False, True): "SELECT id, epoch, wrapped, version FROM keystore.key WHERE kind = %s AND class = %s"
+    (False, True): "SELECT id, epoch, wrapped, version, superseded_at FROM keystore.key WHERE kind = %s AND class = %s"
     " AND subject IS NULL AND day = %s ORDER BY version DESC",
-    (True, True): "SELECT id, epoch, wrapped, version FROM keystore.key WHERE kind = %s AND class = %s"
+    (True, True): "SELECT id, epoch, wrapped, version, superseded_at FROM keystore.key WHERE kind = %s AND class = %s"
     " AND subject = %s AND day = %s ORDER BY version DESC",
 }
 
@@ -113,6 +113,45 @@ class Destroyed(msgspec.Struct, frozen=True):
     day: date | None = None
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """How many keys of a kind and class there are, and how many older versions of them; the days they are for."""
+
+    kind: str
+    key_class: str
+    count: int
+    superseded: int
+    oldest: datetime
+    first_day: date | None
+    last_day: date | None
+
+
+class Living(msgspec.Struct, frozen=True):
+    """An epoch whose key was not destroyed yet."""
+
+    id: UUID
+    state: str
+    provider: str
+    created_at: datetime
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """A process that holds keys, or held them until its lease ended."""
+
+    name: str
+    since: datetime
+    alive: bool
+    up_to_date: bool
+
+
+class Survey(msgspec.Struct, frozen=True, kw_only=True):
+    """The keystore at one moment."""
+
+    now: datetime
+    keys: tuple[Kept, ...]
+    epochs: tuple[Living, ...]
+    holders: tuple[Holding, ...]
+
+
 class Rotation(msgspec.Struct, frozen=True):
     """What a rotation did: the new epoch, how many keys moved under it, the epochs destroyed."""
 
@@ -144,10 +183,16 @@ class Keystore:
         self._checkpoint = checkpoint
 
     async def roots(self, key_class: str) -> list[Key]:
-        """Every living version of a root key, newest first; it and the first epoch are made when there is none."""
+        """Every living version of a root key, first the one that writes; made with the first epoch when there is none.
+
+        The oldest that is not superseded writes: a newer one is only read until every process knows it.
+        """
         slot = Slot("root", key_class)
         async with self._pool.work() as work:
             found = await self._versions(work, slot)
+            rows = await work.rows(*_of(slot))
+            writing = min((row[3], row[0]) for row in rows if row[4] is None)[1] if rows else b""
+            found.sort(key=lambda key: key.id != writing)
             if found:
                 return found
             await work.run(_LOCK)
@@ -313,7 +358,7 @@ class Keystore:
             row = await work.row(*_of(slot))
             if row is None:
                 raise _destroyed()
-            key_id, _, _, version = row
+            key_id, version = row[0], row[3]
             fresh = await self._insert(work, slot, version + 1)
             await work.run("UPDATE keystore.key SET superseded_at = ruxa.now() WHERE id = %s", key_id)
             await work.run("INSERT INTO keystore.change (key_id, what) VALUES (%s, 'superseded')", key_id)
@@ -341,6 +386,62 @@ class Keystore:
             )
         lasts = timedelta(days=EPOCH_DAYS)
         return [Destroyed(row[0], row[1], row[2], row[3] + lasts, row[4], row[5], row[6]) for row in rows]
+
+    async def prepare_root(self, key_class: str) -> int:
+        """The next version of a root key, to be read and not yet written by; one that waits already is the next.
+
+        The number of the change that every process must have heard before ``switch_root``.
+        """
+        slot = Slot("root", key_class)
+        async with self._pool.work() as work:
+            await work.run("SET LOCAL synchronous_commit = on")
+            await work.run(_CHANGE)
+            living = [row for row in await work.rows(*_of(slot)) if row[4] is None]
+            if len(living) == 1:
+                await self._insert(work, slot, living[0][3] + 1)
+            return await self._tell_roots(work, slot, living[-1][0])
+
+    async def switch_root(self, key_class: str) -> int:
+        """From now on the newest version writes; the older ones are read on. The number of the change."""
+        slot = Slot("root", key_class)
+        async with self._pool.work() as work:
+            await work.run("SET LOCAL synchronous_commit = on")
+            await work.run(_CHANGE)
+            living = [row for row in await work.rows(*_of(slot)) if row[4] is None]
+            for row in living[1:]:
+                await work.run("UPDATE keystore.key SET superseded_at = ruxa.now() WHERE id = %s", row[0])
+            return await self._tell_roots(work, slot, living[-1][0])
+
+    async def _tell_roots(self, work: Work, slot: Slot, key_id: bytes) -> int:
+        number: int = await work.value(
+            "INSERT INTO keystore.change (key_id, what) VALUES (%s, 'superseded') RETURNING number", key_id
+        )
+        await work.run("SELECT pg_notify('key_destroyed', %s)", slot.name)
+        return number
+
+    async def survey(self) -> Survey:
+        """What there is, without any secret."""
+        async with self._pool.work() as work:
+            keys = await work.rows(
+                "SELECT kind, class, count(DISTINCT (subject, day)), count(superseded_at), min(created_at), min(day),"
+                " max(day) FROM keystore.key GROUP BY kind, class ORDER BY kind, class"
+            )
+            epochs = await work.rows(
+                "SELECT id, state, provider, created_at FROM keystore.epoch WHERE state <> 'destroyed'"
+                " ORDER BY created_at"
+            )
+            holders = await work.rows(
+                "SELECT name, since, alive_until > pg_catalog.clock_timestamp(),"
+                " acknowledged >= (SELECT coalesce(max(number), 0) FROM keystore.change)"
+                " FROM keystore.holder ORDER BY since"
+            )
+            now = await work.value("SELECT ruxa.now()")
+        return Survey(
+            now=now,
+            keys=tuple(Kept(*row) for row in keys),
+            epochs=tuple(Living(*row) for row in epochs),
+            holders=tuple(Holding(*row) for row in holders),
+        )
 
     async def superseded(self, kind: KIND) -> list[Version]:
         """The older versions that are still there, longest superseded first."""
@@ -374,6 +475,20 @@ class Keystore:
                 _BATCH,
             )
         return [SealedRow(*row) for row in rows]
+
+    async def blind_rows(self, column: str, made_of: str, after: UUID) -> list[tuple[UUID, bytes, bytes]]:
+        """(row, blind index, sealed value) of the next rows by id."""
+        async with self._pool.work() as work:
+            rows = await work.rows(
+                "SELECT row_id, blind, sealed FROM keystore.blind_rows(%s, %s, %s, %s)", column, made_of, after, _BATCH
+            )
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    async def reindex(self, column: str, row: UUID, old: bytes, new: bytes) -> bool:
+        """Puts a newer blind index in the place of an old one that is still there. Raises Conflict when it is taken."""
+        async with self._pool.work() as work:
+            await work.run("SET LOCAL synchronous_commit = on")
+            return await work.value("SELECT keystore.reindex(%s, %s, %s, %s)", column, row, old, new)
 
     async def reseal(self, column: str, moved: Sequence[tuple[SealedRow, bytes]]) -> int:
         """Puts new envelopes in the place of old ones that are still there; how many were.

@@ -32,7 +32,7 @@ from ruxa.store import holders, inventory
 from ruxa.store.address import Address
 from ruxa.store.epochs import EpochDirectory
 from ruxa.store.holders import Holder
-from ruxa.store.keystore import Destroyed, Epoch, Key, Keystore, Rotation, SealedRow, Slot, Version
+from ruxa.store.keystore import Destroyed, Epoch, Key, Keystore, Rotation, SealedRow, Slot, Survey, Version
 from ruxa.store.notify import Notices
 from ruxa.store.pool import Pool
 
@@ -42,6 +42,10 @@ ROTATE_AT: Final = timedelta(days=6)
 SUBJECT_CLASSES: Final = frozenset(datamap.KEY_CLASSES.values()) - {"billing"}
 DAY_CLASSES: Final = frozenset({"usage", "content", "security", "audit", "backup"})
 PSEUDONYM_DAYS: Final = 30
+# A signing key signs for a year; the next is published a month before it begins.
+SIGNS_FOR: Final = timedelta(days=365)
+SIGNS_AFTER: Final = timedelta(days=30)
+OVERLAP: Final = timedelta(days=1)
 # An older version of a subject's key outlives every export file (7 days) that may be sealed under it.
 GRACE: Final = timedelta(days=8)
 # What these seal is never sealed anew: objects and partitions die whole, by their last day, in service.
@@ -49,6 +53,10 @@ DIES_BY_ITSELF: Final[Mapping[str, timedelta]] = {
     "content": timedelta(days=CONTENT_DAYS + 2),
     "usage": timedelta(days=USAGE_DAYS + 2),
 }
+# Blind indexes whose values lie sealed beside them: under a root key of their own, which is replaced every year.
+RECOMPUTED: Final = frozenset({"member.email"})
+# No transaction lasts so long: what was computed under a key that was superseded then is written by now.
+WRITES_WITHIN: Final = timedelta(hours=1)
 ROOT_CLASSES: Final = ("index", "pepper")
 
 _LABEL = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
@@ -61,6 +69,15 @@ class Resealed(msgspec.Struct, frozen=True, kw_only=True):
     """What a pass did: values sealed anew, values it could not (the table refuses, or they moved), older versions that
     wait, and those destroyed.
     """
+
+    moved: int
+    left: int
+    waiting: int
+    destroyed: tuple[Destroyed, ...]
+
+
+class Reindexed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pass did: indexes made anew, those it could not, older versions that wait, and those destroyed."""
 
     moved: int
     left: int
@@ -400,6 +417,89 @@ class Vault:
             self._forget(slot.name)
         return len(found)
 
+    async def rotate_root(self, key_class: str, timeout_s: float = 2 * HELD_S) -> bool:
+        """A new version of a root key (``index``, ``pepper``): every process learns to read by it, then it writes.
+
+        False when not all have heard within ``timeout_s``: nothing is written by it yet, and a repeat goes on. What the
+        older versions made is found on (``indexes``, ``keyed_hashes``) until they are destroyed (``end_root``).
+        """
+        assert key_class in ROOT_CLASSES
+        number = await self._keystore.prepare_root(key_class)
+        await self._read_roots()
+        if not await holders.acknowledged(self._pool, number, timeout_s):
+            return False
+        await self._keystore.switch_root(key_class)
+        await self._read_roots()
+        return True
+
+    async def old_roots(self, key_class: str) -> list[Version]:
+        """The superseded versions of a root key that are still there."""
+        return [one for one in await self._keystore.superseded("root") if one.slot.key_class == key_class]
+
+    async def reindex(
+        self, column: str, made_of: str, label: str, normal: Callable[[str], str], grace: timedelta = WRITES_WITHIN
+    ) -> Reindexed:
+        """Makes the blind indexes of a table's subjects anew, where an older version of the key made them, and destroys
+        an older version once a whole pass, begun ``grace`` after it was superseded, has met nothing of it.
+
+        column, made_of: of one table whose ``id`` is the row and the subject; normal: the form that is indexed.
+        """
+        assert label in RECOMPUTED
+        old, begun = await self.old_roots("index"), await self._keystore.now()
+        moved = left = 0
+        after = UUID(int=0)
+        while old and (rows := await self._keystore.blind_rows(column, made_of, after)):
+            after = rows[-1][0]
+            await self.preload([row for row, _, _ in rows])
+            for row, blind, sealed in rows:
+                try:
+                    value, _ = await self._open(
+                        made_of, row, row, sealed, self._columns[made_of].purposes[0], None, None
+                    )
+                    index = self.index(label, normal(value.decode()))
+                    if index != blind:
+                        done = await self._keystore.reindex(column, row, blind, index)
+                        moved, left = moved + done, left + (not done)
+                except NotFound:
+                    # Its key was destroyed, and the row goes with it.
+                    continue
+                except (Broken, Conflict):
+                    left += 1
+            self._checkpoint("after_reindex")
+        destroyed: list[Destroyed] = []
+        for version in old:
+            assert version.superseded_at is not None
+            if not moved and not left and begun - version.superseded_at >= grace:
+                self._checkpoint("before_root_destroyed")
+                destroyed += await self.end_root(version.id)
+        return Reindexed(moved=moved, left=left, waiting=len(old) - len(destroyed), destroyed=tuple(destroyed))
+
+    async def end_root(self, key_id: bytes) -> list[Destroyed]:
+        """Destroys a superseded version of a root key: what it made is not found any more."""
+        destroyed = await self._keystore.destroy_version(key_id)
+        await self._read_roots()
+        return destroyed
+
+    async def rotate_signing(self, use: str, ahead: timedelta = SIGNS_AFTER) -> PublicKey:
+        """The next signing key of a use: published at once, it signs after ``ahead``, and the one before counts a day
+        longer, until every process has changed over.
+        """
+        await self.signing_key(use)
+        return await self._keystore.follow_signing(use, ahead, OVERLAP)
+
+    async def rotate_signing_if_due(self) -> list[PublicKey]:
+        """``rotate_signing`` of each use whose newest key is eleven months old; ended private keys are destroyed."""
+        newest = {key.use: key for key in await self.public_keys()}
+        now = await self._keystore.now()
+        due = [key.use for key in newest.values() if now - key.valid_from >= SIGNS_FOR - SIGNS_AFTER]
+        made = [await self.rotate_signing(use) for use in due]
+        self._told(await self._keystore.destroy_ended_signing(), "signing")
+        return made
+
+    async def survey(self) -> Survey:
+        """What there is in the keystore, without any secret."""
+        return await self._keystore.survey()
+
     async def reseal(self, grace: timedelta = GRACE) -> Resealed:
         """Seals anew what older versions of subjects' keys have sealed, and destroys a version once nothing is left.
 
@@ -552,7 +652,8 @@ class Vault:
 
     def _label_keys(self, prefix: str, label: str) -> list[bytes]:
         assert _LABEL.fullmatch(label), "labels are names in the code, never data"
-        use, key_class = ("blind-index", "index") if prefix else ("pepper", "pepper")
+        use = "blind-index" if prefix else "pepper"
+        key_class = "index" if prefix and label in RECOMPUTED else "pepper"
         keys = [crypto.derive(root.secret, f"ruxa1|{use}|{label}") for root in self._roots[key_class]]
         self._labels[prefix + label] = keys
         return keys
@@ -579,7 +680,8 @@ class Vault:
             self._keys.drop_if(lambda key: key.id in gone)
             self._signing.drop_if(lambda key: key.id in gone)
             self._fields.clear()
-        if any(root.id in key_ids for roots in self._roots.values() for root in roots):
+        known = {root.id for roots in self._roots.values() for root in roots}
+        if known and (not key_ids or known & set(key_ids)):
             await self._read_roots()
 
     def _told(self, destroyed: list[Destroyed], name: str) -> list[Destroyed]:

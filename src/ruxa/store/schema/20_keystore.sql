@@ -187,8 +187,48 @@ BEGIN
     RETURN touched = 1;
 END $$;
 
+-- Rotation of a blind index: the indexes of a table beside the sealed values they are made of, and putting a newer one
+-- in its place.
+CREATE FUNCTION keystore.blind_column(named text) RETURNS TABLE (root regclass, leaf name)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.oid::regclass, a.attname
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE n.nspname || '.' || c.relname || '.' || a.attname = named AND c.relkind = 'r'
+        AND a.atttypid = 'bytea'::regtype AND a.attnum > 0 AND NOT a.attisdropped
+        AND col_description(c.oid, a.attnum) ~ '\mseal=blind\M'
+$$;
+
+CREATE FUNCTION keystore.blind_rows(named text, made_of text, after_id uuid, row_max integer)
+    RETURNS TABLE (row_id uuid, blind bytea, sealed bytea)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    place regclass;
+    leaf name;
+    source name;
+BEGIN
+    SELECT c.root, c.leaf INTO STRICT place, leaf FROM keystore.blind_column(named) c;
+    SELECT c.leaf INTO STRICT source FROM keystore.sealed_column(made_of) c WHERE c.root = place;
+    RETURN QUERY EXECUTE format('SELECT t.id, t.%I, t.%I FROM %s t WHERE t.id > $1 ORDER BY t.id LIMIT $2', leaf,
+        source, place) USING after_id, row_max;
+END $$;
+
+CREATE FUNCTION keystore.reindex(named text, row_id uuid, old bytea, new bytea)
+    RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    root regclass;
+    leaf name;
+    touched bigint;
+BEGIN
+    SELECT c.root, c.leaf INTO STRICT root, leaf FROM keystore.blind_column(named) c;
+    EXECUTE format('UPDATE %s SET %I = $1 WHERE id = $2 AND %I = $3', root, leaf, leaf) USING new, row_id, old;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched = 1;
+END $$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA keystore FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION keystore.sealed_rows(text, bytea[], oid, tid, integer),
+GRANT EXECUTE ON FUNCTION keystore.blind_rows(text, text, uuid, integer), keystore.reindex(text, uuid, bytea, bytea),
+    keystore.sealed_rows(text, bytea[], oid, tid, integer),
     keystore.reseal(text, oid, tid, bytea, bytea) TO ruxa_keystore;
 
 GRANT SELECT, INSERT, UPDATE ON keystore.epoch TO ruxa_keystore;
