@@ -115,6 +115,7 @@ class House:
         segment_bytes: int = 1 << 20,
         body_bytes_max: int = 4 * 1024 * 1024,
         metrics_token: str | None = None,
+        workers: int = 1,
         keeper: Keeper | None = None,
     ) -> None:
         """Start the worker and its door, and a sandbox provider when no other address is given for it.
@@ -140,7 +141,7 @@ class House:
         pipeline = self.pipeline = Pipeline(
             worker=Worker(
                 name=name,
-                workers=1,
+                workers=workers,
                 journals=self.place / "journal",
                 metrics=self.place / "m",
                 live=live,

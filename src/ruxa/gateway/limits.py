@@ -17,11 +17,12 @@ WINDOW_S = 60
 class Minute:
     """How much happened in the last sixty seconds."""
 
-    __slots__ = ("_buckets", "_last", "limit", "second", "used")
+    __slots__ = ("_buckets", "_last", "limit", "others", "second", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self.others = 0  # used at other workers, as far as this one has heard (``shares``)
         self.second = 0
         self._last = 0
         self._buckets = array("q", bytes(8 * WINDOW_S))
@@ -54,7 +55,7 @@ class Minute:
 
     def wait_s(self, needed: int) -> int:
         """Seconds until ``needed`` more fit; ``WINDOW_S`` when they never do."""
-        over = self.used + needed - self.limit
+        over = self.used + self.others + needed - self.limit
         if over <= 0:
             return 0
         for age in range(WINDOW_S - 1, -1, -1):
@@ -67,7 +68,7 @@ class Minute:
 class Limiter:
     """The limits of one key and how far they are used. ``enter`` before a call, ``leave`` after it, always."""
 
-    __slots__ = ("_now", "concurrency", "inside", "limited", "requests", "tokens")
+    __slots__ = ("_now", "concurrency", "elsewhere", "inside", "limited", "requests", "tokens")
 
     def __init__(
         self,
@@ -79,6 +80,7 @@ class Limiter:
         self._now = now
         self.concurrency = concurrency
         self.inside = 0
+        self.elsewhere = 0  # calls under way at other workers
         self.requests = Minute(requests_per_minute) if requests_per_minute is not None else None
         self.tokens = Minute(tokens_per_minute) if tokens_per_minute is not None else None
         self.limited = self.requests is not None or self.tokens is not None  # per minute
@@ -93,7 +95,7 @@ class Limiter:
     def enter(self, now: float | None = None) -> None:
         """Count one call in; ``now``: the monotonic time, if known. Raises Limited (nothing counted then)."""
         concurrency, requests, tokens = self.concurrency, self.requests, self.tokens
-        if concurrency is not None and self.inside >= concurrency:
+        if concurrency is not None and self.inside + self.elsewhere >= concurrency:
             raise Limited(
                 f"This key may have {concurrency} calls running at a time.", code="concurrency_limit", retry_after_s=1
             )
@@ -102,7 +104,7 @@ class Limiter:
             if tokens is not None:
                 if tokens.second != second:
                     tokens.advance(second)
-                if tokens.used >= tokens.limit:
+                if tokens.used + tokens.others >= tokens.limit:
                     raise Limited(
                         f"This key may use {tokens.limit} tokens a minute.",
                         code="tokens_limit",
@@ -111,7 +113,7 @@ class Limiter:
             if requests is not None:
                 if requests.second != second:
                     requests.advance(second)
-                if requests.used >= requests.limit:
+                if requests.used + requests.others >= requests.limit:
                     raise Limited(
                         f"This key may make {requests.limit} requests a minute.",
                         code="requests_limit",
@@ -128,7 +130,7 @@ class Limiter:
         second = int(self._now() if now is None else now)
         if minute.second != second:
             minute.advance(second)
-        if minute.used + tokens > minute.limit:
+        if minute.used + minute.others + tokens > minute.limit:
             if tokens > minute.limit:
                 raise Limited(
                     f"This call needs about {tokens} tokens and the key may use {minute.limit} a minute.",

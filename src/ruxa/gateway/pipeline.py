@@ -39,6 +39,7 @@ from ruxa.gateway.plan import Plans
 from ruxa.gateway.pseudonyms import Pseudonyms
 from ruxa.gateway.relayed import Console
 from ruxa.gateway.routes import Routes
+from ruxa.gateway.shares import Shares
 from ruxa.gateway.snapshot import Entry, Snapshot
 from ruxa.kernel import bounds, codec
 from ruxa.kernel.clock import Clock, monotonic
@@ -218,6 +219,8 @@ class Pipeline:
         await self._read_prices()
         await self._read_changes()
         worker.metrics.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if worker.workers > 1:
+            self._snapshot.shares = Shares(worker.metrics.parent / "limits", worker.name)
         self._hub.listen(grants.CHANNEL, self._snapshot.notice, self._polled.set)
         self._hub.listen("price_changed", lambda _: self._spawn(self._read_prices()) and None)
         self._hub.listen("lease_recall", leases.recall)
@@ -248,6 +251,8 @@ class Pipeline:
                     await usage.run_end(work, self._worker.name, self._run)
         self._journal.unlock()
         (self._worker.metrics / f"{self._worker.name}.json").unlink(missing_ok=True)
+        if self._snapshot.shares is not None:
+            self._snapshot.shares.close()
 
     def count_connections(self, of: Callable[[], int]) -> None:
         """Where the number of open connections comes from (the door)."""
@@ -524,6 +529,7 @@ class Pipeline:
         while True:
             await asyncio.sleep(1)
             self._journal.tick()
+            self._snapshot.share()
             with suppress(OSError):
                 metrics.write(self._worker.metrics, self._worker.name, self._counted())
 

@@ -18,6 +18,7 @@ from ruxa.access.grants import Grant
 from ruxa.access.keys import well_formed
 from ruxa.dialects.shape import Shapes
 from ruxa.gateway.limits import Limiter
+from ruxa.gateway.shares import Shares
 from ruxa.kernel import bounds
 from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import Unauthenticated
@@ -73,6 +74,7 @@ class Snapshot:
         self._now = now
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()  # least recently used first
         self._hashes: dict[UUID, set[bytes]] = {}
+        self.shares: Shares | None = None  # with the other workers of the machine, where there are any
         self._limiters: dict[UUID, Limiter] = {}
         self._unknown: dict[bytes, float] = {}
         self._asking: dict[bytes, asyncio.Task[Entry | None]] = {}
@@ -140,7 +142,10 @@ class Snapshot:
         limits = (grant.requests_per_minute, grant.tokens_per_minute, grant.concurrency)
         limiter = self._limiters.get(grant.key_id)
         if limiter is None:
-            limiter = self._limiters[grant.key_id] = Limiter(*limits, self._now)
+            shares = self.shares
+            limiter = self._limiters[grant.key_id] = (
+                Limiter(*limits, self._now) if shares is None else shares.limiter(grant.key_id, limits)
+            )
         else:
             limiter.change(*limits)
         entry = Entry(hashed, grant, limiter)
@@ -178,6 +183,11 @@ class Snapshot:
         for entry in found:
             entry.used = False
         return [entry.grant.key_id for entry in found]
+
+    def share(self) -> None:
+        """Every second: tell the other workers where each key stands."""
+        if self.shares is not None:
+            self.shares.tick(self._limiters.values())
 
     def tidy(self) -> None:
         """Let go of limiters of keys that are not known any more and have nothing running."""

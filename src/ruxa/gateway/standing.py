@@ -71,10 +71,10 @@ def lines(dialect: Dialect, limiter: Limiter, now_ms: int) -> bytes:
         template = _templates[key] = _Template(dialect, key[1], key[2])
     left = reset = tokens_left = tokens_reset = 0
     if requests is not None:
-        left = max(requests.limit - requests.used, 0)
+        left = max(requests.limit - requests.used - requests.others, 0)
         reset = requests.full_in_s()
     if tokens is not None:
-        tokens_left = max(tokens.limit - tokens.used, 0)
+        tokens_left = max(tokens.limit - tokens.used - tokens.others, 0)
         tokens_reset = tokens.full_in_s()
     time = _rfc3339(now_ms, max(reset, tokens_reset)) if template.times else b""
     return template.text % template.order((time, left, reset, tokens_left, tokens_reset))
