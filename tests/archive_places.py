@@ -59,6 +59,7 @@ class Instance:
         return await logical.make(pen, self.database.url("ruxa_owner"), BIN, self.data, self.day_key, DAY_CLASSES)
 
     async def living(self, **more: Any) -> Manifest:
+        await self.vault.create_day_keys(logical.CLASS)
         pen = await self.pen(self.keys_target, **more)
         return await living.make(pen, self.database.url("ruxa_owner"), self.vault.epochs, self.key)
 

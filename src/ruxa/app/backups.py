@@ -125,6 +125,8 @@ class Archive:
         refuse_together(target, Folder(self.settings.data), Folder(self.settings.keys), *data_targets)
         refuse_beside_data(target)
         key = await self.key()
+        # The keys of backups to come: an export opens those that are made after it, too.
+        await self.vault.create_day_keys(logical.CLASS)
         pen = await self._pen(target, lambda _, __: None, lambda _: None)
         owner = self.address.url("ruxa_owner")
         made = await self._recorded(

@@ -11,6 +11,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from conftest import Sizes
 from ruxa.kernel import crypto, ids
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Broken, Unavailable
@@ -88,7 +89,7 @@ def restored(place: Path, target: Folder, until: datetime | None, *, log: bool =
         cluster.stop()
 
 
-async def test_it_goes_back_to_before_and_after_a_known_row(running: Running, memory_path: Path) -> None:
+async def test_it_goes_back_to_before_and_after_a_known_row(running: Running, memory_path: Path, sizes: Sizes) -> None:
     target = Folder(memory_path / "backups")
     running.mark("before the base")
     await running.push(target)
@@ -103,12 +104,14 @@ async def test_it_goes_back_to_before_and_after_a_known_row(running: Running, me
 
     assert restored(memory_path / "a", target, first) == ["before the base", "first"]
     assert restored(memory_path / "b", target, second) == ["before the base", "first", "second"]
-    assert restored(memory_path / "c", target, None) == ["before the base", "first", "second", "third"]
-    # The base alone is whole too.
-    assert restored(memory_path / "d", target, None, log=False) == ["before the base"]
     # Later than the log goes: said, not passed over.
     with pytest.raises(Unavailable, match="recovery"):
         restored(memory_path / "e", target, datetime.fromisoformat("2099-01-01T00:00:00+00:00"))
+    if not sizes.long:
+        return
+    assert restored(memory_path / "c", target, None) == ["before the base", "first", "second", "third"]
+    # The base alone is whole too.
+    assert restored(memory_path / "d", target, None, log=False) == ["before the base"]
 
 
 async def test_nothing_of_it_is_readable_and_nothing_can_be_changed(running: Running, memory_path: Path) -> None:

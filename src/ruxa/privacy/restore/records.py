@@ -34,6 +34,7 @@ EXTRACTS: Final[dict[LiteralString, LiteralString]] = {
     " expires_at, revoked_at FROM access.key WHERE kind = 'api'",
     "replay_key_secret": "SELECT s.hash, s.key_id, s.prefix, s.expires_at, s.created_at FROM access.key_secret s"
     " JOIN access.key k ON k.id = s.key_id WHERE k.kind = 'api'",
+    "replay_restriction": "SELECT * FROM privacy.restriction",
     "replay_hold": "SELECT * FROM privacy.hold",
     "replay_erasure": "SELECT * FROM privacy.erasure",
 }
@@ -149,6 +150,15 @@ STANDING: Final[tuple[tuple[str, LiteralString], ...]] = (
         "INSERT INTO access.key_secret (hash, key_id, prefix, expires_at, created_at)"
         " SELECT r.* FROM pg_temp.replay_key_secret r JOIN access.key k ON k.id = r.key_id"
         " ON CONFLICT (hash) DO UPDATE SET expires_at = excluded.expires_at",
+    ),
+    (
+        "restrictions_lifted",
+        "DELETE FROM privacy.restriction WHERE member_id NOT IN (SELECT member_id FROM pg_temp.replay_restriction)",
+    ),
+    (
+        "restrictions",
+        "INSERT INTO privacy.restriction SELECT r.* FROM pg_temp.replay_restriction r"
+        " JOIN access.member m ON m.id = r.member_id ON CONFLICT DO NOTHING",
     ),
     ("holds_known", "DELETE FROM privacy.hold h USING pg_temp.replay_hold r WHERE r.id = h.id"),
     ("holds", "INSERT INTO privacy.hold SELECT * FROM pg_temp.replay_hold"),

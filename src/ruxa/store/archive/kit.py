@@ -104,6 +104,7 @@ def make(
         backup_key=key.id.hex(),
         sealed_to="passphrase" if recovery_public is None else "recovery key",
         salt=salt.hex() if recovery_public is None else "",
+        cost=_COST,
         public="" if recovery_public is None else recovery_public.hex(),
         sealed=sealed.hex(),
     )

@@ -52,7 +52,9 @@ class Source(msgspec.Struct, frozen=True):
             return None
         found = self.days.get((item.key_class, item.day))
         if found is None:
-            raise damaged(f"The key of {item.name} was destroyed: this backup has ended.")
+            raise damaged(
+                f"The key of {item.name} was destroyed: this backup has ended, or is younger than the keys' export."
+            )
         return found
 
     def lives(self, item: Item) -> bool:

@@ -1,0 +1,285 @@
+"""After a restore of a backup that is older than what happened: it is done again, and nothing of the erased is back."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import get_args
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from archive_places import BIN, Instance, rows
+from fixtures_database import Database, Session
+from ruxa.access import keys, organisations
+from ruxa.access.audit import log, sequencer
+from ruxa.access.keys import KeyWish
+from ruxa.kernel.clock import Clock
+from ruxa.kernel.errors import Conflict, InvalidCall, NotFound
+from ruxa.kernel.sealed import Sealed
+from ruxa.privacy import erase
+from ruxa.privacy.restore import quarantine, replay
+from ruxa.privacy.restore import records as replay_records
+from ruxa.privacy.restore.quarantine import Quarantine
+from ruxa.store.address import Address
+from ruxa.store.archive import living, logical, unpack
+from ruxa.store.archive.living import Export
+from ruxa.store.archive.manifest import Manifest
+from ruxa.store.instance import settle
+from ruxa.store.pool import Pool
+from ruxa.store.vault import Vault
+
+
+class Story:
+    """An instance with three people, an organisation and two keys; a backup; and what happened after it."""
+
+    def __init__(self, instance: Instance, pool: Pool) -> None:
+        self.instance = instance
+        self.pool = pool
+        self.people: dict[str, UUID] = {}
+        self.keys: dict[str, UUID] = {}
+        self.organisation = UUID(int=0)
+
+    async def begin(self) -> None:
+        """Before the backup."""
+        vault = self.instance.vault
+        owner = self.instance.database.url("ruxa_owner")
+        settle(owner, id=self.instance.about.id, mode="live", simulated=False)
+        for name in ("erased", "removed", "staff"):
+            self.people[name] = await self.instance.member(f"{name}.canary@example.com")
+        async with self.pool.work() as work:
+            made = await organisations.create(work, vault, Sealed("Org"))
+            self.organisation = made.id
+            for name in ("revoked", "living"):
+                wish = KeyWish(name=Sealed(name), livemode=True)
+                self.keys[name] = (await keys.create(work, vault, made.id, wish)).id
+        for name, role in (("removed", "owner"), ("staff", "developer")):
+            rows(owner, "INSERT INTO access.membership (organisation_id, member_id, role, accepted_at)"
+                 f" VALUES ('{made.id}', '{self.people[name]}', '{role}', ruxa.now()) RETURNING 1")  # fmt: skip
+        rows(owner, f"UPDATE access.member SET staff_role = 'operator' WHERE id = '{self.people['staff']}' RETURNING 1")
+        await self.tell("organisation:created")
+
+    async def go_on(self) -> None:
+        """After the backup: everything that must not come undone."""
+        vault, owner = self.instance.vault, self.instance.database.url("ruxa_owner")
+        staff, removed = self.people["staff"], self.people["removed"]
+        await erase.subject(self.pool, vault, self.people["erased"], forfeit=True)
+        async with self.pool.work() as work:
+            await keys.revoke(work, self.organisation, self.keys["revoked"])
+            await organisations.suspend(work, self.organisation, "abuse")
+        for statement in (
+            f"DELETE FROM access.membership WHERE member_id = '{removed}' RETURNING 1",
+            f"UPDATE access.membership SET role = 'viewer' WHERE member_id = '{staff}' RETURNING 1",
+            f"UPDATE access.member SET staff_role = NULL WHERE id = '{staff}' RETURNING 1",
+            f"INSERT INTO privacy.restriction (member_id, asked_by) VALUES ('{staff}', 'subject') RETURNING 1",
+        ):
+            assert rows(owner, statement)
+        for act in ("key:revoked", "organisation:suspended", "member:removed", "credit:given"):
+            await self.tell(act)
+
+    async def tell(self, act: log.Act) -> None:
+        """An entry of the log, with its place and a signed head."""
+        async with self.pool.work() as work:
+            await log.write(work, self.instance.vault, act, actor="operator")
+        await sequencer.run(self.pool, self.instance.vault, sign_now=True)
+
+    async def checkpoint(self) -> str:
+        """The newest, as somebody outside keeps it."""
+        async with self.pool.work() as work:
+            found = await sequencer.checkpoint(work)
+        assert found is not None
+        return found.text
+
+    async def export(self) -> Export:
+        await self.instance.vault.create_day_keys(logical.CLASS)
+        pen = await self.instance.pen(self.instance.keys_target)
+        owner = self.instance.database.url("ruxa_owner")
+        made = await living.make(pen, owner, self.instance.vault.epochs, self.instance.key, replay_records.EXTRACTS)
+        return await living.open_export(self.instance.keys_target, made.name, self.instance.key)
+
+
+class Back:
+    """A restored database with a keys directory of its own."""
+
+    def __init__(self, address: Address, operator: Pool, owner: Pool, vault: Vault) -> None:
+        self.address = address
+        self.operator = operator
+        self.owner = owner
+        self.vault = vault
+
+    async def email(self, member: UUID) -> str | None:
+        """The member's address, or None when it cannot be read."""
+        found = rows(self.address.url("ruxa_owner"), f"SELECT email_sealed FROM access.member WHERE id = '{member}'")
+        if not found:
+            return None
+        try:
+            value = await self.vault.open("access.member.email_sealed", member, member, found[0][0], purpose="provide")
+        except NotFound:
+            return None
+        return value.open("provide")
+
+    def one(self, statement: str) -> object:
+        return rows(self.address.url("ruxa_owner"), statement)[0][0]
+
+
+Lay = Callable[[Story, Manifest, Export], Awaitable[Back]]
+
+
+@pytest.fixture
+async def story(database: Database, tmp_path: Path) -> Story:
+    made = Story(await Instance.open(database, tmp_path), await database.pool("ruxa_operator"))
+    await made.begin()
+    return made
+
+
+@pytest.fixture
+def empty(cluster: Session) -> Iterator[str]:
+    name = f"r_{secrets.token_hex(6)}"
+    cluster.admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")  # pyright: ignore[reportArgumentType]
+    cluster.admin.execute(f"GRANT CREATE ON DATABASE {name} TO ruxa_owner")  # pyright: ignore[reportArgumentType]
+    yield name
+    cluster.admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.fixture
+async def restore(cluster: Session, empty: str, tmp_path: Path) -> AsyncIterator[Lay]:
+    """Lays a backup back with the keys of an export, and opens it; nothing is replayed yet."""
+    opened: list[Back] = []
+
+    async def lay(story: Story, made: Manifest, export: Export) -> Back:
+        address, clock = cluster.address(empty), Clock()
+        source = unpack.Source(story.instance.backups, made, story.instance.key, export.days())
+        unpack.database(source, address.url("ruxa_owner"), BIN)
+        living.load(address.url("ruxa_owner"), export)
+        living.write_epoch(tmp_path / "new-keys", export)
+        back = Back(
+            address,
+            await Pool.open(address.url("ruxa_operator"), login="ruxa_operator", clock=clock),
+            await Pool.open(address.url("ruxa_owner"), login="ruxa_owner", clock=clock),
+            await Vault.unlock(address, tmp_path / "new-keys", clock=clock),
+        )
+        opened.append(back)
+        return back
+
+    yield lay
+    for back in opened:
+        await back.vault.close()
+        await back.operator.close()
+        await back.owner.close()
+
+
+async def test_what_happened_since_the_backup_is_done_again(story: Story, restore: Lay) -> None:
+    made = await story.instance.logical()
+    await story.go_on()
+    export = await story.export()
+    back = await restore(story, made, export)
+    erased, staff, removed = story.people["erased"], story.people["staff"], story.people["removed"]
+    # The row of the erased is back and nothing of it opens: the newest keys have forgotten it.
+    assert back.one(f"SELECT count(*) FROM access.member WHERE id = '{erased}'") == 1
+    assert await back.email(erased) is None
+    assert await back.email(staff) == "staff.canary@example.com"
+    assert back.one(f"SELECT revoked_at IS NULL FROM access.key WHERE id = '{story.keys['revoked']}'")
+
+    did, reasons = await replay.put_right(back.owner, export.extract, newer=True)
+    assert reasons == []
+    assert await replay.erase_again(back.operator, back.vault) == 1
+    assert await replay.erase_again(back.operator, back.vault) == 0
+    assert did["leaves"] >= 4
+    facts = {
+        f"SELECT count(*) FROM access.member WHERE id = '{erased}'": 0,
+        f"SELECT revoked_at IS NOT NULL FROM access.key WHERE id = '{story.keys['revoked']}'": True,
+        f"SELECT revoked_at IS NULL FROM access.key WHERE id = '{story.keys['living']}'": True,
+        f"SELECT suspended_why FROM access.organisation WHERE id = '{story.organisation}'": "abuse",
+        f"SELECT count(*) FROM access.membership WHERE member_id = '{removed}'": 0,
+        f"SELECT role FROM access.membership WHERE member_id = '{staff}'": "viewer",
+        f"SELECT staff_role IS NULL FROM access.member WHERE id = '{staff}'": True,
+        f"SELECT privacy.is_restricted('{staff}')": True,
+    }
+    assert {statement: back.one(statement) for statement in facts} == facts
+    # Triggers that were put aside are back in force.
+    assert back.one("SELECT count(*) FROM pg_trigger WHERE tgenabled = 'D' AND NOT tgisinternal") == 0
+    known = await replay.tell(back.operator, back.vault, made.taken_at, export.made.taken_at, newer=True)
+    assert known.reasons == []
+    assert any("credit given since the backup: 1" in what for what in known.unknown)
+    assert known.did["key:revoked"] == 1
+    seen = await replay.who_is_back([story.pool], back.operator, back.vault)
+    assert (seen.erased, seen.back) == (1, 0)
+    # The log holds all that a checkpoint from outside covers.
+    compared = await replay.compare(back.owner, story.instance.about.id, await story.checkpoint())
+    assert compared.reason is None
+    assert compared.size == (await replay.head(back.owner))[0]
+
+
+async def test_an_older_export_brings_the_erased_back_and_the_checkpoint_says_so(story: Story, restore: Lay) -> None:
+    export = await story.export()
+    made = await story.instance.logical()
+    await story.go_on()
+    back = await restore(story, made, export)
+    # Within its epoch the old export opens: the danger is real.
+    assert await back.email(story.people["erased"]) == "erased.canary@example.com"
+    _, reasons = await replay.put_right(back.owner, export.extract, newer=False)
+    assert reasons == []
+    assert await replay.erase_again(back.operator, back.vault) == 0
+    compared = await replay.compare(back.owner, story.instance.about.id, await story.checkpoint())
+    assert compared.reason is not None
+    assert "is not known" in compared.reason
+    known = await replay.tell(back.operator, back.vault, made.taken_at, export.made.taken_at, newer=False)
+    assert any("older than the data" in why for why in known.reasons)
+
+
+async def test_the_log_of_another_past_is_refused(story: Story, restore: Lay) -> None:
+    made = await story.instance.logical()
+    await story.go_on()
+    export = await story.export()
+    back = await restore(story, made, export)
+    owner = back.address.url("ruxa_owner")
+    with psycopg.connect(owner) as connection:
+        connection.execute("ALTER TABLE audit.leaf DISABLE TRIGGER USER")
+        connection.execute("UPDATE audit.leaf SET hash = sha256('x')")
+    with pytest.raises(Conflict, match="differ from leaf 0"):
+        await replay.put_right(back.owner, export.extract, newer=True)
+    assert back.one(f"SELECT revoked_at IS NULL FROM access.key WHERE id = '{story.keys['revoked']}'")
+
+
+async def test_only_a_checkpoint_of_this_log_counts(story: Story) -> None:
+    checkpoint = await story.checkpoint()
+    owner = await story.instance.database.pool("ruxa_owner", max_size=1)
+    instance = story.instance.about.id
+    assert (await replay.compare(owner, instance, checkpoint)).reason is None
+    size, root = await replay.head(owner)
+    forged = re.sub(r"\n\d+\n", f"\n{size + 1}\n", checkpoint, count=1)
+    assert "signed by no key" in str((await replay.compare(owner, instance, forged)).reason)
+    with pytest.raises(InvalidCall, match="this instance's log is"):
+        await replay.compare(owner, UUID(int=7), checkpoint)
+    with pytest.raises(InvalidCall, match="cannot be read"):
+        await replay.compare(owner, instance, "no checkpoint")
+    assert await replay.root_is(owner, size, root.hex())
+    assert not await replay.root_is(owner, size, bytes(32).hex())
+
+
+def test_every_act_that_must_not_come_undone_has_its_way() -> None:
+    acts = set(get_args(log.Act))
+    assert replay.REPLAYED.keys() <= acts
+    assert replay.LOST.keys() <= acts
+    ending = re.compile(r":(revoked|removed|suspended|erased|restricted|unrestricted|objected|withdrawn|placed|ended)$")
+    assert {act for act in acts if ending.search(act)} <= replay.REPLAYED.keys()
+
+
+def test_a_directory_in_quarantine_serves_nobody(tmp_path: Path) -> None:
+    quarantine.refuse(tmp_path)
+    mark = Quarantine(state="restoring", backup="b", began_at=Clock().now())
+    quarantine.write(tmp_path, mark)
+    with pytest.raises(Conflict, match="was not finished"):
+        quarantine.refuse(tmp_path)
+    mark.state, mark.reasons = "waiting", ["no checkpoint"]
+    quarantine.write(tmp_path, mark)
+    with pytest.raises(Conflict, match="no checkpoint"):
+        quarantine.refuse(tmp_path)
+    (tmp_path / quarantine.FILE).write_bytes(b"{damaged")
+    with pytest.raises(Conflict):
+        quarantine.refuse(tmp_path)
+    quarantine.end(tmp_path)
+    quarantine.refuse(tmp_path)
