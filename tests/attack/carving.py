@@ -21,12 +21,11 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from hmac import digest
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 KID = 8
 DATA = 8192  # of an envelope's ciphertext, as much as is kept
@@ -57,6 +56,7 @@ class Find:
 @dataclass
 class _Envelope:
     where: str
+    kid: bytes
     nonce: bytes
     data: bytes
 
@@ -129,11 +129,11 @@ class Attack:
     def _take(self, where: str, piece: bytes) -> None:
         kid, rest = piece[2:10], piece[10:]
         if piece[0] == 2:
-            self._chunked.setdefault(rest[:16], _Envelope(where, rest[:16], rest[16:]))
+            self._chunked.setdefault(rest[:16], _Envelope(where, kid, rest[:16], rest[16:]))
         elif kid in self.epochs:
-            self._wrapped.setdefault(rest[:12], _Envelope(where, rest[:12], rest[12:44]))
+            self._wrapped.setdefault(rest[:12], _Envelope(where, kid, rest[:12], rest[12:44]))
         else:
-            self._envelopes.setdefault(rest[:12], _Envelope(where, rest[:12], rest[12:]))
+            self._envelopes.setdefault(rest[:12], _Envelope(where, kid, rest[:12], rest[12:]))
 
     # Solving
 
@@ -142,20 +142,25 @@ class Attack:
         secrets = {secret: what for what, secret in held.items() if len(secret) == 32}
         for secret, what in list(secrets.items()):
             for envelope in self._wrapped.values():
-                if len(envelope.data) == 32:
+                # An epoch's key is a file named by the epoch's id, and the wrapped key's kid is that id's end.
+                if len(envelope.data) == 32 and envelope.kid.hex() in what:
                     secrets.setdefault(_ctr(secret, envelope.nonce, envelope.data), f"key wrapped under {what}")
         finds = dict.fromkeys(self.finds)
         envelopes = list(self._envelopes.values())
         counters = b"".join(_counter(envelope.nonce) for envelope in envelopes)
         heads = b"".join(envelope.data[:BLOCK].ljust(BLOCK, b"\0") for envelope in envelopes)
         for info, key in self._field_keys(secrets):
-            for at in _texty(key, counters, heads):
-                envelope = envelopes[at]
-                finds |= self._read(info, envelope.where, _ctr(key, envelope.nonce, envelope.data))
+            if "|object|" not in info:
+                for at in _texty(key, counters, heads):
+                    envelope = envelopes[at]
+                    finds |= self._read(info, envelope.where, _ctr(key, envelope.nonce, envelope.data))
+                continue
             for chunked in self._chunked.values():
                 inner = _hkdf(key, b"ruxa1|chunks", chunked.nonce)
                 for last in (0, 1):
-                    finds |= self._read(info, chunked.where, _ctr(inner, bytes(11) + bytes([last]), chunked.data))
+                    nonce = bytes(11) + bytes([last])
+                    if b"\0" not in _ctr(inner, nonce, chunked.data[:BLOCK]).translate(_TEXTY):
+                        finds |= self._read(info, chunked.where, _ctr(inner, nonce, chunked.data))
         for where, blob in self._journals:
             finds |= self._open_journal(where, blob, secrets)
         return list(finds)
@@ -164,10 +169,12 @@ class Attack:
         """Every key as it is, and every field key that can be derived from two of them."""
         for secret, what in secrets.items():
             yield what, secret
-        for sealing in self.sealings:
+        for salt in (None, *secrets):
+            wanted = [sealing.info for sealing in self.sealings if sealing.salted == (salt is not None)]
             for secret in secrets:
-                for salt in secrets if sealing.salted else (None,):
-                    yield sealing.info, _hkdf(secret, sealing.info.encode(), salt)
+                root = _extract(secret, salt)
+                for info in wanted:
+                    yield info, _expand(root, info.encode())
 
     def _read(self, how: str, where: str, text: bytes) -> dict[Find, None]:
         return {Find(match[1].decode(), f"sealed {how}", where): None for match in self._word.finditer(text)}
@@ -262,4 +269,13 @@ def _ctr(key: bytes, nonce: bytes, data: bytes) -> bytes:
 
 
 def _hkdf(key: bytes, info: bytes, salt: bytes | None) -> bytes:
-    return HKDF(SHA256(), 32, salt=salt, info=info).derive(key)
+    """HKDF-SHA256 (RFC 5869) of 32 bytes."""
+    return _expand(_extract(key, salt), info)
+
+
+def _extract(key: bytes, salt: bytes | None) -> bytes:
+    return digest(salt or bytes(32), key, "sha256")
+
+
+def _expand(root: bytes, info: bytes) -> bytes:
+    return digest(root, info + b"\1", "sha256")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import html
 import http.cookiejar
 import json
@@ -76,7 +77,7 @@ class Browser:
     """One browser on a running server: cookies, pages, forms as a page of ours sends them."""
 
     def __init__(self, server: RunningServer, agent: str = AGENT) -> None:
-        self.base = server.base_url
+        self.server = server
         self.agent = agent
         self.jar = http.cookiejar.CookieJar()
         handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.jar), _NoRedirect())
@@ -93,10 +94,11 @@ class Browser:
         **headers: str,
     ) -> tuple[int, str, str]:
         """Status, where it leads, body."""
-        sent = {"user-agent": self.agent, "origin": self.base, "sec-fetch-site": "same-origin", **headers}
+        base = self.server.base_url
+        sent = {"user-agent": self.agent, "origin": base, "sec-fetch-site": "same-origin", **headers}
         if data is not None:
             sent["content-type"] = kind
-        request = urllib.request.Request(self.base + path, data=data, headers=sent, method=method)
+        request = urllib.request.Request(base + path, data=data, headers=sent, method=method)
         try:
             with self.opener.open(request, timeout=30) as answer:
                 status, to, body = answer.status, answer.headers.get("location", ""), answer.read()
@@ -157,15 +159,16 @@ def link(server: RunningServer, browser: Browser, address: str) -> str:
 class Words:
     """The words of one person: each planted once, named for where it was planted."""
 
-    def __init__(self, mark: str) -> None:
+    def __init__(self, mark: str, who: str) -> None:
         self.mark = mark
+        self.who = who
         self.planted: set[str] = set()
 
     def word(self, name: str) -> str:
-        """``mark`` + ``x`` + name, remembered as planted."""
+        """``mark`` + ``x`` + whose + name, remembered as planted."""
         assert re.fullmatch(r"[a-z0-9]+", name), name
-        self.planted.add(name)
-        return f"{self.mark}x{name}"
+        self.planted.add(self.who + name)
+        return f"{self.mark}x{self.who}{name}"
 
     def address(self, name: str) -> str:
         """An e-mail address with a word in it."""
@@ -190,11 +193,13 @@ class Person:
     password: str
 
 
-def sign_up(server: RunningServer, mark: str) -> Person:
+def sign_up(server: RunningServer, mark: str, who: str) -> Person:
     """A person with a word in each field of the sign-up, verified and signed in, in an organisation of their own."""
-    words, browser = Words(mark), Browser(server)
+    words, browser = Words(mark, who), Browser(server)
     email = words.address("email")
-    password = f"plum-{words.word('password')}-Oak-31"
+    # A password may hold nothing of the address: its word is the mark in another coding, which the attack knows too.
+    words.word("password")
+    password = f"plum-{codecs.encode(mark, 'rot13')}{who}-Oak-31"
     browser.get("/sign-up")
     form = next(form for form in browser.forms("/sign-up") if "email" in form.fields)
     filled = form.fields | {"email": email, "name": f"Ms {words.word('name')} Canary", "password": password}

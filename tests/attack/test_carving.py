@@ -63,7 +63,7 @@ def test_opens_what_a_carved_key_sealed_wherever_both_lie() -> None:
         attack = _attack({kid}, {epoch_kid})
         attack.look("heap", os.urandom(777) + sealed + os.urandom(77))
         attack.look("dump", b"COPY ... \\\\x" + wrapped.hex().encode() + b"\n")
-        assert words(attack.solve({"epoch file": epoch} if held else {})) == ({"name"} if held else set())
+        assert words(attack.solve({epoch_kid.hex(): epoch} if held else {})) == ({"name"} if held else set())
 
 
 def test_opens_what_two_keys_sealed_only_with_both() -> None:
@@ -78,7 +78,7 @@ def test_opens_what_two_keys_sealed_only_with_both() -> None:
 def test_opens_chunked_objects() -> None:
     subject, day, kid = os.urandom(32), os.urandom(32), os.urandom(8)
     key = crypto.derive(subject, "ruxa1|content|object|content.object", day)
-    sealed = b"".join(crypto.seal_chunks(key, kid, PLACE, [PLAIN, os.urandom(100_000)]))
+    sealed = b"".join(crypto.seal_chunks(key, kid, PLACE, [PLAIN + b" and more", os.urandom(100_000)]))
     attack = _attack({kid})
     attack.look("object", sealed)
     assert words(attack.solve({"subject": subject})) == set()

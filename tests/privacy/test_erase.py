@@ -449,13 +449,13 @@ async def test_no_login_erases_without_a_recorded_erasure(house: House) -> None:
     async with house.console.work() as work:
         asked = await erase.ask(work, house.vault, member_id, by="subject")
     for pool in (house.worker, house.operator):
-        for statement in ("SELECT privacy.erasure_freeze(%s)", "SELECT privacy.erasure_clear(%s)"):
+        for statement in ("SELECT privacy.erasure_freeze(%s)", "SELECT privacy.erasure_clear(%s, '{}')"):
             with pytest.raises(Conflict) as caught:
                 async with pool.work() as work:
                     await work.run(statement, asked)
             assert caught.value.code == "RX661"
     refused = (
-        (house.console, "SELECT privacy.erasure_clear(%s)"),
+        (house.console, "SELECT privacy.erasure_clear(%s, '{}')"),
         (house.gateway, "SELECT subject FROM privacy.erasure WHERE id = %s"),
         (house.console, "UPDATE privacy.erasure SET state = 'shredded' WHERE id = %s"),
         (house.operator, "SELECT privacy.clear_rows('member', %s, NULL)"),

@@ -22,7 +22,7 @@ def tools(settings: Settings, pool: Pool, vault: Vault, objects: Objects, sink: 
     """Everything a run needs. ``pool``: of the worker's login."""
 
     async def erased(organisation_id: UUID) -> None:
-        await erase.organisation(pool, vault, organisation_id, by="system", forfeit=True)
+        await erase.organisation(pool, vault, organisation_id, by="system", forfeit=True, objects=objects)
 
     return Tools(pool=pool, vault=vault, objects=objects, sink=sink, clock=clock, data=settings.data, erase=erased)
 

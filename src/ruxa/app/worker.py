@@ -72,9 +72,9 @@ async def run(start: Start, orders: Orders) -> None:
         _schedule_keys(jobs, vault)
         audit.schedule(jobs, pool, vault, sink, asked, start.base_url, stack)
         objects = Objects.of_settings(settings.storage, settings.data, register)
+        jobs.add("privacy erasures", lambda: erase.due(pool, vault, objects), timeout_s=900, cron=EVERY_MINUTE)
         _schedule_retention(jobs, retention.tools(settings, pool, vault, objects, sink, clock))
         backup_jobs.schedule(jobs, settings, start.instance, address, pool, vault, clock, sink, register)
-        jobs.add("privacy erasures", lambda: erase.due(pool, vault), timeout_s=900, cron=EVERY_MINUTE)
         await _schedule_journal(jobs, settings.data / "journal", address, clock, vault, sink, stack)
         if settings.role == "worker":
             await _tell_health(start, sink, pool, stack)

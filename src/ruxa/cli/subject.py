@@ -31,7 +31,7 @@ def erase(args: Namespace) -> int:
         engine.refuse(seen.obstacles, forfeit=args.forfeit)
         if not args.yes:
             _confirm(member_id, seen)
-        return await engine.subject(house.pool, house.vault, member_id, forfeit=args.forfeit)
+        return await engine.subject(house.pool, house.vault, member_id, forfeit=args.forfeit, objects=house.objects)
 
     signed = session.within(args, act)
     if signed is None:

@@ -26,9 +26,11 @@ import msgspec
 
 from ruxa.access import addresses, members
 from ruxa.access.audit import log
+from ruxa.egress.objects import Objects
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Broken, Conflict, NotFound, Unavailable
 from ruxa.kernel.sealed import Sealed
+from ruxa.privacy.content import items
 from ruxa.privacy.erasures import certificate as certificates
 from ruxa.privacy.erasures import records
 from ruxa.privacy.erasures.certificate import MARK_DAYS, Signed
@@ -203,6 +205,7 @@ async def subject(
     *,
     by: AskedBy = "operator",
     forfeit: bool = False,
+    objects: Objects | None = None,
     checkpoint: Checkpoint = lambda _: None,
 ) -> Signed:
     """Erases a member now; the certificate, the same one for a member who was erased before.
@@ -215,7 +218,7 @@ async def subject(
         except NotFound:
             erasure_id = await _before(work, vault, member_id)
         await records.hurry(work, erasure_id)
-    return await run(pool, vault, erasure_id, checkpoint=checkpoint)
+    return await run(pool, vault, erasure_id, objects=objects, checkpoint=checkpoint)
 
 
 async def organisation(
@@ -225,6 +228,7 @@ async def organisation(
     *,
     by: AskedBy = "operator",
     forfeit: bool = False,
+    objects: Objects | None = None,
     checkpoint: Checkpoint = lambda _: None,
 ) -> Signed:
     """Erases an organisation now; the certificate, the same one when it was erased before.
@@ -237,7 +241,7 @@ async def organisation(
         except NotFound:
             erasure_id = await _before(work, vault, organisation_id)
         await records.hurry(work, erasure_id)
-    return await run(pool, vault, erasure_id, checkpoint=checkpoint)
+    return await run(pool, vault, erasure_id, objects=objects, checkpoint=checkpoint)
 
 
 async def _before(work: Work, vault: Vault, one: UUID) -> UUID:
@@ -258,7 +262,7 @@ async def again(work: Work, vault: Vault, email: Sealed[str]) -> Signed | None:
     return _signed(row)
 
 
-async def due(pool: Pool, vault: Vault) -> int:
+async def due(pool: Pool, vault: Vault, objects: Objects | None = None) -> int:
     """Runs what is due and finishes what was cut off; how many were finished. What cannot be now is left to later."""
     async with pool.work("erasure") as work:
         wanted = await records.due(work, AT_ONCE)
@@ -267,7 +271,7 @@ async def due(pool: Pool, vault: Vault) -> int:
     finished = 0
     for erasure_id in wanted:
         try:
-            await run(pool, vault, erasure_id)
+            await run(pool, vault, erasure_id, objects=objects)
             finished += 1
         except (Conflict, Unavailable, NotFound):
             continue
@@ -295,24 +299,35 @@ async def replay(pool: Pool, vault: Vault) -> int:
     return back
 
 
-async def run(pool: Pool, vault: Vault, erasure_id: UUID, *, checkpoint: Checkpoint = lambda _: None) -> Signed:
+async def run(
+    pool: Pool,
+    vault: Vault,
+    erasure_id: UUID,
+    *,
+    objects: Objects | None = None,
+    checkpoint: Checkpoint = lambda _: None,
+) -> Signed:
     """Takes an erasure from where it is to its end; the certificate, the same one every time.
+
+    Without ``objects`` what lies in the object store is unreadable at once, and goes when its day does.
 
     Raises Conflict when something new stands against it, Unavailable ``erasure_unacknowledged`` when a process does not
     say that it has dropped the keys: then it is finished later.
     """
-    if (signed := await _advance(pool, vault, erasure_id, checkpoint, alone=False)) is not None:
+    if (signed := await _advance(pool, vault, objects, erasure_id, checkpoint, alone=False)) is not None:
         return signed
     async with pool.work("erasure") as work:
         together = await records.going_with(work, erasure_id)
     for other in together:
-        await run(pool, vault, other, checkpoint=checkpoint)
-    signed = await _advance(pool, vault, erasure_id, checkpoint, alone=True)
+        await run(pool, vault, other, objects=objects, checkpoint=checkpoint)
+    signed = await _advance(pool, vault, objects, erasure_id, checkpoint, alone=True)
     assert signed is not None
     return signed
 
 
-async def _advance(pool: Pool, vault: Vault, erasure_id: UUID, checkpoint: Checkpoint, *, alone: bool) -> Signed | None:
+async def _advance(
+    pool: Pool, vault: Vault, objects: Objects | None, erasure_id: UUID, checkpoint: Checkpoint, *, alone: bool
+) -> Signed | None:
     """Step after step; stops once planned unless ``alone``: what goes with it is erased before it."""
     async with pool.work("erasure") as guard:
         await records.take_turns(guard, erasure_id)
@@ -329,8 +344,7 @@ async def _advance(pool: Pool, vault: Vault, erasure_id: UUID, checkpoint: Check
                         return None
                     await _shred(pool, vault, row, checkpoint)
                 case "shredded":
-                    async with pool.work("erasure") as work:
-                        await records.clear(work, erasure_id)
+                    await _clear(pool, vault, objects, row)
                 case "cleared":
                     await _certify(pool, vault, row)
                 case "done":
@@ -426,6 +440,17 @@ async def _shred(pool: Pool, vault: Vault, row: Row, checkpoint: Checkpoint) -> 
     checkpoint("acknowledged")
     async with pool.work("erasure") as work:
         await records.shredded(work, row.id)
+
+
+async def _clear(pool: Pool, vault: Vault, objects: Objects | None, row: Row) -> None:
+    """Rows by the map; an organisation's stored content with what of it lies in the object store."""
+    assert row.subject is not None
+    async with pool.work("erasure") as work:
+        gone: list[str] = []
+        if row.kind == "organisation" and objects is not None:
+            _, calls = await items.destroy_organisation(work, vault, objects, row.subject)
+            gone = [f"content.item.organisation_id delete {calls}"] if calls else []
+        await records.clear(work, row.id, gone)
 
 
 async def _certify(pool: Pool, vault: Vault, row: Row) -> None:

@@ -179,10 +179,10 @@ async def shredded(work: Work, erasure_id: UUID) -> None:
     await work.run("UPDATE privacy.erasure SET state = 'shredded' WHERE id = %s AND state = 'shredding'", erasure_id)
 
 
-async def clear(work: Work, erasure_id: UUID) -> None:
-    """shredded -> cleared: rows are deleted, cut and emptied by the map."""
+async def clear(work: Work, erasure_id: UUID, gone: Sequence[str]) -> None:
+    """shredded -> cleared: rows are deleted, cut and emptied by the map. ``gone``: lines of what went before."""
     await work.run("SET LOCAL statement_timeout = 0")
-    await work.run("SELECT privacy.erasure_clear(%s)", erasure_id)
+    await work.run("SELECT privacy.erasure_clear(%s, %s)", erasure_id, list(gone))
 
 
 async def clear_late(work: Work) -> int:

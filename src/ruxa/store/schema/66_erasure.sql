@@ -302,7 +302,7 @@ BEGIN
 END $$;
 
 -- Clears the rows of an erasure whose keys are destroyed, and notes what went and what stays. One transaction.
-CREATE FUNCTION privacy.erasure_clear(p_id uuid) RETURNS void
+CREATE FUNCTION privacy.erasure_clear(p_id uuid, p_gone text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     one privacy.erasure;
@@ -316,7 +316,7 @@ BEGIN
     IF one.kind = 'organisation' THEN
         SELECT organisation_ref INTO ref FROM access.organisation WHERE id = one.subject;
     END IF;
-    gone := privacy.clear_rows(one.kind, one.subject, ref);
+    gone := p_gone || privacy.clear_rows(one.kind, one.subject, ref);
     IF one.kind = 'organisation' THEN
         UPDATE access.organisation SET erased_at = coalesce(erased_at, ruxa.now()) WHERE id = one.subject;
     END IF;
@@ -416,7 +416,7 @@ GRANT EXECUTE ON FUNCTION privacy.is_about(text, text), privacy.fate(oid, text, 
 GRANT EXECUTE ON FUNCTION privacy.owned_by(uuid), privacy.paid_left(uuid), privacy.invited_only(uuid) TO ruxa_console, ruxa_worker, ruxa_operator;
 GRANT SELECT (closed_at, erased_at) ON access.organisation TO ruxa_worker;
 GRANT UPDATE (organisation_sealed) ON access.mail TO ruxa_worker;
-GRANT EXECUTE ON FUNCTION privacy.erasure_freeze(uuid), privacy.erasure_clear(uuid), privacy.erasure_clear_late()
+GRANT EXECUTE ON FUNCTION privacy.erasure_freeze(uuid), privacy.erasure_clear(uuid, text[]), privacy.erasure_clear_late()
     TO ruxa_worker, ruxa_operator;
 GRANT SELECT, INSERT (id, kind, subject, subject_hash, asked_by, goes_with, forfeit, address_mark, due_at)
     ON privacy.erasure TO ruxa_console, ruxa_worker, ruxa_operator;
