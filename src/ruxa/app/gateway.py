@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 from ruxa.app import custody, database, health, outbound
 from ruxa.app.orders import Orders, Start
+from ruxa.dialects import paths
 from ruxa.egress import providers
 from ruxa.egress.http import Pool as Upstreams
 from ruxa.egress.objects import Objects
@@ -18,6 +19,7 @@ from ruxa.gateway.door import Door, DoorBounds, Reply, Request
 from ruxa.gateway.pipeline import Pipeline, Worker
 from ruxa.gateway.relayed import ConsoleRelay
 from ruxa.kernel.clock import Clock
+from ruxa.kernel.errors import NotFound, Unavailable
 from ruxa.kernel.settings import Settings, read_secret
 from ruxa.kernel.signals import JsonLines
 from ruxa.privacy.content import items
@@ -55,7 +57,13 @@ async def run(start: Start, orders: Orders) -> None:
         stack.push_async_callback(door.close)
         pipeline.count_connections(lambda: door.connections)
         try:
-            await pipeline.start()
+            try:
+                await pipeline.start()
+            except NotFound as fault:
+                if fault.code != "key_destroyed":
+                    raise
+                await _over(start, orders, pipeline, console, sink, wheel, limits)
+                return
             await door.start(start.host, start.port)
             # What start-up made lives as long as the process: never walked again; calls make few cycles.
             gc.collect()
@@ -66,6 +74,44 @@ async def run(start: Start, orders: Orders) -> None:
             await door.drain(max(within_s - SETTLE_S, 0.0))
         finally:
             await pipeline.drain()
+
+
+async def _over(
+    start: Start,
+    orders: Orders,
+    pipeline: Pipeline,
+    console: ConsoleRelay | None,
+    sink: JsonLines,
+    wheel: Wheel,
+    limits: DoorBounds,
+) -> None:
+    """The clock went back to a day whose keys were destroyed: pages come, calls are refused as that dialect says it.
+
+    What would be written down for such a day could not be kept, so nothing may be done that has to be.
+    """
+    sink.emit("broken", "error", where="gateway", error="day_over")
+
+    def serve(request: Request, reply: Reply) -> None:
+        place = paths.locate(request.method, request.path, request.query, request.headers)
+        if request.path == b"/healthz":
+            reply.send(200, health.JSON, b'{"alive":true}\n')
+        elif request.path == b"/readyz":
+            reply.send(503, health.JSON, b'{"ready":false,"checks":{"keys_of_today":false}}\n')
+        elif console is not None and (place is None or place.endpoint == "root"):
+            console(request, reply)
+        else:
+            raise Unavailable(
+                "This server's clock shows a day whose keys were destroyed; it takes no calls until it is right.",
+                code="day_over",
+            )
+
+    door = Door(serve, pipeline.render, wheel=wheel, sink=sink, limits=limits)
+    try:
+        await door.start(start.host, start.port)
+        orders.ready()
+        await door.drain(await orders.drained())
+    finally:
+        await door.close()
 
 
 async def _relay(
