@@ -61,7 +61,7 @@ async def names_of_staff(visit: Visit, work: Work) -> Names:
 
 def _names(visit: Visit, known: Mapping[UUID, str]) -> Names:
     return Names(
-        {log.pseudonym(visit.deps.vault, one).hex(): name for one, name in known.items()},
+        {pseudonym.hex(): name for one, name in known.items() for pseudonym in log.pseudonyms(visit.deps.vault, one)},
         {one.hex: name for one, name in known.items()},
     )
 

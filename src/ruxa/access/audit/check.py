@@ -34,11 +34,12 @@ async def check(
     *,
     kept: Sequence[verify.Note] = (),
     witnesses: Sequence[verify.Key] = (),
-    since: int = 0,
+    signed_within: timedelta | None = None,
 ) -> verify.Report:
-    """Checks the whole log. ``kept``: checkpoints from elsewhere; ``since``: signatures of larger checkpoints only."""
+    """Checks the whole log. ``kept``: checkpoints from elsewhere; ``signed_within``: no older signatures than that."""
     async with pool.work() as work:
         await records.snapshot(work)
+        since = 0 if signed_within is None else await records.signed_before(work, signed_within)
         keys = await published.keys_of_log(vault, await sequencer.origin(work))
         checker = verify.Checker(keys, await _notes(work), kept, witnesses, since=since, tail=True)
         await _leaves(work, checker)

@@ -53,6 +53,7 @@ Act = Literal[
     "staff:read",
     "credit:given",
     "price:changed",
+    "route:opened",
     "content:read",
     "content:deleted",
     "subject:exported",
@@ -110,6 +111,7 @@ LASTING: Final = "audit.entry"
 CUSTOMER: Final = "audit.customer_entry"
 DAY_CLASS: Final = {LASTING: "audit", CUSTOMER: "usage"}
 DETAILS_BYTES_MAX: Final = 4096
+PSEUDONYM_BYTES: Final = 16
 
 
 class Fields(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +138,12 @@ def table_of(actor: Actor, act: str) -> str:
 
 def pseudonym(vault: Vault, actor_id: UUID) -> bytes:
     """What stands for a member or a key in the log: 16 bytes, the same in every entry, meaningless elsewhere."""
-    return vault.index("audit-actor", actor_id.hex)[:16]
+    return vault.index("audit-actor", actor_id.hex)[:PSEUDONYM_BYTES]
+
+
+def pseudonyms(vault: Vault, actor_id: UUID) -> list[bytes]:
+    """``pseudonym`` under every living version of the key it is made with: what a search must try."""
+    return [one[:PSEUDONYM_BYTES] for one in vault.indexes("audit-actor", actor_id.hex)]
 
 
 async def write(

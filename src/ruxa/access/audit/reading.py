@@ -69,7 +69,7 @@ async def page(
     limit: int = 50,
 ) -> list[Entry]:
     """Entries below an id, newest first: of an organisation, of who acted, or all (staff)."""
-    index = None if actor_id is None else log.pseudonym(vault, actor_id)
+    indexes = None if actor_id is None else log.pseudonyms(vault, actor_id)
     now = await records.now(work)
     limit = min(limit, bounds.PAGE_ROWS_MAX)
     # Tomorrow's, too: the database's clock and this one's idea of it may differ.
@@ -83,7 +83,7 @@ async def page(
                 floor=floor,
                 below=ceiling,
                 organisation_id=organisation_id,
-                actor_index=index,
+                actor_indexes=indexes,
                 limit=limit - len(found),
             )
             ceiling = floor

@@ -231,11 +231,11 @@ async def entries(
     floor: UUID,
     below: UUID,
     organisation_id: UUID | None,
-    actor_index: bytes | None,
+    actor_indexes: list[bytes] | None,
     limit: int,
 ) -> list[EntryRow]:
     """Entries of both tables from ``floor`` to below ``below``, newest first; of one organisation or actor, or all."""
-    asked = (floor, below, organisation_id, organisation_id, actor_index, actor_index, limit)
+    asked = (floor, below, organisation_id, organisation_id, actor_indexes, actor_indexes, limit)
     rows = await work.rows(
         """
         SELECT found.*, leaf.seq FROM (
@@ -243,14 +243,14 @@ async def entries(
                 details_sealed, commitment
              FROM audit.entry
              WHERE id >= %s AND id < %s AND (%s::uuid IS NULL OR organisation_id = %s::uuid)
-               AND (%s::bytea IS NULL OR actor_index = %s::bytea)
+               AND (%s::bytea[] IS NULL OR actor_index = ANY (%s::bytea[]))
              ORDER BY id DESC LIMIT %s)
             UNION ALL
             (SELECT 'audit.customer_entry', id, organisation_id, actor_index, fields_sealed,
                 details_sealed, commitment
              FROM audit.customer_entry
              WHERE id >= %s AND id < %s AND (%s::uuid IS NULL OR organisation_id = %s::uuid)
-               AND (%s::bytea IS NULL OR actor_index = %s::bytea)
+               AND (%s::bytea[] IS NULL OR actor_index = ANY (%s::bytea[]))
              ORDER BY id DESC LIMIT %s)
         ) found LEFT JOIN audit.leaf ON leaf.entry_id = found.id
         ORDER BY found.id DESC LIMIT %s
