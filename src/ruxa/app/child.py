@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import resource
 import signal
@@ -19,12 +20,19 @@ from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import RuxaError
 from ruxa.kernel.signals import JsonLines, Sink
 
+_PR_SET_DUMPABLE = 4
+
 Run = Callable[[Start, Orders], Awaitable[None]]
 
 
 def forbid_core_dumps() -> None:
-    """A dump would hold keys and content."""
+    """A dump would hold keys and content; where the system allows it, no other process of the user may look in either.
+
+    Memory is not locked: Python moves what it holds, and the allowance is a few megabytes. Swap belongs encrypted.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def silence_loggers() -> None:

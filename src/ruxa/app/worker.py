@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC
 from pathlib import Path
 
+from ruxa.access import addresses
 from ruxa.access import jobs as access_jobs
 from ruxa.access.audit import sequencer
 from ruxa.app import audit, backup_jobs, custody, database, health, hook, outbound, retention
@@ -156,12 +157,21 @@ def _schedule_access(jobs: Jobs, pool: Pool, vault: Vault, send: Send | None, si
 
 def _schedule_keys(jobs: Jobs, vault: Vault) -> None:
     jobs.add("keys epoch", vault.rotate_epoch_if_due, timeout_s=600, cron=HOURLY)
+    jobs.add("keys of signatures", vault.rotate_signing_if_due, timeout_s=60, cron=HOURLY)
+    jobs.add("keys of subjects", vault.reseal, timeout_s=3000, cron=HOURLY)
+    jobs.add("keys of indexes", lambda: _index_keys(vault), timeout_s=3000, cron=HOURLY)
     jobs.add("keys of the days ahead", lambda: _day_keys(vault), timeout_s=60, cron=HOURLY)
 
 
 def _schedule_retention(jobs: Jobs, tools: Tools) -> None:
     # A minute after midnight is a minute past the limit; the epoch's week ends long before the last copy's day does.
     jobs.add("retention", lambda: retention.run(tools), timeout_s=3000, attempts=3, cron=AFTER_THE_HOUR)
+
+
+async def _index_keys(vault: Vault) -> None:
+    """A new key of the blind indexes every year, and what an older one made is made anew."""
+    await vault.rotate_index_if_due()
+    await addresses.reindex(vault)
 
 
 async def _day_keys(vault: Vault) -> None:

@@ -355,6 +355,20 @@ def _upkeep(tree: Tree) -> None:
     _leaf(group, "remove", "end the demo: its key, member and credit; the installation becomes live", "demo remove")
     _leaf(tree, "doctor", "look for what is wrong, and say what to do", "doctor")
     _leaf(tree, "settings", "print each setting and where it came from", "settings")
+    group = _group(tree, "keys", "the keys that seal what is stored")
+    _leaf(group, "show", "who keeps them, which there are, how old, and which processes hold some", "keys show")
+    leaf = _leaf(group, "rotate", "replace keys while the server serves; all stays readable", "keys rotate")
+    kinds = ("epoch", "subject", "index", "pepper", "signing")
+    leaf.add_argument("kind", metavar="KIND", nargs="?", default="epoch", choices=kinds, help=", ".join(kinds))
+    leaf.add_argument(
+        "--class",
+        dest="key_class",
+        default="account",
+        choices=("account", "consent", "content", "support", "usage"),
+        help="of subjects' keys: which class (default account)",
+    )
+    leaf.add_argument("--use", choices=("audit", "backup", "receipt", "report"), help="of signing keys: only this use")
+    leaf.add_argument("--now", action="store_true", help="of signing keys: sign by the new one at once, not in 30 days")
     group = _group(tree, "db", "the database")
     leaf = _leaf(group, "url", "print how psql reaches the database as operator", "db url")
     leaf.add_argument("--show-password", action="store_true", help="on a terminal too (a script gets it always)")
@@ -464,6 +478,10 @@ def _act(command: str) -> Act:
             from ruxa.cli.audit import verify as act
         case ["audit", "export"]:
             from ruxa.cli.audit import export_ as act
+        case ["keys", "show"]:
+            from ruxa.cli.custody import show as act
+        case ["keys", "rotate"]:
+            from ruxa.cli.custody import rotate as act
         case ["retention", "run"]:
             from ruxa.cli.retention import run as act
         case ["retention", "show"]:

@@ -19,6 +19,7 @@ from ruxa.kernel.bounds import EPOCH_DAYS
 from ruxa.kernel.custody import EpochKeys
 from ruxa.kernel.errors import NotFound, Unavailable
 from ruxa.kernel.signing import PublicKey, SigningKey
+from ruxa.store.elsewhere import Known
 from ruxa.store.pool import Pool
 from ruxa.store.work import Work
 
@@ -412,12 +413,46 @@ class Keystore:
                 await work.run("UPDATE keystore.key SET superseded_at = ruxa.now() WHERE id = %s", row[0])
             return await self._tell_roots(work, slot, living[-1][0])
 
+    async def root_age(self, key_class: str) -> timedelta:
+        """How old the oldest version of a root key is that is not superseded."""
+        async with self._pool.work() as work:
+            return await work.value(
+                "SELECT ruxa.now() - min(created_at) FROM keystore.key WHERE kind = 'root' AND class = %s"
+                " AND superseded_at IS NULL",
+                key_class,
+            )
+
     async def _tell_roots(self, work: Work, slot: Slot, key_id: bytes) -> int:
         number: int = await work.value(
             "INSERT INTO keystore.change (key_id, what) VALUES (%s, 'superseded') RETURNING number", key_id
         )
         await work.run("SELECT pg_notify('key_destroyed', %s)", slot.name)
         return number
+
+    async def known(self) -> Known:
+        """Every living key, for the check that looks for them elsewhere. Blocks nothing; the caller forgets it."""
+        secrets: set[bytes] = set()
+        wrapped: dict[bytes, list[tuple[bytes, bytes]]] = {}
+        after = b""
+        while True:
+            async with self._pool.work() as work:
+                rows = await work.rows(
+                    "SELECT id, kind, class, subject, day, epoch, wrapped FROM keystore.key WHERE id > %s"
+                    " ORDER BY id LIMIT %s",
+                    after,
+                    _BATCH,
+                )
+                for key_id, kind, key_class, subject, day, epoch, envelope in rows:
+                    epoch_key = await self._epoch_key(work, epoch)
+                    if epoch_key is None:
+                        continue  # it has just moved under another epoch
+                    place = _bound_to(key_id, kind, key_class, subject, day, epoch)
+                    secrets |= {epoch_key, crypto.unseal(epoch_key, envelope, place)}
+                    if len(some := wrapped.setdefault(epoch.bytes[-8:], [])) < 3:
+                        some.append((envelope, place))
+            if not rows:
+                return Known(secrets=frozenset(secrets), wrapped=wrapped)
+            after = rows[-1][0]
 
     async def survey(self) -> Survey:
         """What there is, without any secret."""

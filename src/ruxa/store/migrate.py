@@ -26,6 +26,25 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 _STEP_NAME = re.compile(r"[0-9]{4}_(pre|post)_[a-z0-9_]+\.sql")
 _TRANSACTION_WORDS = re.compile(r"^\s*(COMMIT|ROLLBACK|BEGIN|START\s+TRANSACTION)\s*;", re.IGNORECASE | re.MULTILINE)
+# What ANALYZE copies outlives the row: sealed and hashed columns have no statistics (X33).
+_NO_STATISTICS: Final = r"""
+    DO $$
+    DECLARE
+        one record;
+    BEGIN
+        FOR one IN
+            SELECT a.attrelid::regclass AS place, a.attname AS leaf
+            FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
+            WHERE c.relkind IN ('r', 'p') AND c.relowner = current_user::regrole AND a.attnum > 0 AND NOT a.attisdropped
+                AND a.attstattarget IS DISTINCT FROM 0
+                AND col_description(coalesce(i.inhparent, c.oid), (SELECT b.attnum FROM pg_attribute b
+                    WHERE b.attrelid = coalesce(i.inhparent, c.oid) AND b.attname = a.attname))
+                    ~ '\mseal=(subject|day|dual|blind|hash)\M'
+        LOOP
+            EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS 0', one.place, one.leaf);
+        END LOOP;
+    END $$
+"""
 _LOCK: Final = 0x5275_7861  # any number, the same for everybody
 
 
@@ -178,6 +197,7 @@ def _gate(connection: Connection, file: File) -> None:
             f"{file.name} is refused: {len(found)} column(s) without a valid data: declaration ({named}).",
             code="undeclared_columns",
         )
+    connection.execute(_NO_STATISTICS)
 
 
 def _failed(file: File, error: psycopg.Error) -> RuxaError:

@@ -28,13 +28,15 @@ from ruxa.kernel.datamap import Declaration
 from ruxa.kernel.errors import Broken, Conflict, Forbidden, NotFound
 from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.signing import USES, PublicKey, SigningKey
-from ruxa.store import holders, inventory
+from ruxa.store import elsewhere, holders, inventory
 from ruxa.store.address import Address
+from ruxa.store.elsewhere import Elsewhere
 from ruxa.store.epochs import EpochDirectory
 from ruxa.store.holders import Holder
 from ruxa.store.keystore import Destroyed, Epoch, Key, Keystore, Rotation, SealedRow, Slot, Survey, Version
 from ruxa.store.notify import Notices
 from ruxa.store.pool import Pool
+from ruxa.store.work import Work
 
 HELD_S: Final = 60.0
 # Rotating a day early keeps an epoch under its 7 days even when a run is missed.
@@ -42,6 +44,7 @@ ROTATE_AT: Final = timedelta(days=6)
 SUBJECT_CLASSES: Final = frozenset(datamap.KEY_CLASSES.values()) - {"billing"}
 DAY_CLASSES: Final = frozenset({"usage", "content", "security", "audit", "backup"})
 PSEUDONYM_DAYS: Final = 30
+INDEXES_FOR: Final = timedelta(days=365)
 # A signing key signs for a year; the next is published a month before it begins.
 SIGNS_FOR: Final = timedelta(days=365)
 SIGNS_AFTER: Final = timedelta(days=30)
@@ -432,6 +435,12 @@ class Vault:
         await self._read_roots()
         return True
 
+    async def rotate_index_if_due(self) -> bool:
+        """``rotate_root`` of the blind indexes when their key is a year old and no older one is being replaced."""
+        if await self.old_roots("index") or await self._keystore.root_age("index") < INDEXES_FOR:
+            return False
+        return await self.rotate_root("index")
+
     async def old_roots(self, key_class: str) -> list[Version]:
         """The superseded versions of a root key that are still there."""
         return [one for one in await self._keystore.superseded("root") if one.slot.key_class == key_class]
@@ -495,6 +504,10 @@ class Vault:
         made = [await self.rotate_signing(use) for use in due]
         self._told(await self._keystore.destroy_ended_signing(), "signing")
         return made
+
+    async def keys_elsewhere(self, owner: Work) -> Elsewhere:
+        """Tries every bytea column outside the keystore as a possible key; ``owner`` can read them all."""
+        return await elsewhere.look(owner, await self._keystore.known())
 
     async def survey(self) -> Survey:
         """What there is in the keystore, without any secret."""

@@ -77,6 +77,7 @@ DECLARE
     named text;
     place text;
     part text;
+    leaf name;
     kind regtype;
     first text := ruxa.id_floor(day::timestamp AT TIME ZONE 'UTC');
     after text := ruxa.id_floor((day + 1)::timestamp AT TIME ZONE 'UTC');
@@ -101,6 +102,10 @@ BEGIN
     END IF;
     EXECUTE format('CREATE TABLE %I.%I PARTITION OF %I.%I FOR VALUES FROM (%L) TO (%L)', place, part, place, named,
         first, after);
+    -- A partition does not inherit that a column has no statistics.
+    FOR leaf IN SELECT attname FROM pg_attribute WHERE attrelid = root AND attnum > 0 AND attstattarget = 0 LOOP
+        EXECUTE format('ALTER TABLE %I.%I ALTER COLUMN %I SET STATISTICS 0', place, part, leaf);
+    END LOOP;
     RETURN true;
 END $$;
 
