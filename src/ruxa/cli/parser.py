@@ -152,6 +152,9 @@ def _people(tree: Tree) -> None:
     leaf.add_argument("email", metavar="EMAIL")
     leaf.add_argument("--yes", action="store_true", help="do not ask (needed where there is no terminal)")
     leaf.add_argument("--forfeit", action="store_true", help="give up credit that was paid for and is left")
+    leaf = _leaf(subject, "export", "write a copy of what is kept about a person to a ZIP file", "subject export")
+    leaf.add_argument("email", metavar="EMAIL")
+    leaf.add_argument("--out", required=True, metavar="FILE", help="a new file; it holds personal data in clear")
     leaf = _leaf(subject, "restrict", "only store a person's data until it is lifted", "subject restrict")
     leaf.add_argument("email", metavar="EMAIL")
     leaf.add_argument("--lift", action="store_true", help="end the restriction")
@@ -434,6 +437,8 @@ def _act(command: str) -> Act:
             from ruxa.cli.restrict import restrict as act
         case ["subject", "erase"]:
             from ruxa.cli.subject import erase as act
+        case ["subject", "export"]:
+            from ruxa.cli.subject import export as act
         case ["org", "create"]:
             from ruxa.cli.organisations import create as act
         case ["org", "list"]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from pathlib import Path
 from uuid import UUID
 
 from ruxa.access import members
+from ruxa.access.audit import log
 from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.kernel import ids
@@ -14,8 +16,10 @@ from ruxa.kernel.errors import InvalidCall, NotFound
 from ruxa.kernel.money import usd
 from ruxa.kernel.sealed import Sealed
 from ruxa.privacy import erase as engine
+from ruxa.privacy import export as exports
 from ruxa.privacy.erase import Outlook
 from ruxa.privacy.erasures.certificate import Signed
+from ruxa.store.work import Work
 
 
 def erase(args: Namespace) -> int:
@@ -38,6 +42,44 @@ def erase(args: Namespace) -> int:
         raise NotFound("No member has that address, and none who had it was erased in the last 30 days.")
     _show(args, signed)
     return 0
+
+
+def export(args: Namespace) -> int:
+    """``ruxa subject export``."""
+    try:
+        file = Path(args.out).open("xb")  # noqa: SIM115 - closed below, when the coroutine has filled it
+    except FileExistsError:
+        raise InvalidCall(f"{args.out} is there already; name a new file.", code="file_exists") from None
+
+    async def act(house: House) -> str:
+        async with house.work() as work:
+            member_id = await members.find_by_email(work, house.vault, Sealed(args.email))
+            if member_id is None:
+                raise NotFound("No member has that address.")
+            export_id = await exports.ask(work, member_id)
+            await exports.fetch(work, member_id, export_id)
+            await _tell(work, house, export_id, "planned")
+        # The umask of a command lets nobody else read it.
+        async for piece in exports.stream(house.pool, house.vault, export_id, member_id):
+            file.write(piece)
+        async with house.work() as work:
+            await _tell(work, house, export_id, "done")
+        return ids.text("exp", export_id)
+
+    try:
+        with file:
+            export_id = session.within(args, act)
+    except BaseException:
+        Path(args.out).unlink(missing_ok=True)
+        raise
+    output.show(args, {"id": export_id, "file": args.out, "bytes": Path(args.out).stat().st_size})
+    return 0
+
+
+async def _tell(work: Work, house: House, export_id: UUID, outcome: log.Outcome) -> None:
+    await log.write(
+        work, house.vault, "subject:exported", actor="operator", object_id=export_id, purpose="legal", outcome=outcome
+    )
 
 
 def _confirm(member_id: UUID, seen: Outlook) -> None:

@@ -268,6 +268,7 @@ async def due(pool: Pool, vault: Vault, objects: Objects | None = None) -> int:
         wanted = await records.due(work, AT_ONCE)
         await records.forget_addresses(work, MARK_DAYS)
         await records.clear_late(work)
+        await records.sweep_exports(work)
     finished = 0
     for erasure_id in wanted:
         try:

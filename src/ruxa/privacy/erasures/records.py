@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from ruxa.store.work import Work
@@ -275,6 +275,63 @@ async def reference(work: Work, organisation_id: UUID) -> UUID | None:
 async def is_member(work: Work, member_id: UUID) -> bool:
     """Whether there is such a member."""
     return bool(await work.value("SELECT EXISTS (SELECT FROM access.member WHERE id = %s)", member_id))
+
+
+async def insert_export(work: Work, export_id: UUID, member_id: UUID, days: int) -> None:
+    """A new export of the member."""
+    await work.run(
+        """
+        INSERT INTO privacy.export (id, member_id, expires_at) VALUES (%s, %s, ruxa.now() + make_interval(days => %s))
+        """,
+        export_id,
+        member_id,
+        days,
+    )
+
+
+async def exports(work: Work, member_id: UUID) -> list[tuple[UUID, datetime, datetime, datetime | None]]:
+    """The member's exports whose week is not over, newest first."""
+    return await work.rows(
+        """
+        SELECT id, asked_at, expires_at, used_at FROM privacy.export
+        WHERE member_id = %s AND expires_at > ruxa.now() ORDER BY id DESC
+        """,
+        member_id,
+    )
+
+
+async def use_export(work: Work, member_id: UUID, export_id: UUID) -> bool:
+    """False when it is not the member's, was used, or is over; of two at once one wins."""
+    return bool(
+        await work.run(
+            """
+            UPDATE privacy.export SET used_at = ruxa.now()
+            WHERE id = %s AND member_id = %s AND used_at IS NULL AND expires_at > ruxa.now()
+            """,
+            export_id,
+            member_id,
+        )
+    )
+
+
+async def export_rows(
+    work: Work, export_id: UUID, tie: Tie, organisation_id: UUID | None, after: UUID | None, limit: int
+) -> list[dict[str, Any]]:
+    """Exported columns of the rows of a tie: a page of them where they have ids, else all."""
+    rows = await work.rows(
+        "SELECT privacy.export_rows(%s, %s, %s, %s, %s, %s, %s)",
+        *(export_id, tie.place, tie.tab, tie.col, organisation_id, after, limit),
+    )
+    return [row[0] for row in rows]
+
+
+async def sweep_exports(work: Work) -> int:
+    """Those whose week is over, and those fetched a day ago."""
+    return await work.run(
+        """
+        DELETE FROM privacy.export WHERE expires_at <= ruxa.now() OR used_at < ruxa.now() - interval '1 day'
+        """
+    )
 
 
 async def now(work: Work) -> datetime:

@@ -375,7 +375,7 @@ COMMENT ON COLUMN privacy.export.used_at IS
 -- Rows of one tie for an export that is under way: the columns that are declared export=yes about the subject, and those
 -- without personal data beside them, as JSON. `p_organisation` is one that the member owns, or null for their own rows.
 CREATE FUNCTION privacy.export_rows(
-    p_export uuid, p_place text, p_tab text, p_col text, p_organisation uuid, p_limit integer DEFAULT NULL
+    p_export uuid, p_place text, p_tab text, p_col text, p_organisation uuid, p_after uuid, p_limit integer
 ) RETURNS SETOF jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -383,6 +383,7 @@ DECLARE
     ref uuid;
     tie record;
     wanted text;
+    paged boolean;
     kind text := CASE WHEN p_organisation IS NULL THEN 'member' ELSE 'organisation' END;
 BEGIN
     SELECT e.member_id INTO who FROM privacy.export e WHERE e.id = p_export;
@@ -405,8 +406,11 @@ BEGIN
     IF tie.col IS NULL OR wanted IS NULL THEN
         RETURN;
     END IF;
-    RETURN QUERY EXECUTE format('SELECT to_jsonb(one) FROM (SELECT %s FROM %I.%I WHERE %s ORDER BY 1 LIMIT %L) AS one',
-        wanted, p_place, p_tab, tie.condition, p_limit) USING who, ref;
+    -- Tables whose rows have an id are read page by page.
+    paged := EXISTS (SELECT FROM privacy.declared d WHERE (d.place, d.tab, d.col, d.type) = (p_place, p_tab, 'id', 'uuid'));
+    RETURN QUERY EXECUTE format('SELECT to_jsonb(one) FROM (SELECT %s FROM %I.%I WHERE (%s) %s) AS one', wanted, p_place,
+        p_tab, tie.condition, CASE WHEN paged THEN 'AND ($3 IS NULL OR id > $3) ORDER BY id LIMIT $4' ELSE '' END)
+        USING who, ref, p_after, p_limit;
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA privacy FROM PUBLIC;
@@ -424,7 +428,7 @@ GRANT UPDATE (due_at) ON privacy.erasure TO ruxa_console; -- not waiting any lon
 GRANT UPDATE (state, subject, due_at, key_ids, done_at, address_mark, certificate, signature, signed_by)
     ON privacy.erasure TO ruxa_worker, ruxa_operator;
 GRANT EXECUTE ON FUNCTION privacy.erasure_take_back(uuid) TO ruxa_console, ruxa_operator;
-GRANT EXECUTE ON FUNCTION privacy.export_rows(uuid, text, text, text, uuid, integer) TO ruxa_console, ruxa_operator;
+GRANT EXECUTE ON FUNCTION privacy.export_rows(uuid, text, text, text, uuid, uuid, integer) TO ruxa_console, ruxa_operator;
 GRANT SELECT, INSERT, DELETE ON privacy.export TO ruxa_console, ruxa_operator;
 GRANT UPDATE (used_at) ON privacy.export TO ruxa_console, ruxa_operator;
 GRANT SELECT, DELETE ON privacy.export TO ruxa_worker;

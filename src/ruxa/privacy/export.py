@@ -1,0 +1,330 @@
+"""Export: a copy of what is kept about a person, for that person (P59 to P62): made while it is fetched, kept nowhere.
+
+A ZIP of ``data/<table>.json`` and ``.csv`` for every table in which the data map ties rows to them, the columns that
+are declared ``export=yes``, opened; the same for each organisation they own; ``schema/``, a README and a manifest with
+the SHA-256 of every file, signed with the instance's report key. Nobody else is in it: columns about other people are
+not asked for, and what another person's key seals is not opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import zipfile
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from hashlib import sha256
+from typing import IO, Any, Final
+from uuid import UUID
+
+import msgspec
+
+from ruxa.kernel import codec, ids
+from ruxa.kernel.datamap import KEEPS, Declaration
+from ruxa.kernel.errors import NotFound
+from ruxa.privacy.erasures import records
+from ruxa.privacy.erasures.records import Tie
+from ruxa.store import inventory
+from ruxa.store.inventory import Column
+from ruxa.store.pool import Pool
+from ruxa.store.vault import Vault
+from ruxa.store.work import Work
+
+EXPORT_DAYS: Final = 7
+PAGE: Final = 2000
+# What a spreadsheet would take for a formula.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_README: Final = """What is kept about you
+======================
+
+data/           one JSON and one CSV file for every place that holds something about you
+organisation/   the same for each organisation that you own
+schema/         what each column is: category, purpose, legal basis, how long it is kept
+manifest.json   every file with its SHA-256, and who made this copy when
+manifest.sig    an Ed25519 signature of manifest.json by the key whose id is in it (hex)
+
+Values in CSV files that a spreadsheet could take for a formula begin with an apostrophe.
+What is sealed and could not be opened any more is null. Other people are not in here.
+"""
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """An export that was asked for; ``used_at``: fetched, and not to be fetched again."""
+
+    id: UUID
+    asked_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+
+
+class File(msgspec.Struct, frozen=True):
+    """One file of the manifest."""
+
+    path: str
+    sha256: str
+    rows: int | None
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in the copy."""
+
+    export: str
+    subject: str
+    organisations: tuple[str, ...]
+    generated_at: datetime
+    signed_by: str
+    files: tuple[File, ...]
+
+
+async def ask(work: Work, member_id: UUID) -> UUID:
+    """A new export of the member, to be fetched once within 7 days; its id."""
+    export_id = ids.fresh()
+    await records.insert_export(work, export_id, member_id, EXPORT_DAYS)
+    return export_id
+
+
+async def of_member(work: Work, member_id: UUID) -> list[Line]:
+    """The member's exports that are not over, newest first."""
+    rows = await records.exports(work, member_id)
+    return [Line(id=row[0], asked_at=row[1], expires_at=row[2], used_at=row[3]) for row in rows]
+
+
+async def fetch(work: Work, member_id: UUID, export_id: UUID) -> None:
+    """Marks the export as fetched. NotFound when it is not theirs, is over or was fetched before."""
+    if not await records.use_export(work, member_id, export_id):
+        raise NotFound("This copy was fetched already, or its week is over; ask for a new one.", code="export_over")
+
+
+async def sweep(work: Work) -> int:
+    """Deletes exports whose week is over or that were fetched a day ago."""
+    return await records.sweep_exports(work)
+
+
+async def stream(pool: Pool, vault: Vault, export_id: UUID, member_id: UUID) -> AsyncGenerator[bytes, None]:
+    """The ZIP of an export, piece by piece as it is made; one table is in memory at a time.
+
+    The audit entry and the fetching are the caller's to write first.
+    """
+    out = _Pipe()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+        files = _Files(archive)
+        async with pool.work("export") as work:
+            await work.run("SET LOCAL statement_timeout = 0")
+            await work.run("SET LOCAL idle_in_transaction_session_timeout = 0")
+            columns = {(one.schema, one.table, one.column): one for one in await inventory.read(work)}
+            owned = [row[0] for row in await records.owned(work, member_id)]
+            now = await records.now(work)
+            files.add("README.txt", _README.encode())
+            described: set[tuple[str, str]] = set()
+            for organisation_id in (None, *owned):
+                folder = "data" if organisation_id is None else f"organisation/{ids.text('org', organisation_id)}"
+                kind = "member" if organisation_id is None else "organisation"
+                for tie in _chosen(await records.ties(work, kind)):
+                    table = _Table(work, vault, columns, export_id, tie, organisation_id, organisation_id or member_id)
+                    if not await table.filled():
+                        continue
+                    name = f"{folder}/{tie.place}.{tie.tab}" + ("" if tie.action != "null" else f".{tie.col}")
+                    with files.open(f"{name}.json") as file:
+                        file.write(b"[")
+                        async for rows in table.pages():
+                            file.write(b",\n" if file.rows else b"\n")
+                            file.write(b",\n".join(codec.encode(row) for row in rows))
+                            file.rows += len(rows)
+                            yield out.taken()
+                        file.write(b"\n]\n")
+                    with files.open(f"{name}.csv") as file:
+                        async for rows in table.pages():
+                            file.write(_csv(rows, head=not file.rows))
+                            file.rows += len(rows)
+                            yield out.taken()
+                    if (tie.place, tie.tab) not in described:
+                        described.add((tie.place, tie.tab))
+                        files.add(f"schema/{tie.place}.{tie.tab}.json", codec.encode(_schema(columns, tie)))
+        signer = await vault.signing_key("report")
+        manifest = codec.canonical(
+            Manifest(
+                export=ids.text("exp", export_id),
+                subject=ids.text("mem", member_id),
+                organisations=tuple(ids.text("org", one) for one in owned),
+                generated_at=now.astimezone(UTC),
+                signed_by=signer.id.hex(),
+                files=tuple(files.made),
+            )
+        )
+        archive.writestr("manifest.json", manifest)
+        archive.writestr("manifest.sig", signer.sign(manifest).hex())
+    yield out.taken()
+
+
+class _Table:
+    """The exported rows of one tie, opened, page by page."""
+
+    def __init__(
+        self,
+        work: Work,
+        vault: Vault,
+        columns: Mapping[tuple[str, str, str], Column],
+        export_id: UUID,
+        tie: Tie,
+        organisation_id: UUID | None,
+        subject: UUID,
+    ) -> None:
+        self._work = work
+        self._vault = vault
+        self._columns = columns
+        self._export_id = export_id
+        self._tie = tie
+        self._organisation_id = organisation_id
+        self._subject = subject
+
+    async def filled(self) -> bool:
+        """Whether there is a row."""
+        return bool(await self._rows(None, 1))
+
+    async def pages(self) -> AsyncGenerator[list[dict[str, Any]], None]:
+        """Rows with what is sealed in them opened."""
+        after: UUID | None = None
+        while rows := await self._rows(after, PAGE):
+            yield [await _opened(self._vault, self._columns, self._tie, self._subject, row) for row in rows]
+            if "id" not in rows[-1] or len(rows) < PAGE:
+                break
+            after = UUID(rows[-1]["id"])
+
+    async def _rows(self, after: UUID | None, limit: int) -> list[dict[str, Any]]:
+        return await records.export_rows(self._work, self._export_id, self._tie, self._organisation_id, after, limit)
+
+
+class _File:
+    """One file of the ZIP while it is written."""
+
+    def __init__(self, inside: IO[bytes]) -> None:
+        self._inside = inside
+        self.hash = sha256()
+        self.rows = 0
+
+    def write(self, data: bytes) -> None:
+        self.hash.update(data)
+        self._inside.write(data)
+
+
+class _Files:
+    """What is in the ZIP so far, for the manifest."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self.made: list[File] = []
+
+    @contextlib.contextmanager
+    def open(self, path: str) -> Generator[_File, None, None]:
+        """A file with rows."""
+        with self._archive.open(path, "w", force_zip64=True) as inside:
+            file = _File(inside)
+            yield file
+        self.made.append(File(path, file.hash.hexdigest(), file.rows))
+
+    def add(self, path: str, body: bytes) -> None:
+        """A file that is there already."""
+        self._archive.writestr(path, body)
+        self.made.append(File(path, sha256(body).hexdigest(), None))
+
+
+def _chosen(ties: Sequence[Tie]) -> list[Tie]:
+    """One tie a table and way: the nearest, whose rows are the subject's; ids in waiting jobs are nobody's data."""
+    chosen: dict[tuple[str, str, str], Tie] = {}
+    for tie in sorted(ties, key=lambda tie: (tie.depth, tie.col)):
+        if tie.action != "leave" and tie.place != "jobs":
+            chosen.setdefault((tie.place, tie.tab, tie.col if tie.action == "null" else ""), tie)
+    return sorted(chosen.values(), key=lambda tie: (tie.place, tie.tab, tie.col))
+
+
+async def _opened(
+    vault: Vault, columns: Mapping[tuple[str, str, str], Column], tie: Tie, subject: UUID, row: dict[str, Any]
+) -> dict[str, Any]:
+    """The row with its sealed columns opened; null where the key is gone."""
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        declared = columns[tie.place, tie.tab, name].declaration
+        if declared is None or declared.seal in ("none", "hash", "blind") or value is None:
+            found[name] = value
+            continue
+        found[name] = await _value(vault, f"{tie.place}.{tie.tab}.{name}", declared, subject, row, value)
+    return found
+
+
+async def _value(
+    vault: Vault, column: str, declared: Declaration, subject: UUID, row: Mapping[str, Any], value: str
+) -> str | None:
+    sealed = bytes.fromhex(value.removeprefix("\\x"))
+    if not sealed or "id" not in row:
+        return None
+    row_id = UUID(row["id"])
+    day = _day(row) if declared.seal in ("day", "dual") else None
+    year = _day(row).year if declared.key_class == "billing" else None
+    try:
+        opened = await vault.open_bytes(
+            column, subject, row_id, sealed, purpose=declared.purposes[0], day=day, year=year
+        )
+    except NotFound:
+        return None
+    return opened.open(declared.purposes[0]).decode("utf-8", "replace")
+
+
+def _day(row: Mapping[str, Any]) -> date:
+    """The day a row belongs to: the one it says it ends on, else when its id was made."""
+    if isinstance(until := row.get("until"), str):
+        return date.fromisoformat(until)
+    return datetime.fromtimestamp(ids.unix_ms(UUID(row["id"])) / 1000, tz=UTC).date()
+
+
+def _csv(rows: Sequence[Mapping[str, Any]], *, head: bool) -> bytes:
+    """Flat, for spreadsheets: nothing in it is a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    if head:
+        writer.writerow(list(rows[0]))
+    for row in rows:
+        writer.writerow([_cell(value) for value in row.values()])
+    return text.getvalue().encode()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    shown = value if isinstance(value, str) else codec.encode(value).decode()
+    return f"'{shown}" if isinstance(value, str) and shown.startswith(_FORMULA) else shown
+
+
+def _schema(columns: Mapping[tuple[str, str, str], Column], tie: Tie) -> dict[str, Any]:
+    """What the table's exported columns are."""
+    described: dict[str, Any] = {}
+    for (place, tab, name), column in columns.items():
+        declared = column.declaration
+        if (place, tab) != (tie.place, tie.tab) or declared is None or not declared.export:
+            continue
+        described[name] = {
+            "type": column.type,
+            "categories": declared.categories,
+            "purposes": dict(zip(declared.purposes, declared.bases, strict=True)),
+            "kept": KEEPS[declared.keep],
+        }
+    return {"table": f"{tie.place}.{tie.tab}", "columns": described}
+
+
+class _Pipe(io.RawIOBase):
+    """Where the ZIP is written, and taken from again: no file anywhere."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(bytes(data))
+        return len(data)
+
+    def taken(self) -> bytes:
+        """What was written since the last time."""
+        taken, self._pieces = b"".join(self._pieces), []
+        return taken
