@@ -12,6 +12,10 @@ import psycopg
 import pytest
 
 from fixtures_server import RunningServer, eventually
+from ruxa.app import database, instance
+from ruxa.kernel import settings as settings_
+from ruxa.kernel.clock import Clock
+from ruxa.kernel.signals import JsonLines
 
 Make = Callable[..., RunningServer]
 
@@ -258,6 +262,39 @@ def test_a_provider_is_checked(server: RunningServer) -> None:
     assert (rows["nowhere"]["reachable"], rows["nowhere"]["ok"]) == (False, False)
     assert (rows["wrong"]["reachable"], rows["wrong"]["key_ok"], rows["wrong"]["ok"]) == (True, False, False)
     assert "canary-secret" not in done.stdout + done.stderr
+
+
+def test_a_closed_route_is_listed_told_by_the_doctor_and_opened(server: RunningServer) -> None:
+    server.cli("price", "set", "sandbox/spare", "--input", "1", "--output", "1")
+    # What a gateway does; no command and no operator closes a route.
+    url = server.cli_json("db", "url")["url"]
+    with psycopg.connect(url) as connection:
+        price_id = connection.execute("SELECT id FROM ledger.price WHERE model = 'sandbox/spare'").fetchone()
+        assert price_id
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT ledger.route_close(%s, 60)", price_id)
+    _as_owner(server, f"SELECT ledger.route_close('{price_id[0]}', 60)")
+    assert server.chat(model="sandbox/chat")[0] == 200
+    [closed] = server.cli_json("provider", "closed")
+    assert (closed["model"], closed["over_percent"]) == ("sandbox/spare", 60)
+    doctor = server.cli_raw("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(doctor.stdout)["checks"]}
+    assert doctor.returncode == 1
+    assert not checks["routes"]["ok"]
+    assert "ruxa provider open" in checks["routes"]["advice"]
+    assert server.cli_json("provider", "open", "sandbox/spare") == {"model": "sandbox/spare", "closed": False}
+    assert server.cli_json("provider", "closed") == []
+    assert "is not closed" in server.cli_raw("provider", "open", "sandbox/spare").stderr
+    assert not [check for check in server.cli_json("doctor")["checks"] if check["name"] == "routes" and not check["ok"]]
+
+
+def _as_owner(server: RunningServer, statement: str) -> None:
+    settings = settings_.load(env={}, flags={"data": str(server.data)})
+    found = instance.read(server.data)
+    assert found is not None
+    address = database.of(settings, found, JsonLines("test", Clock())).address
+    with psycopg.connect(address.url("ruxa_owner")) as connection:
+        connection.execute(statement)  # type: ignore[arg-type]
 
 
 def test_where_the_database_is(server: RunningServer) -> None:

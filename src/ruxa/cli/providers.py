@@ -6,6 +6,8 @@ import asyncio
 from argparse import Namespace
 from typing import Any
 
+from ruxa.access.audit import log
+from ruxa.access.authorize import OPERATOR
 from ruxa.app import hook, house
 from ruxa.app.house import House
 from ruxa.cli import output, session
@@ -59,6 +61,7 @@ def reopen(args: Namespace) -> int:
             price_id = await routes.reopen(work, args.model)
             if price_id is None:
                 raise NotFound(f"{args.model} is not closed; `ruxa provider closed` lists what is.")
+            await log.add(work, house.vault, OPERATOR, "route:opened", object_id=price_id)
 
     session.within(args, act)
     output.show(args, {"model": args.model, "closed": False})

@@ -12,6 +12,7 @@ from litestar.params import JSONBody, QueryParameter
 
 from ruxa.console import money, records
 from ruxa.console.api import caller
+from ruxa.console.api.caller import ManyLimit
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 from ruxa.kernel import ids
@@ -19,7 +20,6 @@ from ruxa.kernel.errors import Forbidden, InvalidCall, NotFound
 from ruxa.ledger import topups
 
 TOP_UP_MICROS_MAX = 50_000_000
-Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="Rows at most.")]
 Before = Annotated[str | None, QueryParameter(description="Id of the last line of the page before.")]
 
 
@@ -97,7 +97,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             return balance_of(await money.purse_of(who.work, who.organisation_ref))
 
     @get("/api/v1/ledger/lines", operation_id="ledger_lines", tags=["Billing"], summary="Ledger lines, newest first")
-    async def ledger_lines(request: Request[Any, Any, Any], before: Before = None, limit: Limit = 100) -> LinePage:
+    async def ledger_lines(request: Request[Any, Any, Any], before: Before = None, limit: ManyLimit = 100) -> LinePage:
         async with caller.entered(deps, edge, request, "ledger:read") as who:
             found = await records.lines(who.work, who.organisation_ref, before=_cursor(before), after=None, limit=limit)
             lines = [line_of(line) for line in found]

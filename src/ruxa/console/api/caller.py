@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request
+from litestar.params import QueryParameter
 
 from ruxa.access import authorize, grants, keys, sessions
 from ruxa.access.audit import log
@@ -26,6 +27,11 @@ AnyRequest = Request[Any, Any, Any]
 SAFE = frozenset({"GET", "HEAD"})
 CSRF_HEADER = "x-csrf-token"
 KEY_BYTES_MAX = 512
+PURPOSE = "provide"
+# What lists are asked by: where to go on, and how many rows (of people's things few, of calls and lines many).
+After = Annotated[str | None, QueryParameter(description="Id of the last row of the page before.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Rows at most.")]
+ManyLimit = Annotated[int, QueryParameter(ge=1, le=1000, description="Rows at most.")]
 
 
 @dataclass(frozen=True, slots=True)

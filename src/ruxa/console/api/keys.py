@@ -8,21 +8,18 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, delete, get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 
 from ruxa.access import keys
 from ruxa.access.roles import CALL_SCOPES, Scope
 from ruxa.console import money
 from ruxa.console.api import caller
+from ruxa.console.api.caller import PURPOSE, After, Limit
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Forbidden
 from ruxa.kernel.sealed import Sealed
-
-PURPOSE = "provide"
-After = Annotated[str | None, QueryParameter(description="Id of the last row of the page before.")]
-Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Rows at most.")]
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):

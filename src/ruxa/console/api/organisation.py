@@ -13,12 +13,11 @@ from litestar.params import FromPath, JSONBody
 from ruxa.access import members, organisations
 from ruxa.access.roles import Role
 from ruxa.console.api import caller
+from ruxa.console.api.caller import PURPOSE
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 from ruxa.kernel import ids
 from ruxa.kernel.sealed import Sealed
-
-PURPOSE = "provide"
 
 
 class Organisation(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 from litestar import Request, get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 
 from ruxa.access import organisations
 from ruxa.console import money
 from ruxa.console.api import caller
 from ruxa.console.api.billing import Booked
+from ruxa.console.api.caller import PURPOSE, After, Limit
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 from ruxa.kernel import ids
 from ruxa.ledger import accounts, proofs
-
-PURPOSE = "provide"
-After = Annotated[str | None, QueryParameter(description="Id of the last row of the page before.")]
-Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Rows at most.")]
 
 
 class StaffOrganisation(msgspec.Struct, frozen=True, kw_only=True):

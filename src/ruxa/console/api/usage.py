@@ -11,13 +11,13 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from ruxa.console.api import caller
+from ruxa.console.api.caller import ManyLimit
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 from ruxa.kernel import ids
 from ruxa.kernel.errors import NotFound
 from ruxa.ledger import activity
 
-Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="Rows at most.")]
 Before = Annotated[str | None, QueryParameter(description="Id of the last row of the page before.")]
 Status = Literal["pending", "settling", "posted", "free"]
 
@@ -138,7 +138,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         key_id: FromQuery[str | None] = None,
         outcome: FromQuery[Literal["ok", "failed"] | None] = None,
         before: Before = None,
-        limit: Limit = 100,
+        limit: ManyLimit = 100,
     ) -> UsagePage:
         async with caller.entered(deps, edge, request, "usage:read") as who:
             asked = activity.Filter(
