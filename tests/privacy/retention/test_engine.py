@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import sys
+import textwrap
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
@@ -16,6 +20,9 @@ from ruxa.kernel import ids
 from ruxa.kernel.errors import NotFound, Unavailable
 from ruxa.privacy.content import items
 from ruxa.privacy.retention import engine, records
+
+if TYPE_CHECKING:
+    from conftest import Sizes
 
 # The promise (90 and 30 days for the last copy, an epoch of 7) as numbers of the decision, not of the code.
 USAGE, CONTENT, EPOCH = 83, 23, 7
@@ -175,6 +182,67 @@ async def test_killed_between_any_two_steps_the_next_run_ends_it_once(house: Ret
     async with house.books.operator.work() as work:
         states = [(run.state, run.code) for run in await records.runs(work, 20)]
     assert states == [("done", None)] + [("failed", "killed")] * len(CHECKPOINTS)
+
+
+RUN = textwrap.dedent("""
+    import asyncio, os, signal, sys
+    from pathlib import Path
+    from ruxa.egress.objects import Objects
+    from ruxa.kernel.clock import Clock
+    from ruxa.kernel.signals import JsonLines
+    from ruxa.privacy.retention import engine
+    from ruxa.store.address import Address
+    from ruxa.store.logins import Logins
+    from ruxa.store.pool import Pool
+    from ruxa.store.vault import Vault
+    sockets, database, logins, keys, data, point = sys.argv[1:]
+    def checkpoint(name):
+        if name == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+    async def main():
+        address = Address.at_socket(sockets, 5432, Logins.load(Path(logins)), database)
+        clock = Clock()
+        pool = await Pool.open(address.url("ruxa_worker"), login="ruxa_worker", clock=clock)
+        vault = await Vault.unlock(address, Path(keys), clock=clock)
+        objects = Objects.of_folder(Path(data) / "objects")
+        sink = JsonLines("test", clock)
+        tools = engine.Tools(pool=pool, vault=vault, objects=objects, sink=sink, clock=clock, data=Path(data),
+            checkpoint=checkpoint)
+        await engine.run(tools)
+    asyncio.run(main())
+""")
+
+
+async def test_a_process_killed_at_any_point_leaves_what_the_next_one_ends(house: RetentionHouse, sizes: Sizes) -> None:
+    session = house.database.session
+    organisation, ref = await house.organisation(live=1000)
+    points = CHECKPOINTS if sizes.long else ["ended day keys", "ended usage"]
+    for number, point in enumerate(points):
+        await house.spend(ref, [10, 20])
+        await house.store(organisation, 1, size=100_000)
+        await house.to((number + 1) * (USAGE + 1))
+        await house.admin("SELECT ruxa.partition_create('audit.customer_entry', ruxa.today() - 90)")
+        await house.admin(
+            "INSERT INTO access.throttle (mark, touched_at) VALUES (sha256(random()::text::bytea), 'epoch')"
+        )
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", RUN, session.sockets, house.database.name, str(session.directory / "keys"),
+            str(house.database.keys), str(house.data), point,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )  # fmt: skip
+        assert await process.wait() == -signal.SIGKILL, point
+        # What the dead process held in memory ends with its lease.
+        await house.admin(
+            "DELETE FROM keystore.holder WHERE id <> (SELECT id FROM keystore.holder ORDER BY since LIMIT 1)"
+        )
+        await house.books.prove()
+        outcome = await house.run()
+        assert (outcome.state, outcome.left) == ("done", ()), (point, outcome)
+        await house.books.prove()
+        over = house.today - timedelta(days=USAGE)
+        assert all(day > over for day in await house.days())
+        assert all(day > over for day in await _keys(house, "usage"))
+    assert await house.admin("SELECT sum(calls) FROM ledger.billing_evidence") == [(2 * len(points),)]
 
 
 async def test_two_at_once_are_one(house: RetentionHouse) -> None:
