@@ -42,7 +42,7 @@ REACHING = {
 PROCESS_MODULES = {
     "http.client": {"egress/"},
     "urllib.request": {"egress/"},
-    "subprocess": {"store/embedded.py", "store/binaries.py", "app/", "cli/"},
+    "subprocess": {"store/embedded.py", "store/binaries.py", "store/archive/programs.py", "app/", "cli/"},
     "ctypes": {"store/namespace.py", "app/"},
 }
 

@@ -25,7 +25,7 @@ from ruxa.privacy.restore.records import EXTRACTS
 from ruxa.privacy.restore.replay import Lender
 from ruxa.store import binaries
 from ruxa.store.address import Address
-from ruxa.store.archive import base, expiry, kit, living, logical, manifest, wal
+from ruxa.store.archive import expiry, kit, living, logical, manifest, physical, wal
 from ruxa.store.archive.container import BackupKey
 from ruxa.store.archive.create import About, Pen, Progress
 from ruxa.store.archive.manifest import Manifest
@@ -102,7 +102,7 @@ class Archive:
     ) -> Manifest:
         """A backup of the data into ``target``. Raises Unavailable, Conflict ``base_needs_own_cluster``."""
         if kind == "base":
-            base.own_cluster_only(self.settings.database_url)
+            physical.own_cluster_only(self.settings.database_url)
         refuse_beside_keys(target)
         pen = await self._pen(target, progress, checkpoint)
 
@@ -111,7 +111,7 @@ class Archive:
             if kind == "base":
                 # The log from here on leads away from this backup; what it needs itself it brings along.
                 await self.archive_log(target)
-                return await base.make(pen, self.address.admin_url("postgres"), bin_dir)
+                return await physical.make(pen, self.address.admin_url("postgres"), bin_dir)
             owner = self.address.url("ruxa_owner")
             return await logical.make(pen, owner, bin_dir, self.settings.data, self._day_key, DAY_CLASSES)
 

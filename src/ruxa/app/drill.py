@@ -28,7 +28,7 @@ from ruxa.kernel.errors import InvalidCall, RuxaError
 from ruxa.ledger import proofs
 from ruxa.privacy.backups import records
 from ruxa.privacy.restore import replay
-from ruxa.store.archive import base, manifest, unpack, wal
+from ruxa.store.archive import manifest, physical, unpack, wal
 from ruxa.store.archive.container import BackupKey
 from ruxa.store.archive.kit import Opened
 from ruxa.store.archive.target import Target
@@ -191,7 +191,7 @@ def _in_turn(archive: Archive, data: Target, before: list[records.Drill]) -> Kin
 def _age_s(archive: Archive, data: Target, key: BackupKey, kind: Kind, began: datetime) -> int:
     """How old the data is that would come back now: what would be lost."""
     if kind == "base":
-        made = base.choose(data, key, None)
+        made = physical.choose(data, key, None)
         assert made.system is not None
         assert made.timeline is not None
         ends = wal.ends_at(data, made.system, made.timeline, key, made.instance)

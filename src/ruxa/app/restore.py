@@ -33,7 +33,7 @@ from ruxa.store import binaries, migrate
 from ruxa.store import database as store_database
 from ruxa.store import instance as owner
 from ruxa.store.address import Address
-from ruxa.store.archive import base, living, manifest, unpack, wal
+from ruxa.store.archive import living, manifest, physical, unpack, wal
 from ruxa.store.archive.kit import Opened
 from ruxa.store.archive.living import Export
 from ruxa.store.archive.manifest import Manifest
@@ -185,7 +185,7 @@ def _choose(wish: Wish) -> Manifest:
     if wish.name is not None:
         made = manifest.read(wish.source, wish.name, key)
     elif kind == "base":
-        made = base.choose(wish.source, key, wish.until)
+        made = physical.choose(wish.source, key, wish.until)
     else:
         names = manifest.listed(wish.source, ("logical",))
         if not names:
@@ -251,7 +251,7 @@ async def _lay(
     source = unpack.Source(wish.source, made, wish.kit.key, await asyncio.to_thread(export.days))
     if made.kind == "base":
         if isinstance(place, database.External):
-            base.own_cluster_only(place.where)
+            physical.own_cluster_only(place.where)
         assert isinstance(place, database.Embedded)
         return await asyncio.to_thread(_lay_base, settings, wish, source, place, say)
     await place.start()
@@ -267,13 +267,13 @@ async def _lay(
 
 def _lay_base(settings: Settings, wish: Wish, source: unpack.Source, place: database.Embedded, say: Say) -> unpack.Laid:
     cluster = place.cluster
-    added = base.lay(wish.source, source.made, wish.kit.key, settings.data / "postgres", wish.until, log=True)
+    added = physical.lay(wish.source, source.made, wish.kit.key, settings.data / "postgres", wish.until, log=True)
     say(f"  the cluster's files, and {added} segment(s) of the log")
     cluster.initialise()
     cluster.start()
     cluster.ready(RECOVERY_S)
     url = place.address.admin_url("postgres")
-    base.settle(url, cluster.directory, ADMIN, place.address.logins.verifier(ADMIN))
+    physical.settle(url, cluster.directory, ADMIN, place.address.logins.verifier(ADMIN))
     store_database.setup(place.address)
     files = _content(wish, source, settings.data)
     return unpack.Laid(days=0, rows=0, dead_days=(), segments=0, files=files)
@@ -342,7 +342,7 @@ async def _settled(
     if wish.checkpoint is None:
         reasons.append(NO_CHECKPOINT)
     else:
-        compared = await replay.compare(rows, found.id, wish.checkpoint)
+        compared = await replay.compare(rows, vault, found.id, wish.checkpoint)
         if compared.reason is None:
             mark.checkpoint = compared.size
         else:
@@ -442,7 +442,7 @@ async def release(
     assert found.instance is not None
     left = [why for why in found.reasons if why != NO_CHECKPOINT]
     if checkpoint is not None:
-        compared = await replay.compare(pool, found.instance, checkpoint)
+        compared = await replay.compare(pool, vault, found.instance, checkpoint)
         left = [why for why in left if "checkpoint" not in why]
         if compared.reason is not None:
             left.append(compared.reason)

@@ -158,9 +158,9 @@ def log(args: Namespace) -> int:
     """``ruxa backup log``: archive the write-ahead log up to now."""
 
     async def act(house: House) -> dict[str, Any]:
-        from ruxa.store.archive import base
+        from ruxa.store.archive import physical
 
-        base.own_cluster_only(house.settings.database_url)
+        physical.own_cluster_only(house.settings.database_url)
         target = _target(args.out, house.settings, house)
         backups.refuse_beside_keys(target)
         pushed = await _archive(house).archive_log(target)

@@ -208,7 +208,7 @@ async def test_what_happened_since_the_backup_is_done_again(story: Story, restor
     seen = await replay.who_is_back([story.pool], back.operator, back.vault)
     assert (seen.erased, seen.back) == (1, 0)
     # The log holds all that a checkpoint from outside covers.
-    compared = await replay.compare(back.owner, story.instance.about.id, await story.checkpoint())
+    compared = await replay.compare(back.owner, back.vault, story.instance.about.id, await story.checkpoint())
     assert compared.reason is None
     assert compared.size == (await replay.head(back.owner))[0]
 
@@ -223,7 +223,7 @@ async def test_an_older_export_brings_the_erased_back_and_the_checkpoint_says_so
     _, reasons = await replay.put_right(back.owner, export.extract, newer=False)
     assert reasons == []
     assert await replay.erase_again(back.operator, back.vault) == 0
-    compared = await replay.compare(back.owner, story.instance.about.id, await story.checkpoint())
+    compared = await replay.compare(back.owner, back.vault, story.instance.about.id, await story.checkpoint())
     assert compared.reason is not None
     assert "is not known" in compared.reason
     known = await replay.tell(back.operator, back.vault, made.taken_at, export.made.taken_at, newer=False)
@@ -248,14 +248,14 @@ async def test_only_a_checkpoint_of_this_log_counts(story: Story) -> None:
     checkpoint = await story.checkpoint()
     owner = await story.instance.database.pool("ruxa_owner", max_size=1)
     instance = story.instance.about.id
-    assert (await replay.compare(owner, instance, checkpoint)).reason is None
+    assert (await replay.compare(owner, story.instance.vault, instance, checkpoint)).reason is None
     size, root = await replay.head(owner)
     forged = re.sub(r"\n\d+\n", f"\n{size + 1}\n", checkpoint, count=1)
-    assert "signed by no key" in str((await replay.compare(owner, instance, forged)).reason)
+    assert "signed by no key" in str((await replay.compare(owner, story.instance.vault, instance, forged)).reason)
     with pytest.raises(InvalidCall, match="this instance's log is"):
-        await replay.compare(owner, UUID(int=7), checkpoint)
+        await replay.compare(owner, story.instance.vault, UUID(int=7), checkpoint)
     with pytest.raises(InvalidCall, match="cannot be read"):
-        await replay.compare(owner, instance, "no checkpoint")
+        await replay.compare(owner, story.instance.vault, instance, "no checkpoint")
     assert await replay.root_is(owner, size, root.hex())
     assert not await replay.root_is(owner, size, bytes(32).hex())
 

@@ -8,6 +8,7 @@ from ruxa.console.pages.activity.page import PAGE as activity
 from ruxa.console.pages.api_docs.page import PAGE as api_docs
 from ruxa.console.pages.audit.page import PAGE as audit
 from ruxa.console.pages.audit_staff.page import PAGE as audit_staff
+from ruxa.console.pages.backups.page import PAGE as backups
 from ruxa.console.pages.billing.page import PAGE as billing
 from ruxa.console.pages.call.page import PAGE as call
 from ruxa.console.pages.contact.page import PAGE as contact
@@ -64,5 +65,6 @@ PAGES: tuple[Page, ...] = (
     audit_staff,
     outbound,
     outbox,
+    backups,
     system,
 )

@@ -48,3 +48,22 @@ async def look(work: Work) -> list[Last]:
         )
         for what, at in done.items()
     ]
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a page shows: what was last, the newest backups and drills, the last drill that passed."""
+
+    lasts: list[Last]
+    made: list[records.Made]
+    drills: list[records.Drill]
+    passed: records.Drill | None
+
+
+async def report(work: Work, backups: int, drills: int) -> Report:
+    """The newest ``backups`` backups (without the pieces of the log) and ``drills`` drills."""
+    return Report(
+        await look(work),
+        await records.newest(work, ("logical", "base", "living", "kit"), backups),
+        await records.drills(work, drills),
+        await records.last_passed(work),
+    )

@@ -211,9 +211,3 @@ async def head(work: Work) -> Head:
 async def root_at(work: Work, size: int) -> list[bytes]:
     """The hashes of the first ``size`` leaves, in order."""
     return [bytes(row[0]) for row in await work.rows("SELECT hash FROM audit.leaf WHERE seq < %s ORDER BY seq", size)]
-
-
-async def log_keys(work: Work) -> list[tuple[bytes, bytes]]:
-    """(id, public) of every key that ever signed the log, as the keystore has them."""
-    rows = await work.rows("SELECT id, public FROM keystore.public_key WHERE use = 'audit'")
-    return [(bytes(row[0]), bytes(row[1])) for row in rows]

@@ -176,7 +176,7 @@ class Compared(msgspec.Struct, frozen=True):
     reason: str | None
 
 
-async def compare(pool: Lender, instance: UUID, checkpoint: str) -> Compared:
+async def compare(pool: Lender, vault: Vault, instance: UUID, checkpoint: str) -> Compared:
     """Whether the log holds everything that a checkpoint from outside covers, unchanged.
 
     Raises InvalidCall ``checkpoint_unreadable`` for what is no checkpoint of this instance.
@@ -190,8 +190,9 @@ async def compare(pool: Lender, instance: UUID, checkpoint: str) -> Compared:
         raise InvalidCall(
             f"The checkpoint is of {note.origin}; this instance's log is {origin}.", code="checkpoint_unreadable"
         )
+    signers = await vault.public_keys("audit")
     async with pool.work("restore") as work:
-        keys = [verify.Key(origin, verify.NOTE, public) for _, public in await records.log_keys(work)]
+        keys = [verify.Key(origin, verify.NOTE, signer.public) for signer in signers]
         if not any(note.signed_by(key) for key in keys):
             return Compared(note.size, "the checkpoint is signed by no key of this instance's log")
         head = await records.head(work)

@@ -17,7 +17,7 @@ from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Broken, Unavailable
 from ruxa.kernel.signing import SigningKey
 from ruxa.store import binaries, database
-from ruxa.store.archive import base, wal
+from ruxa.store.archive import physical, wal
 from ruxa.store.archive.container import BackupKey
 from ruxa.store.archive.create import About, Pen
 from ruxa.store.archive.target import Folder
@@ -51,7 +51,7 @@ class Running:
         return row[0]
 
     async def base(self, target: Folder) -> None:
-        await base.make(Pen(target, KEY, SIGNER, ABOUT, Clock()), self.admin, BIN)
+        await physical.make(Pen(target, KEY, SIGNER, ABOUT, Clock()), self.admin, BIN)
 
     async def push(self, target: Folder) -> wal.Pushed:
         return await wal.push(target, self.admin, self.cluster.directory, ABOUT.id, KEY, SIGNER, Clock())
@@ -71,13 +71,13 @@ def running(memory_path: Path) -> Iterator[Running]:
 def restored(place: Path, target: Folder, until: datetime | None, *, log: bool = True) -> list[str]:
     """The marks of a cluster that was laid back and recovered, with passwords of its own."""
     logins = Logins(crypto.fresh_key())
-    made = base.choose(target, KEY, until)
+    made = physical.choose(target, KEY, until)
     cluster = Cluster(place, logins, fsync=False)
-    base.lay(target, made, KEY, cluster.directory, until, log=log)
+    physical.lay(target, made, KEY, cluster.directory, until, log=log)
     try:
         cluster.start()
         cluster.ready()
-        base.settle(cluster.address.admin_url("postgres"), cluster.directory, ADMIN, logins.verifier(ADMIN))
+        physical.settle(cluster.address.admin_url("postgres"), cluster.directory, ADMIN, logins.verifier(ADMIN))
         database.setup(cluster.address)
         with psycopg.connect(cluster.address.admin_url()) as connection:
             marks = [str(row[0]) for row in connection.execute("SELECT name FROM mark ORDER BY at")]

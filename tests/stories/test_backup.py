@@ -1,0 +1,183 @@
+"""The command line from backup to restore: what is lost is said, what was erased stays erased, keys lie apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from conftest import Sizes
+from fixtures_server import RunningServer, environment, eventually
+
+PHRASE = "correct horse battery staple"
+ENV = {"RUXA_RECOVERY_PASSPHRASE": PHRASE}
+EMAIL = "erased.canary.51c0@example.com"
+
+
+def ruxa(place: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """A command of its own, without a server's directories."""
+    return subprocess.run(
+        [sys.executable, "-m", "ruxa", *args],
+        capture_output=True,
+        text=True,
+        cwd=place,
+        env=environment(**{**ENV, **env}),
+        timeout=120,
+        check=False,
+    )
+
+
+def restored(place: Path, *args: str, **env: str) -> tuple[int, dict[str, Any]]:
+    """``ruxa restore`` into ``place/new``; (exit code, what it said)."""
+    done = ruxa(place, "restore", *args, "--data", str(place / "new"), "--json", **env)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def checkpoint(server: RunningServer, path: Path) -> Path:
+    """A checkpoint that covers all there is, as anybody may fetch it."""
+    want = json.loads(server.cli_raw("audit", "verify", "--json").stdout)["tree_size"]
+
+    def covered() -> bool:
+        status, _, body = server.http("GET", "/.well-known/ruxa-log/checkpoint", key=None)
+        path.write_bytes(body)
+        return status == 200 and int(body.split(b"\n")[1]) >= want
+
+    eventually(covered, 90, every_s=0.5)
+    return path
+
+
+def test_a_loss_and_the_way_back(fresh_server: Callable[..., RunningServer], tmp_path: Path, sizes: Sizes) -> None:
+    server = fresh_server(**ENV).start()
+    data, keys = tmp_path / "backups", tmp_path / "safe"
+    assert server.chat()[0] == 200
+    server.cli("member", "add", EMAIL, "--org", server.organisation)
+    made = server.cli_json("backup", "create", "--out", str(data))
+    assert Path(made["manifest"]).is_file()
+    first = server.cli_json("backup", "keys", "--out", str(keys))
+    assert first["passphrase"] is None
+    older = tmp_path / "older"
+    shutil.copytree(keys, older)
+    kit = str(keys / "recovery-kit.json")
+    # Keys never lie beside the data, nor the data beside the keys.
+    for where, command in ((data / "keys", "keys"), (data, "keys"), (keys / "data", "create"), (keys, "create")):
+        refused = server.cli_raw("backup", command, "--out", str(where))
+        assert refused.returncode == 2
+        assert "beside" in refused.stderr
+
+    # After the backup: somebody is erased, a key revoked.
+    server.cli("subject", "erase", EMAIL, "--yes")
+    key_id = next(row["id"] for row in server.cli_json("key", "list", "--org", server.organisation))
+    server.cli("key", "revoke", key_id)
+    server.cli("backup", "keys", "--out", str(keys))
+    outside = str(checkpoint(server, tmp_path / "checkpoint"))
+    assert server.stop() == 0
+
+    # Another passphrase opens nothing and leaves nothing.
+    wrong = ruxa(tmp_path, "restore", str(data), "--data", "new", "--recovery-kit", kit,
+                 RUXA_RECOVERY_PASSPHRASE="another passphrase")  # fmt: skip
+    assert wrong.returncode == 2
+    assert "does not open" in wrong.stderr
+    assert not (tmp_path / "new").exists()
+
+    # Without a checkpoint from outside: in quarantine, and no server starts on it.
+    code, said = restored(tmp_path, str(data), "--recovery-kit", kit)
+    assert code == 1
+    assert said["replayed"]["erased_again"] == 1
+    assert said["replayed"]["keys_changed"] == 1
+    assert said["unknown"]
+    assert [why for why in said["reasons"] if "checkpoint" in why] == said["reasons"]
+    refused = ruxa(tmp_path, "run", "--data", "new", "--port", "0")
+    assert refused.returncode == 2
+    assert "in quarantine" in refused.stderr
+    for command in (["key", "list", "--org", server.organisation], ["backup", "create", "--out", str(data)]):
+        assert "in quarantine" in ruxa(tmp_path, *command, "--data", "new").stderr
+    # With one that its log covers it is released, and serves.
+    assert ruxa(tmp_path, "quarantine", "show", "--data", "new").returncode == 1
+    released = ruxa(tmp_path, "quarantine", "release", "--data", "new", "--checkpoint", outside)
+    assert released.returncode == 0, released.stdout + released.stderr
+    back = RunningServer(tmp_path / "back", **ENV)
+    back.data = tmp_path / "new"
+    back.start()
+    try:
+        assert back.chat(key=server.key)[0] == 401
+        assert back.cli_raw("subject", "erase", EMAIL, "--yes").returncode != 0 or EMAIL not in back.stdout()
+        assert back.cli_json("usage", "list", "--org", server.organisation)
+        assert back.cli_json("ledger", "check")["ok"]
+        assert back.stop() == 0, back.output()
+    finally:
+        back.kill_tree()
+    if not sizes.long:
+        return
+    _with_every_secret_of_then(tmp_path, data, older, kit, outside)
+    _killed_while_it_restores(tmp_path, data, kit)
+
+
+def _with_every_secret_of_then(place: Path, data: Path, older: Path, kit: str, outside: str) -> None:
+    """A backup and an export from before the erasure open within their epoch: the checkpoint keeps them closed."""
+    shutil.rmtree(place / "new")
+    shutil.rmtree(place / "new-keys")
+    code, said = restored(place, str(data), "--recovery-kit", kit, "--keystore", str(older), "--checkpoint", outside)
+    assert code == 1
+    assert any("is not known" in why for why in said["reasons"])
+    assert ruxa(place, "run", "--data", "new", "--port", "0").returncode == 2
+    # After the epoch's end its key is gone from the place for keys, and the export opens nowhere.
+    shutil.rmtree(older / "epochs")
+    shutil.rmtree(place / "new")
+    shutil.rmtree(place / "new-keys")
+    done = ruxa(place, "restore", str(data), "--data", "new", "--recovery-kit", kit, "--keystore", str(older))
+    assert done.returncode == 2
+    assert "ended with their epoch" in done.stderr
+
+
+_KILLED = """
+    import os, signal, sys
+    from ruxa.cli import backup, output
+    def line(text=""):
+        if text.strip() == "post":
+            os.kill(os.getpid(), signal.SIGKILL)
+    output.line = line
+    from ruxa.cli import main
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+def _killed_while_it_restores(place: Path, data: Path, kit: str) -> None:
+    shutil.rmtree(place / "new", ignore_errors=True)
+    shutil.rmtree(place / "new-keys", ignore_errors=True)
+    command = [sys.executable, "-c", textwrap.dedent(_KILLED), "restore", str(data), "--data", "new"]
+    done = subprocess.run(
+        [*command, "--recovery-kit", kit],
+        cwd=place,
+        env={**environment(**ENV), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    refused = ruxa(place, "run", "--data", "new", "--port", "0")
+    assert refused.returncode == 2
+    assert "was not finished" in refused.stderr
+    again = ruxa(place, "restore", str(data), "--data", "new", "--recovery-kit", kit)
+    assert again.returncode == 2
+    assert "was not finished" in again.stderr
+    _stop_what_is_left(place / "new")
+    shutil.rmtree(place / "new")
+    shutil.rmtree(place / "new-keys")
+    assert restored(place, str(data), "--recovery-kit", kit)[0] == 1
+
+
+def _stop_what_is_left(data: Path) -> None:
+    """The killed restore's PostgreSQL, by its own pid file."""
+    pid = int((data / "postgres" / "postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGINT)
+    until = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+        time.sleep(0.1)
