@@ -185,6 +185,7 @@ async def _inside(settings: Settings, args: Namespace) -> list[Finding]:
             await _data_map(home),
             await _purposes(home),
             await _audit(home),
+            *await _sealing_keys(home),
             await _staff(home),
         ]
 
@@ -407,24 +408,43 @@ async def _purposes(home: House) -> Finding:
     )
 
 
-async def _audit(home: House) -> Finding:
-    from ruxa.access.audit import check, sequencer
+async def _sealing_keys(home: House) -> list[Finding]:
+    from ruxa.kernel.bounds import EPOCH_DAYS
+    from ruxa.store.pool import Pool
 
-    if home.server is None:
-        # No worker runs: what waits gets its place here.
-        await sequencer.run(home.pool, home.vault)
-    report = await check.check(home.pool, home.vault)
-    worst = report.worst
-    return Finding(
-        name="audit log",
-        ok=not report.problems,
-        found=f"{report.size} leaves, {report.signed} checkpoints"
-        if not report.problems
-        else f"{report.problems[0].text}"
-        + ("" if worst is None else f"; first bad leaf {worst.leaf}" + ("" if worst.until is None else " or later")),
-        advice="Somebody changed the log, or its database was set back. Keep everything as it is, and compare with the "
-        "checkpoints that others were mailed: ruxa audit verify --checkpoint FILE",
-    )
+    kept, age = home.vault.assurance, await home.vault.epoch_age()
+    held = [one.name for one in (await home.vault.survey()).holders if one.alive]
+    pool = await Pool.open(home.address.url("ruxa_owner"), login="ruxa_owner", max_size=1, clock=home.clock)
+    try:
+        async with pool.work() as work:
+            elsewhere = await home.vault.keys_elsewhere(work)
+    finally:
+        await pool.close()
+    swaps = Path("/proc/swaps")
+    swap = swaps.exists() and len(swaps.read_text().splitlines()) > 1
+    return [
+        Finding(
+            name="epoch",
+            ok=age.days < EPOCH_DAYS,
+            found=f"{age.days} day(s) old of {EPOCH_DAYS}, {kept.provider}, assurance {kept.level}: {kept.limit}",
+            advice="What was destroyed can still be recovered from copies: run `ruxa keys rotate`, and see that the "
+            "worker runs.",
+        ),
+        Finding(
+            name="keys elsewhere",
+            ok=not elsewhere.found,
+            found=f"none in {elsewhere.columns} columns, {elsewhere.values} values looked at"
+            if not elsewhere.found
+            else "; ".join(f"{column}: {how}" for column, how in elsewhere.found),
+            advice="A key outside the keystore outlives its destruction: find what wrote it, delete it, rotate.",
+        ),
+        Finding(
+            name="keys in memory",
+            ok=True,
+            found=f"held by {', '.join(held)}"
+            + ("; this machine has swap: see that it is encrypted" if swap else "; no swap on this machine"),
+        ),
+    ]
 
 
 async def _staff(home: House) -> Finding:

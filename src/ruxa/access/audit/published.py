@@ -15,9 +15,15 @@ from ruxa.store.vault import Vault
 async def keys_document(vault: Vault, origin: str) -> dict[str, Any]:
     """Every public key of this installation, as ``/.well-known/ruxa/keys.json`` shows them, oldest first.
 
-    ``vkey``: a key of the log as C2SP verifiers and witnesses are given it.
+    ``vkey``: a key of the log as C2SP verifiers and witnesses are given it. ``assurance``: what the destruction of a
+    key is worth here (L1 a file, L2 a key server), and what stays unproved.
     """
-    return {"log": origin, "keys": [_row(key, origin) for key in await vault.public_keys()]}
+    kept = vault.assurance
+    return {
+        "log": origin,
+        "assurance": {"keeper": kept.provider, "level": kept.level, "limit": kept.limit},
+        "keys": [_row(key, origin) for key in await vault.public_keys()],
+    }
 
 
 def _row(key: PublicKey, origin: str) -> dict[str, Any]:
