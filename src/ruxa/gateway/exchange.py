@@ -26,8 +26,8 @@ from ruxa.ledger.leases import Leases, Reservation
 
 if TYPE_CHECKING:
     from ruxa.gateway.admit import Caller
+    from ruxa.gateway.closed import Routes
     from ruxa.gateway.flusher import Flusher
-    from ruxa.gateway.routes import Routes
     from ruxa.gateway.snapshot import Entry
 
 _RANDOM_BYTES = 10

@@ -29,6 +29,7 @@ from ruxa.gateway import admit, books, meter, metrics, models, reserve
 from ruxa.gateway import answer as answers
 from ruxa.gateway.admit import Caller
 from ruxa.gateway.attempt import Attempt
+from ruxa.gateway.closed import Routes
 from ruxa.gateway.copies import Copies, Keeper
 from ruxa.gateway.door import Reply, Request
 from ruxa.gateway.exchange import Exchange, Gear, fresh_id
@@ -38,7 +39,6 @@ from ruxa.gateway.metrics import Metrics
 from ruxa.gateway.plan import Plans
 from ruxa.gateway.pseudonyms import Pseudonyms
 from ruxa.gateway.relayed import Console
-from ruxa.gateway.routes import Routes
 from ruxa.gateway.shares import Shares
 from ruxa.gateway.snapshot import Entry, Snapshot
 from ruxa.kernel import bounds, codec

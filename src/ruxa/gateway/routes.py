@@ -8,56 +8,19 @@ token a byte, which no tokenizer exceeds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import msgspec
 
 from ruxa.gateway import reserve
 from ruxa.kernel import bounds
 from ruxa.kernel.errors import RuxaError
-from ruxa.ledger import quotes, routes
-from ruxa.ledger.leases import Works
-from ruxa.store.work import Work
+from ruxa.ledger import quotes
 
 if TYPE_CHECKING:
     from ruxa.gateway.exchange import Exchange, Gear
-    from ruxa.gateway.plan import Target
 
 _OVER_MAX = 1_000_000
-
-
-class Routes:
-    """Which prices are closed: as the database says, and as this worker has found and not yet written down."""
-
-    __slots__ = ("_found", "_wake", "_works", "closed")
-
-    def __init__(self, works: Works, wake: Callable[[], None]) -> None:
-        """wake: asks for ``flush`` soon."""
-        self._works = works
-        self._wake = wake
-        self._found: dict[UUID, int] = {}
-        self.closed: frozenset[UUID] = frozenset()
-
-    def close(self, target: Target, over_percent: int) -> None:
-        """From now on this worker does not serve it; the others as soon as it is written down."""
-        target.closed = True
-        self._found[target.price.id] = over_percent
-        self._wake()
-
-    async def flush(self) -> None:
-        """Write down what was found; what can't be stays for the next time. Raises Unavailable."""
-        for price_id, over_percent in list(self._found.items()):
-            async with self._works.work() as work:
-                await routes.close(work, price_id, over_percent)
-            self.closed |= {price_id}
-            del self._found[price_id]
-
-    async def read(self, work: Work) -> frozenset[UUID]:
-        """Every closed price."""
-        self.closed = frozenset(route.price_id for route in await routes.closed(work))
-        return self.closed | self._found.keys()
 
 
 def weigh(gear: Gear, exchange: Exchange, figure_micros: int) -> None:
