@@ -72,8 +72,9 @@ class Answer:
     """What an upstream says to one request, as it comes.
 
     Await ``head()``, then either ``body()`` (whole) or ``stream(on_data)`` + ``end()``; or set the callbacks
-    ``on_head``, ``on_data``, ``on_end``, ``on_error`` right after ``ask`` and await nothing. Bytes that arrive
-    before anybody asked are kept and delivered in order. A failure raises (or is handed to ``on_error``) one of
+    ``on_head``, ``on_data``, ``on_end``, ``on_error`` right after ``ask`` and await nothing; ``on_whole`` is called
+    instead of the first three when one read brought all of the answer. Bytes that arrive before anybody asked are
+    kept and delivered in order. A failure raises (or is handed to ``on_error``) one of
     UpstreamTimeout, UpstreamBroken, NoUpstream; then ``sent`` and ``answered`` say what is known. To cancel a waiting
     task does not cancel the call: whoever gives up calls ``cancel()``.
 
@@ -83,33 +84,28 @@ class Answer:
     ``all`` as soon as its head is out.
     """
 
-    __slots__ = (
-        "_deadlines",
-        "_dial",
-        "_head",
-        "_headers",
-        "_kept",
-        "_kept_bytes",
-        "_link",
-        "_mode",
-        "_pieces",
-        "_raw",
-        "_upstream",
-        "_waiter",
-        "answered",
-        "bytes_max",
-        "cancelled",
-        "done",
-        "error",
-        "on_data",
-        "on_end",
-        "on_error",
-        "on_head",
-        "reused",
-        "sent",
-        "status",
-        "whole_due",
-    )
+    # What holds until something happens; most calls change few of these, so they are not set for each.
+    bytes_max: int = bounds.ANSWER_BYTES_MAX
+    status: int = 0
+    sent: Sent = "none"
+    reused: bool = False
+    answered: bool = False
+    done: bool = False
+    cancelled: bool = False
+    error: UpstreamError | None = None
+    on_head: Callable[[], None] | None = None
+    on_data: Callable[[bytes], None] | None = None
+    on_end: Callable[[], None] | None = None
+    on_error: Callable[[UpstreamError], None] | None = None
+    on_whole: Callable[[bytes], None] | None = None
+    _raw: dict[bytes, bytes] | None = None
+    _headers: dict[bytes, bytes] | None = None
+    _link: _Link | None = None
+    _dial: asyncio.Task[None] | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _mode: Literal["", "whole", "stream"] = ""
+    _kept: bytes | list[bytes] = b""
+    _kept_bytes: int = 0
 
     def __init__(
         self,
@@ -124,26 +120,6 @@ class Answer:
         self._pieces = pieces
         self._deadlines = deadlines
         self.whole_due = whole_due
-        self.bytes_max: int = bounds.ANSWER_BYTES_MAX
-        self.status: int = 0
-        self.sent: Sent = "none"
-        self.reused: bool = False
-        self.answered: bool = False
-        self.done: bool = False
-        self.cancelled: bool = False
-        self.error: UpstreamError | None = None
-        self.on_head: Callable[[], None] | None = None
-        self.on_data: Callable[[bytes], None] | None = None
-        self.on_end: Callable[[], None] | None = None
-        self.on_error: Callable[[UpstreamError], None] | None = None
-        self._raw: dict[bytes, bytes] | None = None
-        self._headers: dict[bytes, bytes] | None = None
-        self._link: _Link | None = None
-        self._dial: asyncio.Task[None] | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._mode: Literal["", "whole", "stream"] = ""
-        self._kept: bytes | list[bytes] = b""
-        self._kept_bytes: int = 0
 
     @property
     def headers(self) -> dict[bytes, bytes]:
@@ -246,7 +222,7 @@ class Answer:
         self._wake()
 
     def _forget(self) -> None:
-        self.on_head = self.on_data = self.on_end = self.on_error = None
+        self.on_head = self.on_data = self.on_end = self.on_error = self.on_whole = None
         self._pieces = ()
 
     # --- what the connection tells it
@@ -257,16 +233,15 @@ class Answer:
         self.reused = reused
         head = self._head
         pieces = self._pieces
-        transport = link.transport
-        size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
+        size = sum(map(len, pieces))
         if not size and head[:4] in _SAFE_TO_REPEAT:
-            transport.write(head + b"\r\n")
+            link.transport.write(head + b"\r\n")
         elif size <= _JOIN_BYTES_MAX:
-            transport.write(b"".join((head, b"content-length: %d\r\n\r\n" % size, *pieces)))
+            link.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, size, b"".join(pieces)))
         else:
-            transport.writelines((head, b"content-length: %d\r\n\r\n" % size, *pieces))
+            link.transport.writelines((head, b"content-length: %d\r\n\r\n" % size, *pieces))
         self.sent = "all"
-        link.begin(self, self._deadlines, head)
+        link.begin(self, self._deadlines, bodiless=head[:5] == b"HEAD ")
 
     @property
     def connect_s(self) -> float:
@@ -288,6 +263,19 @@ class Answer:
             return False
         return self.sent == "none" or (not body_bytes and self._head[:4] in _SAFE_TO_REPEAT)
 
+    def whole(self, status: int, raw: dict[bytes, bytes], body: bytes) -> None:
+        """One read of the socket brought all of it."""
+        on_whole = self.on_whole
+        if on_whole is None:
+            self.heard(status, raw, body, complete=True)
+            return
+        self._link = None
+        self.status = status
+        self._raw = raw
+        self.done = True
+        self._forget()
+        on_whole(body)
+
     def heard(self, status: int, raw: dict[bytes, bytes] | None, body: bytes, *, complete: bool) -> None:
         """What one read of the socket brought: perhaps the head (``raw``), some of the body, the end."""
         if complete:
@@ -307,8 +295,7 @@ class Answer:
         if complete:
             self.done = True
             end = self.on_end
-            self.on_head = self.on_data = self.on_end = self.on_error = None
-            self._pieces = ()
+            self._forget()
             if end is not None:
                 end()
         elif raw is None:
@@ -440,7 +427,10 @@ class _Link(asyncio.Protocol):
         if self._complete:
             self._answer = None
             self._free()
-            answer.heard(self._status, raw, body, complete=True)
+            if raw is None:
+                answer.heard(self._status, None, body, complete=True)
+            else:
+                answer.whole(self._status, raw, body)
             return
         due = self._upstream.wheel.now + self._between_s
         self.due = due if due < self._whole_due and not self._paused else self._whole_due
@@ -500,16 +490,16 @@ class _Link(asyncio.Protocol):
 
     # --- one call
 
-    def begin(self, answer: Answer, deadlines: Deadlines, head: bytes) -> None:
-        """The request with that ``head`` was written; wait for its answer."""
+    def begin(self, answer: Answer, deadlines: Deadlines, *, bodiless: bool) -> None:
+        """The request was written; wait for its answer, which has no body if ``bodiless``."""
         self._answer = answer
-        self._bodiless = head[:5] == b"HEAD "
+        self._bodiless = bodiless
         self._status = self._head_bytes = 0
         self._complete = self._paused = False
         self._between_s = deadlines.between_s
-        self._whole_due = answer.whole_due
+        whole_due = self._whole_due = answer.whole_due
         due = self._upstream.wheel.now + deadlines.first_byte_s
-        self.due = due if due < self._whole_due else self._whole_due
+        self.due = due if due < whole_due else whole_due
 
     def _free(self) -> None:
         """The answer is complete: the connection takes the next call, or ends."""
@@ -660,11 +650,12 @@ class Upstream:
         ``head`` is made by ``head()``; the pieces are the body, written as they are and not copied when large.
         """
         self.asked += 1
-        answer = Answer(self, head, pieces, deadlines, self.wheel.now + deadlines.whole_s)
+        now = self.wheel.now
+        answer = Answer(self, head, pieces, deadlines, now + deadlines.whole_s)
         idle = self._idle
         while idle:
             link = idle.pop()
-            if (self.wheel.now - link.since < _FRESH_S and not link.transport.is_closing()) or link.alive():
+            if (now - link.since < _FRESH_S and not link.transport.is_closing()) or link.alive():
                 answer.send_on(link, reused=True)
                 return answer
             link.cut()

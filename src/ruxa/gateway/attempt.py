@@ -16,6 +16,7 @@ from ruxa.egress.timers import NEVER
 from ruxa.gateway import answer as answers
 from ruxa.gateway import meter, reserve
 from ruxa.gateway.exchange import Exchange, Gear
+from ruxa.gateway.journal import Segment
 from ruxa.gateway.relay import Relay
 from ruxa.kernel import bounds
 from ruxa.kernel.clock import monotonic
@@ -75,6 +76,8 @@ class Attempt:
         answer.on_data = self._on_data
         answer.on_end = self._on_end
         answer.on_error = self._on_error
+        if not exchange.streams:
+            answer.on_whole = self._on_whole
         exchange.reply.on_gone = self._on_gone
 
     # --- what the provider says
@@ -107,6 +110,14 @@ class Attempt:
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self._size = 0
+        self._end(body)
+
+    def _on_whole(self, body: bytes) -> None:
+        """Head and body came together, as they do for most calls."""
+        self._exchange.first_byte_at = monotonic()
+        self._end(body)
+
+    def _end(self, body: bytes) -> None:
         answer = self._answer
         assert answer is not None
         try:
@@ -130,36 +141,30 @@ class Attempt:
             return
         target.breaker.succeeded()
         exchange.reply.on_gone = None
+        usage = found.usage
+        source: Source = "provider"
+        if usage is None:
+            usage, source = meter.counted(envelope.load, len(body)), "counted"
         if self._left:
             self._forget()
-            made = found.usage or meter.counted(envelope.load, len(body))
-            meter.settle_left(self._gear, exchange, made, "counted" if found.usage is None else "provider")
+            meter.settle_left(self._gear, exchange, usage, source)
             return
-        usage, free = found.usage, exchange.place.endpoint in reserve.FREE
-        if free:
-            self._complete(answer, body, meter.NOTHING, "none", found.finish)
-        elif usage is not None:
-            self._complete(answer, body, usage, "provider", found.finish)
-        else:
-            self._complete(answer, body, meter.counted(envelope.load, len(body)), "counted", found.finish)
-
-    def _complete(self, answer: Answer, body: bytes, usage: Usage, source: Source, finish: Finish | None) -> None:
-        cost = meter.cost_of(self._exchange, usage)
-        if meter.fits(self._exchange, cost):
-            self._deliver(answer, body, usage, source, finish, cost)
-        else:
-            self._gear.spawn(self._complete_slowly(answer, body, usage, source, finish, cost))
-
-    async def _complete_slowly(
-        self, answer: Answer, body: bytes, usage: Usage, source: Source, finish: Finish | None, cost: int
-    ) -> None:
-        await meter.extend(self._gear, self._exchange, cost)
-        self._deliver(answer, body, usage, source, finish, cost)
-
-    def _deliver(
-        self, answer: Answer, body: bytes, usage: Usage, source: Source, finish: Finish | None, cost: int
-    ) -> None:
+        if exchange.place.endpoint in reserve.FREE:
+            usage, source = meter.NOTHING, "none"
+        cost = meter.cost_of(exchange, usage)
         self._pieces.append(body)
+        if meter.fits(exchange, cost):
+            self._settle(usage, source, found.finish, cost)
+        else:
+            self._gear.spawn(self._settle_slowly(usage, source, found.finish, cost))
+
+    async def _settle_slowly(self, usage: Usage, source: Source, finish: Finish | None, cost: int) -> None:
+        await meter.extend(self._gear, self._exchange, cost)
+        self._settle(usage, source, finish, cost)
+
+    def _settle(self, usage: Usage, source: Source, finish: Finish | None, cost: int) -> None:
+        answer = self._answer
+        assert answer is not None
         meter.settle(
             self._gear,
             self._exchange,
@@ -171,12 +176,13 @@ class Attempt:
             then=self._written,
         )
 
-    def _written(self, on_file: bool) -> None:
+    def _written(self, segment: Segment | None) -> None:
         """The charge is on file, so the answer may go out; or it never will be, so it must not."""
         exchange, answer = self._exchange, self._answer
         assert answer is not None
+        meter.booked(self._gear, exchange, segment)
         body = self._pieces.pop()
-        if on_file:
+        if segment is not None:
             content_type = answer.content_type or exchange.dialect.content_type
             exchange.reply.send(answer.status, answers.head(exchange, content_type, streamed=False), body)
         else:

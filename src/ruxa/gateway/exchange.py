@@ -99,6 +99,7 @@ class Exchange:
         "dialect",
         "done",
         "dropped",
+        "ended",
         "entered",
         "entry",
         "envelope",
@@ -115,8 +116,12 @@ class Exchange:
         "reply",
         "request",
         "reservation",
+        "row",
         "started",
+        "status",
         "target",
+        "tokens",
+        "waived",
     )
 
     def __init__(self, request: Request, reply: Reply, place: Place, dialect: Dialect, now_ms: int) -> None:
@@ -139,8 +144,13 @@ class Exchange:
         self.expected = 0  # tokens counted against the key's limit at admission
         self.dropped: tuple[str, ...] = ()
         self.opened = False  # the journal has its OPEN
-        self.done = False  # settled: the row is written
+        self.done = False  # settled: the row is made, and written or about to be
+        self.row = b""
+        self.status = 0
+        self.tokens = 0
         self.amount = 0
+        self.waived = 0
+        self.ended = 0.0
         self.attempts = 0
         self.planned_at = 0.0
         self.first_byte_at = 0.0

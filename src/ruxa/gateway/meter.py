@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import get_args
 
 import msgspec
@@ -88,45 +89,83 @@ def settle(
     error_code: str | None = None,
     charged: bool = True,
     cost: int | None = None,
-    then: Callable[[bool], None] | None = None,
+    then: Callable[[Segment | None], None] | None = None,
 ) -> None:
     """End the exchange: row, charge, journal, lease, limits, counters. A second time does nothing.
 
     charged: False when the platform bears what was used; cost: ``cost_of`` the usage, if known already; then: called
-    once the row is on file, at the end of the loop's turn at the latest, or with False. Without ``then`` it is on
-    file on return, else Unavailable is raised; what can't be journaled is not charged and must not be completed.
+    once the row is on file, at the end of the loop's turn at the latest, with its segment, or with None; it has to
+    call ``booked``. Without ``then`` the row is on file and booked on return, else Unavailable is raised; what can't
+    be journaled is not charged and must not be completed.
     """
     if exchange.done:
         return
-    entry, target, reservation = exchange.entry, exchange.target, exchange.reservation
-    assert entry is not None
-    ended = monotonic()
-    amount = waived = 0
-    total = usage.total if usage is not NOTHING else 0
+    assert exchange.entry is not None
+    exchange.status = status
+    exchange.ended = monotonic()
+    if usage is not NOTHING:
+        usage = _priced(gear, exchange, usage, source, cost, charged=charged)
+    exchange.row = _row(exchange, status, usage, source, finish, error_code)
+    exchange.done = True
+    if then is not None and exchange.opened:
+        gear.journal.close_in_turn(exchange.row, then)
+        return
+    try:
+        segment = gear.journal.close(exchange.row) if exchange.opened else gear.journal.note(exchange.row)
+    except Unavailable:
+        if exchange.opened:
+            gear.journal.abandon()
+        if then is not None:
+            then(None)
+            return
+        booked(gear, exchange, None)
+        if exchange.amount:
+            raise
+    else:
+        (then or partial(booked, gear, exchange))(segment)
+
+
+def _priced(gear: Gear, exchange: Exchange, usage: Usage, source: Source, cost: int | None, *, charged: bool) -> Usage:
+    """What is charged and what is waived of the usage's cost; gives the usage as a row can hold it."""
+    total = usage.total
     if total > TOKENS_MAX:
         usage, total, cost = bounded(usage), TOKENS_MAX, None
-    if reservation is not None and target is not None and usage is not NOTHING:
-        amount = prices.charge(target.price, usage) if cost is None else cost
-        if amount > exchange.hold and source == "provider":
-            routes.weigh(gear, exchange, amount)
-        if not charged:
-            amount, waived = 0, amount
-        elif amount > reservation.hold and not reservation.extend(amount - reservation.hold):
-            amount, waived = reservation.hold, amount - reservation.hold
-    place = exchange.place
-    latency_ms = int((ended - exchange.started) * 1000)
+    exchange.tokens = total
+    target, reservation = exchange.target, exchange.reservation
+    if reservation is None or target is None:
+        return usage
+    amount = prices.charge(target.price, usage) if cost is None else cost
+    if amount > exchange.hold and source == "provider":
+        routes.weigh(gear, exchange, amount)
+    if not charged:
+        exchange.waived = amount
+    elif amount <= reservation.hold or reservation.extend(amount - reservation.hold):
+        exchange.amount = amount
+    else:
+        exchange.amount, exchange.waived = reservation.hold, amount - reservation.hold
+    return usage
+
+
+def _row(
+    exchange: Exchange, status: int, usage: Usage, source: Source, finish: Finish | None, error_code: str | None
+) -> bytes:
+    """The call's usage row."""
+    entry, target, reservation, place = exchange.entry, exchange.target, exchange.reservation, exchange.place
+    assert entry is not None
+    if target is None:
+        payer = entry.payer("live" if entry.grant.livemode else "sandbox")
+        columns, price = _UNPLANNED[place.dialect, place.endpoint], packed.NULL
+    else:
+        payer, price = entry.payer(target.scope), target.price_column
+        columns = target.columns(place.dialect, place.endpoint, exchange.streams)
+    amount, waived, started = exchange.amount, exchange.waived, exchange.started
     # What the provider said instead of an answer is no first token.
     first = exchange.first_byte_at if error_code is None or exchange.reply.started else 0.0
-    lease = packed.NULL
-    if reservation is not None and (amount or waived):
-        lease = packed.uuid(reservation.lease_id)
-    row = packed.pack(
+    return packed.pack(
         exchange.id,
-        entry.payer(scope_of(exchange)),
-        lease,
-        _UNPLANNED[place.dialect, place.endpoint]
-        if target is None
-        else target.columns(place.dialect, place.endpoint, exchange.streams),
+        payer,
+        reservation.lease.column if reservation is not None and (amount or waived) else packed.NULL,
+        columns,
         status,
         error_code,
         finish,
@@ -142,57 +181,35 @@ def settle(
             usage.images,
         ),
         source,
-        packed.NULL if target is None else target.price_column,
+        price,
         amount,
         waived,
         exchange.hold,
-        latency_ms,
-        int((first - exchange.started) * 1000) if first else None,
+        int((exchange.ended - started) * 1000),
+        int((first - started) * 1000) if first else None,
         exchange.attempts,
         named(exchange.dropped) if exchange.dropped else (),
     )
-    exchange.amount = amount
-    exchange.done = True
 
-    def booked(segment: Segment | None) -> None:
-        if segment is None:
-            _let_go(gear, exchange)
+
+def booked(gear: Gear, exchange: Exchange, segment: Segment | None) -> None:
+    """The row of ``settle`` is on file in that segment; None: it could not be written, so nothing is charged."""
+    reservation, amount, waived = exchange.reservation, exchange.amount, exchange.waived
+    charge = None
+    if reservation is not None:
+        if segment is not None and (amount or waived):
+            reservation.settle(amount)
+            charge = reservation
         else:
-            if reservation is not None:
-                if amount or waived:
-                    reservation.settle(amount)
-                else:
-                    reservation.release()
-            if exchange.entered:
-                entry.limiter.leave(exchange.expected, total, ended)
-                gear.metrics.in_flight -= 1
-            gear.flusher.put(segment, row, reservation if amount or waived else None)
-            gear.metrics.ended(place.dialect, status, latency_ms, amount, waived)
-        if then is not None:
-            then(segment is not None)
-
-    if then is not None and exchange.opened:
-        gear.journal.close_in_turn(row, booked)
-        return
-    try:
-        segment = gear.journal.close(row) if exchange.opened else gear.journal.note(row)
-    except Unavailable:
-        if exchange.opened:
-            gear.journal.abandon()
-        if then is None and amount:
-            _let_go(gear, exchange)
-            raise
-        booked(None)
-    else:
-        booked(segment)
-
-
-def scope_of(exchange: Exchange) -> str:
-    """Which money the call belongs to (D10); a test key's is the sandbox's, planned or not."""
-    if exchange.target is not None:
-        return exchange.target.scope
-    assert exchange.entry is not None
-    return "live" if exchange.entry.grant.livemode else "sandbox"
+            reservation.release()
+    if exchange.entered:
+        assert exchange.entry is not None
+        exchange.entry.limiter.leave(exchange.expected, 0 if segment is None else exchange.tokens, exchange.ended)
+        gear.metrics.in_flight -= 1
+    if segment is not None:
+        gear.flusher.put(segment, exchange.row, charge)
+        latency_ms = int((exchange.ended - exchange.started) * 1000)
+        gear.metrics.ended(exchange.place.dialect, exchange.status, latency_ms, amount, waived)
 
 
 def bounded(usage: Usage) -> Usage:
@@ -203,15 +220,6 @@ def bounded(usage: Usage) -> Usage:
 def named(dropped: tuple[str, ...]) -> tuple[str, ...]:
     """What was dropped as a row and a header may name it: plain words, at most twelve, the caller's other ones not."""
     return tuple(name for name in dropped if _PLAIN.match(name))[:LOSSY_MAX]
-
-
-def _let_go(gear: Gear, exchange: Exchange) -> None:
-    if exchange.reservation is not None:
-        exchange.reservation.release()
-    if exchange.entered:
-        assert exchange.entry is not None
-        exchange.entry.limiter.leave(exchange.expected, 0)
-        gear.metrics.in_flight -= 1
 
 
 def counted(load: Load, output_bytes: int) -> Usage:

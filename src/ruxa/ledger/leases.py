@@ -25,7 +25,7 @@ from ruxa.kernel import bounds, ids
 from ruxa.kernel.clock import Clock, monotonic
 from ruxa.kernel.errors import InsufficientCredit, RuxaError, Unavailable
 from ruxa.kernel.signals import Sink
-from ruxa.ledger import records
+from ruxa.ledger import packed, records
 from ruxa.ledger.usage import UsageRow
 from ruxa.store.work import Work
 
@@ -80,6 +80,7 @@ class Lease:
         "available",
         "calls",
         "closing",
+        "column",
         "deadline",
         "id",
         "opened_at",
@@ -97,6 +98,7 @@ class Lease:
     def __init__(self, purse: Purse, lease_id: UUID, amount: int, opened_at: float, deadline: float) -> None:
         self.purse = purse
         self.id = lease_id
+        self.column = packed.NULL if lease_id is _NO_LEASE else packed.uuid(lease_id)  # as a packed usage row has it
         self.amount = amount
         self.available = amount
         self.reserved = 0
@@ -307,8 +309,11 @@ class Leases:
     def flushed(self, rows: Iterable[UsageRow | Reservation]) -> None:
         """These rows are in the database (or were refused by it): leases that wait for them may close."""
         for row in rows:
-            lease = self._by_lease.get(row.lease_id) if row.lease_id is not None else None
-            if lease is not None:
+            if isinstance(row, Reservation):
+                lease = row.lease
+            else:
+                lease = None if row.lease_id is None else self._by_lease.get(row.lease_id)
+            if lease is not None and lease.id is not _NO_LEASE:
                 lease.unflushed -= 1
                 if lease.retired_at is not None and lease.quiet:
                     self._wake.set()

@@ -24,9 +24,8 @@ _NO_TEXTS = b"\0\0\0\x0c" + bytes(4) + bytes(4) + (25).to_bytes(4, "big")  # an 
 _START = struct.Struct(">hI16sIq").pack  # columns, id, at
 _STATUS = struct.Struct(">Ih").pack
 _TOKENS = struct.Struct(">IiIiIiIiIiIiIiIiIi").pack
-_MONEY = struct.Struct(">IqIqIqIi").pack
-_INT4 = struct.Struct(">Ii").pack
-_INT2 = struct.Struct(">Ih").pack
+_END = struct.Struct(">IqIqIqIiIiIh").pack  # amount, waived, hold, latency, first token, attempts
+_END_UNANSWERED = struct.Struct(">IqIqIqIi4sIh").pack
 _LENGTH = struct.Struct(">I").pack
 
 
@@ -98,6 +97,11 @@ def pack(
     lease, price: ``uuid(...)``; tokens: input, cache read, cache write 5 m and 1 h, output, reasoning, audio in and
     out, images. Raises struct.error for a count beyond 2**31 - 1."""
     a, b, c, d, e, f, g, h, i = tokens
+    money = (8, amount_micros, 8, waived_micros, 8, hold_micros, 4, latency_ms)
+    if first_token_ms is None:
+        end = _END_UNANSWERED(*money, NULL, 2, attempts)
+    else:
+        end = _END(*money, 4, first_token_ms, 2, attempts)
     return b"".join(
         (
             _START(COLUMNS, 16, row_id.to_bytes(16, "big"), 8, ((row_id >> 80) - _EPOCH_MS) * 1000),
@@ -110,9 +114,7 @@ def pack(
             _TOKENS(4, a, 4, b, 4, c, 4, d, 4, e, 4, f, 4, g, 4, h, 4, i),
             SOURCES[source],
             price,
-            _MONEY(8, amount_micros, 8, waived_micros, 8, hold_micros, 4, latency_ms),
-            NULL if first_token_ms is None else _INT4(4, first_token_ms),
-            _INT2(2, attempts),
+            end,
             _texts(lossy) if lossy else _NO_TEXTS,
         )
     )
