@@ -16,7 +16,7 @@ It never touches a socket, a clock or a file. Order of a relayed call::
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -150,7 +150,9 @@ class Patched(msgspec.Struct, kw_only=True):
 
 
 class Known(Protocol):
-    """How the body of an envelope was known again (``shape.Shape``)."""
+    """How the body of an envelope was known again (``shape.Shape``). kept: what its user keeps beside it."""
+
+    kept: Any
 
     def patch(self, envelope: Envelope, *, upstream_model: str, terms: Terms) -> Patched:
         """The provider's body, as the dialect would make it."""

@@ -8,6 +8,8 @@ and nothing that a caller wrote freely: only numbers, switches, and words from s
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from ruxa.dialects.body import BOOL, KINDS, NULL, NUMBER, cut, spans
@@ -33,10 +35,11 @@ Settings = tuple[bytes, bytes]
 class Shape:
     """The settings of a call. ``read`` and ``patch`` do for a body of this shape what the dialect does for any."""
 
-    __slots__ = ("_after", "_before", "_envelope", "_patches", "_shaping", "place")
+    __slots__ = ("_after", "_before", "_envelope", "_patches", "_shaping", "kept", "place")
 
     def __init__(self, place: Place, settings: Settings, shaping: Shaping) -> None:
         self.place = place
+        self.kept: Any = None  # what the user of the shape keeps beside it
         self._before, self._after = settings
         self._shaping = shaping
         self._patches: dict[str, tuple[Terms, bytes, bytes, Patched]] = {}
@@ -73,11 +76,10 @@ class Shape:
         _, before, after, model = known
         body = envelope.body
         start, end = len(self._before), len(body) - len(self._after)
+        value = body[start:end] if len(body) <= _COPIED_BYTES_MAX else memoryview(body)[start:end]
         patched = clone(model)
-        size = end - start
-        value = body[start:end] if size <= _COPIED_BYTES_MAX else memoryview(body)[start:end]
         patched.pieces = [before, value, after]
-        patched.length = len(before) + size + len(after)
+        patched.length = model.length + end - start
         return patched
 
     def _learn(self, upstream_model: str, terms: Terms) -> tuple[Terms, bytes, bytes, Patched]:
@@ -88,6 +90,7 @@ class Shape:
         at, end = next((at, end) for name, _, at, end in spans(body, cut(body)) if name == self._shaping.content)
         if len(self._patches) >= PATCHES_MAX:
             self._patches.clear()
+        patched.length -= len(_PLACEHOLDER)
         known = self._patches[upstream_model] = (terms, body[:at], body[end:], patched)
         return known
 

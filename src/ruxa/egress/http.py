@@ -84,28 +84,34 @@ class Answer:
     ``all`` as soon as its head is out.
     """
 
-    # What holds until something happens; most calls change few of these, so they are not set for each.
-    bytes_max: int = bounds.ANSWER_BYTES_MAX
-    status: int = 0
-    sent: Sent = "none"
-    reused: bool = False
-    answered: bool = False
-    done: bool = False
-    cancelled: bool = False
-    error: UpstreamError | None = None
-    on_head: Callable[[], None] | None = None
-    on_data: Callable[[bytes], None] | None = None
-    on_end: Callable[[], None] | None = None
-    on_error: Callable[[UpstreamError], None] | None = None
-    on_whole: Callable[[bytes], None] | None = None
-    _raw: dict[bytes, bytes] | None = None
-    _headers: dict[bytes, bytes] | None = None
-    _link: _Link | None = None
-    _dial: asyncio.Task[None] | None = None
-    _waiter: asyncio.Future[None] | None = None
-    _mode: Literal["", "whole", "stream"] = ""
-    _kept: bytes | list[bytes] = b""
-    _kept_bytes: int = 0
+    __slots__ = (
+        "_deadlines",
+        "_dial",
+        "_head",
+        "_headers",
+        "_kept",
+        "_kept_bytes",
+        "_link",
+        "_mode",
+        "_pieces",
+        "_raw",
+        "_upstream",
+        "_waiter",
+        "answered",
+        "bytes_max",
+        "cancelled",
+        "done",
+        "error",
+        "on_data",
+        "on_end",
+        "on_error",
+        "on_head",
+        "on_whole",
+        "reused",
+        "sent",
+        "status",
+        "whole_due",
+    )
 
     def __init__(
         self,
@@ -120,6 +126,27 @@ class Answer:
         self._pieces = pieces
         self._deadlines = deadlines
         self.whole_due = whole_due
+        self.bytes_max: int = bounds.ANSWER_BYTES_MAX
+        self.status: int = 0
+        self.sent: Sent = "none"
+        self.reused: bool = False
+        self.answered: bool = False
+        self.done: bool = False
+        self.cancelled: bool = False
+        self.error: UpstreamError | None = None
+        self.on_head: Callable[[], None] | None = None
+        self.on_data: Callable[[bytes], None] | None = None
+        self.on_end: Callable[[], None] | None = None
+        self.on_error: Callable[[UpstreamError], None] | None = None
+        self.on_whole: Callable[[bytes], None] | None = None
+        self._raw: dict[bytes, bytes] | None = None
+        self._headers: dict[bytes, bytes] | None = None
+        self._link: _Link | None = None
+        self._dial: asyncio.Task[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._mode: Literal["", "whole", "stream"] = ""
+        self._kept: bytes | list[bytes] = b""
+        self._kept_bytes: int = 0
 
     @property
     def headers(self) -> dict[bytes, bytes]:

@@ -20,9 +20,9 @@ from ruxa.gateway.door import Reply, Request
 from ruxa.gateway.journal import Journal
 from ruxa.gateway.metrics import Metrics
 from ruxa.gateway.plan import Target
-from ruxa.kernel.clock import monotonic
 from ruxa.kernel.signals import Sink
-from ruxa.ledger.leases import Leases, Reservation
+from ruxa.ledger.leases import Leases, Purse, Reservation
+from ruxa.ledger.quotes import Line
 
 if TYPE_CHECKING:
     from ruxa.gateway.admit import Caller
@@ -89,6 +89,17 @@ class Gear:
         self.loop = asyncio.get_running_loop()
 
 
+class Habit(Protocol):
+    """What is known of calls like this one (``habit.Habit``)."""
+
+    target: Target
+    payer: bytes
+    columns: bytes
+    line: Line
+    beyond: int
+    purse: Purse | None
+
+
 class Exchange:
     """One call. Times are monotonic seconds; ``id`` is the usage row's and the answer's ``x-request-id``."""
 
@@ -105,6 +116,7 @@ class Exchange:
         "envelope",
         "expected",
         "first_byte_at",
+        "habit",
         "head",
         "hold",
         "id",
@@ -124,17 +136,25 @@ class Exchange:
         "waived",
     )
 
-    def __init__(self, request: Request, reply: Reply, place: Place, dialect: Dialect, now_ms: int) -> None:
+    # Set by ``meter.settle``, for ``meter.booked``.
+    row: bytes
+    status: int
+    ended: float
+
+    def __init__(
+        self, request: Request, reply: Reply, place: Place, dialect: Dialect, now_ms: int, started: float
+    ) -> None:
         self.request = request
         self.reply = reply
         self.place = place
         self.dialect = dialect
-        self.started = monotonic()
+        self.started = started
         self.id = fresh_id(now_ms)
         self.caller: Caller | None = None
         self.entry: Entry | None = None
         self.entered = False  # counted in the key's limits
         self.envelope: Envelope | None = None
+        self.habit: Habit | None = None
         self.target: Target | None = None
         self.reservation: Reservation | None = None
         self.patched: Patched | None = None
@@ -145,12 +165,9 @@ class Exchange:
         self.dropped: tuple[str, ...] = ()
         self.opened = False  # the journal has its OPEN
         self.done = False  # settled: the row is made, and written or about to be
-        self.row = b""
-        self.status = 0
         self.tokens = 0
         self.amount = 0
         self.waived = 0
-        self.ended = 0.0
         self.attempts = 0
         self.planned_at = 0.0
         self.first_byte_at = 0.0

@@ -151,8 +151,11 @@ def _row(
 ) -> bytes:
     """The call's usage row."""
     entry, target, reservation, place = exchange.entry, exchange.target, exchange.reservation, exchange.place
+    habit = exchange.habit
     assert entry is not None
-    if target is None:
+    if habit is not None:
+        payer, columns, price = habit.payer, habit.columns, habit.target.price_column
+    elif target is None:
         payer = entry.payer("live" if entry.grant.livemode else "sandbox")
         columns, price = _UNPLANNED[place.dialect, place.endpoint], packed.NULL
     else:

@@ -21,7 +21,7 @@ import msgspec
 from ruxa.access import grants
 from ruxa.access.grants import Grant
 from ruxa.dialects import DIALECTS, paths
-from ruxa.dialects.dialect import Dialect
+from ruxa.dialects.dialect import Dialect, Envelope, Patched
 from ruxa.egress.http import Deadlines, Pool, Upstream
 from ruxa.egress.provider import Provider
 from ruxa.egress.timers import Wheel
@@ -34,9 +34,10 @@ from ruxa.gateway.copies import Copies, Keeper
 from ruxa.gateway.door import Reply, Request
 from ruxa.gateway.exchange import Exchange, Gear, fresh_id
 from ruxa.gateway.flusher import Flusher
+from ruxa.gateway.habit import Habit
 from ruxa.gateway.journal import SEGMENT_BYTES, Journal
 from ruxa.gateway.metrics import Metrics
-from ruxa.gateway.plan import Plans
+from ruxa.gateway.plan import Plans, Target
 from ruxa.gateway.pseudonyms import Pseudonyms
 from ruxa.gateway.relayed import Console
 from ruxa.gateway.shares import Shares
@@ -280,7 +281,8 @@ class Pipeline:
         if caller is None:
             self._serve_new(request, reply)
             return
-        exchange = Exchange(request, reply, caller.place, caller.dialect, self._leases.now_ms())
+        started = monotonic()
+        exchange = Exchange(request, reply, caller.place, caller.dialect, self._leases.now_ms(started), started)
         exchange.caller = caller
         entry = self._snapshot.again(caller.near)
         try:
@@ -300,7 +302,7 @@ class Pipeline:
         if place is None or place.endpoint == "root":
             self._serve_other(request, reply)
             return
-        exchange = Exchange(request, reply, place, DIALECTS[place.dialect], self._leases.now_ms())
+        exchange = Exchange(request, reply, place, DIALECTS[place.dialect], self._leases.now_ms(), monotonic())
         try:
             if place.endpoint == "none":
                 raise place.refusal or NotFound("There is nothing here.")
@@ -368,9 +370,16 @@ class Pipeline:
         if exchange.caller.coded:
             admit.refuse_coding(exchange.request)
         body = exchange.request.body
-        envelope = exchange.envelope = entry.shapes.read(place, body) or dialect.read(place, body)
-        target = exchange.target = self._plans.find(envelope.model, dialect, entry.grant)
-        if envelope.shape is None:
+        envelope = exchange.envelope = entry.shapes.read(place, body)
+        if envelope is not None and envelope.shape is not None:
+            habit: Habit | None = envelope.shape.kept
+            if habit is None or habit.plans is not self._plans.version:
+                habit = envelope.shape.kept = Habit(envelope, dialect, entry, self._plans)
+            exchange.habit = habit
+            exchange.target = habit.target
+        else:
+            envelope = exchange.envelope = dialect.read(place, body)
+            target = exchange.target = self._plans.find(envelope.model, dialect, entry.grant)
             dialect.refuse(envelope, target.provider.terms)
             if dialect.shaping is not None:
                 entry.shapes.learn(envelope, dialect.shaping)
@@ -390,17 +399,13 @@ class Pipeline:
         assert envelope is not None
         assert target is not None
         assert entry is not None
-        provider = target.provider
-        patched = exchange.patched = dialect.patch(
-            envelope,
-            upstream_model=target.upstream_model,
-            pseudonym=self._pseudonyms.of(provider.name, entry.grant.organisation_ref)
-            if envelope.identities
-            else _nobody,
-            terms=provider.terms,
-            output_cap=exchange.output_cap,
-        )
-        forwarded = caller.forwarded(request, provider.terms)
+        terms = target.provider.terms
+        if envelope.shape is not None and exchange.output_cap is None:
+            patched = envelope.shape.patch(envelope, upstream_model=target.upstream_model, terms=terms)
+        else:
+            patched = self._patched(exchange, envelope, target)
+        exchange.patched = patched
+        forwarded = caller.forwarded(request, terms)
         dropped = patched.dropped + forwarded.dropped
         if dropped:
             if answers.asks(exchange, answers.STRICT):
@@ -419,6 +424,17 @@ class Pipeline:
         if entry.grant.store_days and gear.copies is not None:
             exchange.reply.copy = gear.copies.begin(exchange.id, entry.grant, request, exchange.reply)
         Attempt(gear, exchange).send()
+
+    def _patched(self, exchange: Exchange, envelope: Envelope, target: Target) -> Patched:
+        assert exchange.entry is not None
+        provider, organisation_ref = target.provider, exchange.entry.grant.organisation_ref
+        return exchange.dialect.patch(
+            envelope,
+            upstream_model=target.upstream_model,
+            pseudonym=self._pseudonyms.of(provider.name, organisation_ref) if envelope.identities else _nobody,
+            terms=provider.terms,
+            output_cap=exchange.output_cap,
+        )
 
     # --- stages that wait
 

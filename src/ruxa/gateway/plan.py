@@ -93,6 +93,7 @@ class Plans:
         self._targets: dict[str, Target] = {}
         self._aliases: dict[str, list[Target]] = {}
         self._resolved: dict[tuple[str, Name], Target] = {}
+        self.version = object()  # another one after every change
         self._breakers: dict[str, Breaker] = {}
 
     def update(self, prices: Mapping[str, Price], closed: Container[UUID] = ()) -> None:
@@ -127,6 +128,7 @@ class Plans:
                 aliases.setdefault(alias, []).append(target)
         self._targets, self._aliases = targets, aliases
         self._resolved = {}
+        self.version = object()
 
     def find(self, name: str, dialect: Dialect, grant: Grant) -> Target:
         """The target of a model for a key. Raises NotFound, Forbidden, InvalidCall."""

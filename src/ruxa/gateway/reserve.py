@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from ruxa.dialects.dialect import Endpoint, Envelope, Load
-from ruxa.gateway.exchange import Exchange, Gear
+from ruxa.gateway.exchange import Exchange, Gear, Habit
 from ruxa.kernel.errors import InsufficientCredit, NoUpstream
 from ruxa.ledger import quotes
 from ruxa.ledger.leases import Reservation
@@ -34,6 +34,8 @@ def draw(gear: Gear, exchange: Exchange) -> bool:
             "and opens it again. This call was not made and costs nothing.",
             code="route_closed",
         )
+    if exchange.habit is not None and _draw_usual(exchange, exchange.habit, envelope.load):
+        return True
     grant = entry.grant
     embeds = place.endpoint in EMBEDDING
     if envelope.claims and unsized(envelope):
@@ -45,10 +47,38 @@ def draw(gear: Gear, exchange: Exchange) -> bool:
         output=not embeds,
         cache=not embeds,
     )
-    reservation = gear.leases.draw(grant.organisation_ref, target.scope, grant.budget_scope, hold)
+    purse = gear.leases.find(grant.organisation_ref, target.scope, grant.budget_scope)
+    if exchange.habit is not None:
+        exchange.habit.purse = purse
+    reservation = None if purse is None else purse.draw(hold)
     if reservation is None:
         return False
     if not embeds and reservation.lease.available < beyond(exchange):
+        reservation.release()
+        return False
+    exchange.reservation = reservation
+    return True
+
+
+def _draw_usual(exchange: Exchange, habit: Habit, load: Load) -> bool:
+    """The same for a call of text alone whose kind is known: False when it has to be looked at."""
+    line, purse = habit.line, habit.purse
+    tokens = quotes.FRAME_TOKENS - (-load.text_bytes // quotes.TEXT_BYTES_PER_TOKEN)
+    if (
+        purse is None
+        or tokens > line.tokens_max
+        or load.media_bytes
+        or load.images
+        or load.documents
+        or load.audios
+        or load.videos
+    ):
+        return False
+    hold = exchange.hold = -(-(tokens * line.rate + line.fixed) // 1_000_000)
+    reservation = purse.draw(hold)
+    if reservation is None:
+        return False
+    if reservation.lease.available < habit.beyond:
         reservation.release()
         return False
     exchange.reservation = reservation

@@ -295,16 +295,21 @@ class Leases:
             purse = self._purses[key] = Purse(organisation_ref, scope, budget_scope, self._wake.set)
         return purse
 
+    def find(self, organisation_ref: UUID, scope: str, budget_scope: str | None) -> Purse | None:
+        """The purse, if there is one. One that was let go later gives nothing any more."""
+        return self._purses.get((organisation_ref, scope, budget_scope))
+
     def draw(self, organisation_ref: UUID, scope: str, budget_scope: str | None, hold: int) -> Reservation | None:
         """``hold`` micros without waiting, or None: then ``reserve``."""
         purse = self._purses.get((organisation_ref, scope, budget_scope))
         return None if purse is None else purse.draw(hold)
 
-    def now_ms(self) -> int:
-        """The database's time in milliseconds since 1970, as learnt at the last lease plus the monotonic clock."""
+    def now_ms(self, at: float | None = None) -> int:
+        """The database's time in milliseconds since 1970, as learnt at the last lease plus the monotonic clock, which
+        shows ``at`` now, if that is known."""
         if not self._base_ms:
             return self.clock.unix_ms()
-        return self._base_ms + int((monotonic() - self._base_at) * 1000)
+        return self._base_ms + int(((monotonic() if at is None else at) - self._base_at) * 1000)
 
     def flushed(self, rows: Iterable[UsageRow | Reservation]) -> None:
         """These rows are in the database (or were refused by it): leases that wait for them may close."""

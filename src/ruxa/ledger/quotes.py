@@ -5,6 +5,8 @@ Every source of cost has a worst case here; a source without one raises before a
 
 from __future__ import annotations
 
+import msgspec
+
 from ruxa.dialects.dialect import Load
 from ruxa.kernel.errors import Unsupported
 from ruxa.ledger.prices import Rates
@@ -65,6 +67,30 @@ def worst(price: Rates, load: Load, *, output_tokens_default: int, output: bool 
             total += load.choices * price.image_micros
         total += load.choices * output_bound(price, load, output_tokens_default) * _output_rate(price, tokens, load)
     return -(-total // 1_000_000)
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """The hold of calls that differ in the length of their text alone: ``tokens * rate + fixed`` millionths of a
+    micro, up to ``tokens_max`` tokens of input."""
+
+    rate: int
+    fixed: int
+    tokens_max: int
+
+
+def line(price: Rates, load: Load, output_tokens_default: int) -> Line:
+    """``worst`` of every call like ``load`` that has no media, whatever its text."""
+    text = msgspec.structs.replace(load, text_bytes=0)
+    fixed = text.choices * output_bound(price, text, output_tokens_default) * _output_rate(price, 0, text)
+    if text.image_output:
+        fixed += text.choices * price.image_micros
+    bounds = [bound for bound in (price.input_tokens_max, price.long_from_tokens) if bound is not None]
+    return Line(rate=_input_rate(price, 0, text, cache=True), fixed=fixed, tokens_max=min(bounds, default=1 << 62))
+
+
+def micros(millionths: int) -> int:
+    """Rounded up."""
+    return -(-millionths // 1_000_000)
 
 
 def affordable_output(price: Rates, load: Load, micros: int, *, cache: bool = True) -> int:
