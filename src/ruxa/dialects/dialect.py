@@ -154,7 +154,7 @@ class Known(Protocol):
 
     kept: Any
 
-    def patch(self, envelope: Envelope, *, upstream_model: str, terms: Terms) -> Patched:
+    def patch(self, envelope: Envelope, upstream_model: str, terms: Terms) -> Patched:
         """The provider's body, as the dialect would make it."""
         ...
 

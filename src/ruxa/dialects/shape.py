@@ -68,7 +68,7 @@ class Shape:
             return None
         return envelope
 
-    def patch(self, envelope: Envelope, *, upstream_model: str, terms: Terms) -> Patched:
+    def patch(self, envelope: Envelope, upstream_model: str, terms: Terms) -> Patched:
         """The provider's body, from what the dialect's own edit did to these settings."""
         known = self._patches.get(upstream_model)
         if known is None or known[0] is not terms:

@@ -49,7 +49,16 @@ class Usage(msgspec.Struct, kw_only=True):
     @property
     def total(self) -> int:
         """Input and output tokens together."""
-        return self.input_total + self.output_total
+        return (
+            self.input_tokens
+            + self.cache_read_tokens
+            + self.cache_write_5m_tokens
+            + self.cache_write_1h_tokens
+            + self.audio_input_tokens
+            + self.output_tokens
+            + self.reasoning_tokens
+            + self.audio_output_tokens
+        )
 
 
 def whole(value: int | None) -> int:

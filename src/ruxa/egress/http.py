@@ -72,9 +72,10 @@ class Answer:
     """What an upstream says to one request, as it comes.
 
     Await ``head()``, then either ``body()`` (whole) or ``stream(on_data)`` + ``end()``; or set the callbacks
-    ``on_head``, ``on_data``, ``on_end``, ``on_error`` right after ``ask`` and await nothing; ``on_whole`` is called
-    instead of the first three when one read brought all of the answer. Bytes that arrive before anybody asked are
-    kept and delivered in order. A failure raises (or is handed to ``on_error``) one of
+    ``on_head``, ``on_data``, ``on_end``, ``on_error`` right after ``ask`` and await nothing. ``on_first`` comes with
+    the head: with the body too when one read brought all of the answer (then nothing else is called), else with None,
+    and may set the others. Bytes that arrive before anybody asked are kept and delivered in order. A failure raises
+    (or is handed to ``on_error``) one of
     UpstreamTimeout, UpstreamBroken, NoUpstream; then ``sent`` and ``answered`` say what is known. To cancel a waiting
     task does not cancel the call: whoever gives up calls ``cancel()``.
 
@@ -105,8 +106,8 @@ class Answer:
         "on_data",
         "on_end",
         "on_error",
+        "on_first",
         "on_head",
-        "on_whole",
         "reused",
         "sent",
         "status",
@@ -138,7 +139,7 @@ class Answer:
         self.on_data: Callable[[bytes], None] | None = None
         self.on_end: Callable[[], None] | None = None
         self.on_error: Callable[[UpstreamError], None] | None = None
-        self.on_whole: Callable[[bytes], None] | None = None
+        self.on_first: Callable[[bytes | None], None] | None = None
         self._raw: dict[bytes, bytes] | None = None
         self._headers: dict[bytes, bytes] | None = None
         self._link: _Link | None = None
@@ -158,7 +159,6 @@ class Answer:
             self._headers = {name.lower(): value.rstrip() for name, value in raw.items()}
         return self._headers
 
-    @property
     def content_type(self) -> bytes | None:
         """The value of that header; None while the head is not there, or without one."""
         raw = self._raw
@@ -249,7 +249,7 @@ class Answer:
         self._wake()
 
     def _forget(self) -> None:
-        self.on_head = self.on_data = self.on_end = self.on_error = self.on_whole = None
+        self.on_head = self.on_data = self.on_end = self.on_error = self.on_first = None
         self._pieces = ()
 
     # --- what the connection tells it
@@ -268,7 +268,7 @@ class Answer:
         else:
             link.transport.writelines((head, b"content-length: %d\r\n\r\n" % size, *pieces))
         self.sent = "all"
-        link.begin(self, self._deadlines, bodiless=head[:5] == b"HEAD ")
+        link.begin(self, self._deadlines, head[:5] == b"HEAD ")
 
     @property
     def connect_s(self) -> float:
@@ -292,24 +292,27 @@ class Answer:
 
     def whole(self, status: int, raw: dict[bytes, bytes], body: bytes) -> None:
         """One read of the socket brought all of it."""
-        on_whole = self.on_whole
-        if on_whole is None:
-            self.heard(status, raw, body, complete=True)
+        on_first = self.on_first
+        if on_first is None:
+            self.heard(status, raw, body, True)
             return
-        self._link = None
         self.status = status
         self._raw = raw
         self.done = True
-        self._forget()
-        on_whole(body)
+        self._link = self.on_first = self.on_error = None
+        self._pieces = ()
+        on_first(body)
 
-    def heard(self, status: int, raw: dict[bytes, bytes] | None, body: bytes, *, complete: bool) -> None:
+    def heard(self, status: int, raw: dict[bytes, bytes] | None, body: bytes, complete: bool) -> None:
         """What one read of the socket brought: perhaps the head (``raw``), some of the body, the end."""
         if complete:
             self._link = None
         if raw is not None:
             self.status = status
             self._raw = raw
+            on_first, self.on_first = self.on_first, None
+            if on_first is not None:
+                on_first(None)
             if self.on_head is not None:
                 self.on_head()
         if body and not self.done:
@@ -455,13 +458,13 @@ class _Link(asyncio.Protocol):
             self._answer = None
             self._free()
             if raw is None:
-                answer.heard(self._status, None, body, complete=True)
+                answer.heard(self._status, None, body, True)
             else:
                 answer.whole(self._status, raw, body)
             return
         due = self._upstream.wheel.now + self._between_s
         self.due = due if due < self._whole_due and not self._paused else self._whole_due
-        answer.heard(self._status, raw, body, complete=False)
+        answer.heard(self._status, raw, body, False)
 
     def eof_received(self) -> None:
         answer = self._answer
@@ -471,7 +474,7 @@ class _Link(asyncio.Protocol):
             self._keep = False
             self._answer = None
             self._free()
-            answer.heard(self._status, None, b"", complete=True)
+            answer.heard(self._status, None, b"", True)
         else:
             self._lose(self.transport.get_write_buffer_size())
 
@@ -517,7 +520,7 @@ class _Link(asyncio.Protocol):
 
     # --- one call
 
-    def begin(self, answer: Answer, deadlines: Deadlines, *, bodiless: bool) -> None:
+    def begin(self, answer: Answer, deadlines: Deadlines, bodiless: bool) -> None:
         """The request was written; wait for its answer, which has no body if ``bodiless``."""
         self._answer = answer
         self._bodiless = bodiless

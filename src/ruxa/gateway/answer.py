@@ -24,7 +24,7 @@ def asks(exchange: Exchange, name: bytes) -> bool:
     return exchange.request.headers.get(name, b"").lower() == b"true"
 
 
-def head(exchange: Exchange, content_type: bytes, *, streamed: bool) -> bytes:
+def head(exchange: Exchange, content_type: bytes, streamed: bool) -> bytes:
     """The header block of an answer. Not streamed: the exchange is settled, its cost is known."""
     if streamed:
         call = exchange.id

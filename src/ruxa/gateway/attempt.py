@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from ruxa.dialects.dialect import Finish
 from ruxa.dialects.usage import Usage
 from ruxa.egress.http import Answer
@@ -30,6 +32,7 @@ from ruxa.kernel.errors import (
     UpstreamError,
     UpstreamRefused,
 )
+from ruxa.ledger import prices
 from ruxa.ledger.usage import Source
 
 BACKOFF_S = (0.1, 0.4)
@@ -38,19 +41,16 @@ PATIENCE_S = 2
 ERROR_BYTES_MAX = 256 * 1024
 
 
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """The tries of one exchange; the same object is used for all of them."""
 
-    __slots__ = ("_again", "_answer", "_exchange", "_gear", "_left", "_pieces", "_size")
-
-    def __init__(self, gear: Gear, exchange: Exchange) -> None:
-        self._gear = gear
-        self._exchange = exchange
-        self._answer: Answer | None = None
-        self._again: asyncio.TimerHandle | None = None
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._left = False  # the caller is gone, the provider is still read
+    _gear: Gear
+    _exchange: Exchange
+    _answer: Answer | None = None
+    _again: asyncio.TimerHandle | None = None
+    _pieces: list[bytes] = []
+    _size: int = 0
+    _left: bool = False  # the caller is gone, the provider is still read
 
     def send(self) -> None:
         """Ask the target, unless its breaker is open."""
@@ -72,29 +72,42 @@ class Attempt:
         answer = self._answer = target.upstream.ask(exchange.head, patched.pieces, self._gear.deadlines)
         if patched.replaced:
             target.upstream.stand_ins += 1
-        answer.on_head = self._on_head
-        answer.on_data = self._on_data
-        answer.on_end = self._on_end
+        assert exchange.envelope is not None
+        if exchange.envelope.stream:
+            answer.on_head = self._on_head
+        else:
+            answer.on_first = self._on_first
         answer.on_error = self._on_error
-        if not exchange.streams:
-            answer.on_whole = self._on_whole
         exchange.reply.on_gone = self._on_gone
 
     # --- what the provider says
 
+    def _on_first(self, body: bytes | None) -> None:
+        """The head is there, and for most calls all of the answer."""
+        self._exchange.first_byte_at = monotonic()
+        answer = self._answer
+        assert answer is not None
+        if body is not None:
+            self._end(answer, body)
+        else:
+            answer.on_data = self._on_data
+            answer.on_end = self._on_end
+
     def _on_head(self) -> None:
+        """The head of what may become a stream."""
         exchange, answer = self._exchange, self._answer
         assert answer is not None
         exchange.first_byte_at = monotonic()
-        envelope = exchange.envelope
-        assert envelope is not None
-        if envelope.stream and 200 <= answer.status < 300:
+        if 200 <= answer.status < 300:
             self._forget()
             relay = Relay(self._gear, exchange, answer, self)
             answer.on_data = relay.on_data
             answer.on_end = relay.on_end
             answer.on_error = relay.on_error
             relay.begin()
+        else:
+            answer.on_data = self._on_data
+            answer.on_end = self._on_end
 
     def _on_data(self, data: bytes) -> None:
         self._pieces.append(data)
@@ -110,28 +123,22 @@ class Attempt:
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self._size = 0
-        self._end(body)
+        assert self._answer is not None
+        self._end(self._answer, body)
 
-    def _on_whole(self, body: bytes) -> None:
-        """Head and body came together, as they do for most calls."""
-        self._exchange.first_byte_at = monotonic()
-        self._end(body)
-
-    def _end(self, body: bytes) -> None:
-        answer = self._answer
-        assert answer is not None
+    def _end(self, answer: Answer, body: bytes) -> None:
         try:
             if 200 <= answer.status < 300:
-                self._whole(answer, body)
+                self._whole(answer.status, body)
             else:
                 self._refused(answer, body)
         except Exception:
             self.fail(Broken("Something broke on our side."))
             raise
 
-    def _whole(self, answer: Answer, body: bytes) -> None:
+    def _whole(self, status: int, body: bytes) -> None:
         exchange = self._exchange
-        envelope, target = exchange.envelope, exchange.target
+        envelope, target, reservation = exchange.envelope, exchange.target, exchange.reservation
         assert envelope is not None
         assert target is not None
         found = exchange.dialect.answer(envelope, body)
@@ -151,30 +158,18 @@ class Attempt:
             return
         if exchange.place.endpoint in reserve.FREE:
             usage, source = meter.NOTHING, "none"
-        cost = meter.cost_of(exchange, usage)
         self._pieces.append(body)
+        cost = 0 if reservation is None else prices.charge(target.price, usage)
         if meter.fits(exchange, cost):
-            self._settle(usage, source, found.finish, cost)
+            meter.settle(self._gear, exchange, status, usage, source, found.finish, None, True, cost, self._written)
         else:
             self._gear.spawn(self._settle_slowly(usage, source, found.finish, cost))
 
     async def _settle_slowly(self, usage: Usage, source: Source, finish: Finish | None, cost: int) -> None:
-        await meter.extend(self._gear, self._exchange, cost)
-        self._settle(usage, source, finish, cost)
-
-    def _settle(self, usage: Usage, source: Source, finish: Finish | None, cost: int) -> None:
-        answer = self._answer
+        gear, exchange, answer = self._gear, self._exchange, self._answer
         assert answer is not None
-        meter.settle(
-            self._gear,
-            self._exchange,
-            answer.status,
-            usage=usage,
-            source=source,
-            finish=finish,
-            cost=cost,
-            then=self._written,
-        )
+        await meter.extend(gear, exchange, cost)
+        meter.settle(gear, exchange, answer.status, usage, source, finish, None, True, cost, self._written)
 
     def _written(self, segment: Segment | None) -> None:
         """The charge is on file, so the answer may go out; or it never will be, so it must not."""
@@ -183,8 +178,8 @@ class Attempt:
         meter.booked(self._gear, exchange, segment)
         body = self._pieces.pop()
         if segment is not None:
-            content_type = answer.content_type or exchange.dialect.content_type
-            exchange.reply.send(answer.status, answers.head(exchange, content_type, streamed=False), body)
+            content_type = answer.content_type() or exchange.dialect.content_type
+            exchange.reply.send(answer.status, answers.head(exchange, content_type, False), body)
         else:
             self._refuse_unjournaled(
                 Unavailable("The journal can't be written now. Try again shortly.", code="journal_unavailable")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from typing import Any
 
 from ruxa.kernel.errors import Limited
 
@@ -17,14 +18,14 @@ WINDOW_S = 60
 class Minute:
     """How much happened in the last sixty seconds."""
 
-    __slots__ = ("_buckets", "_last", "limit", "others", "second", "used")
+    __slots__ = ("_buckets", "last", "limit", "others", "second", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
         self.others = 0  # used at other workers, as far as this one has heard (``shares``)
         self.second = 0
-        self._last = 0
+        self.last = 0
         self._buckets = array("q", bytes(8 * WINDOW_S))
 
     def advance(self, second: int) -> None:
@@ -45,13 +46,9 @@ class Minute:
 
     def add(self, amount: int) -> None:
         """Count ``amount`` now (negative corrects); ``advance`` came first."""
-        second = self._last = self.second
+        second = self.last = self.second
         self._buckets[second % WINDOW_S] += amount
         self.used += amount
-
-    def full_in_s(self) -> int:
-        """Seconds until all of the limit is free again."""
-        return WINDOW_S - (self.second - self._last) if self.used > 0 else 0
 
     def wait_s(self, needed: int) -> int:
         """Seconds until ``needed`` more fit; ``WINDOW_S`` when they never do."""
@@ -68,7 +65,7 @@ class Minute:
 class Limiter:
     """The limits of one key and how far they are used. ``enter`` before a call, ``leave`` after it, always."""
 
-    __slots__ = ("_now", "concurrency", "elsewhere", "inside", "limited", "requests", "tokens")
+    __slots__ = ("_now", "concurrency", "elsewhere", "inside", "limited", "requests", "template", "tokens")
 
     def __init__(
         self,
@@ -84,6 +81,7 @@ class Limiter:
         self.requests = Minute(requests_per_minute) if requests_per_minute is not None else None
         self.tokens = Minute(tokens_per_minute) if tokens_per_minute is not None else None
         self.limited = self.requests is not None or self.tokens is not None  # per minute
+        self.template: Any = None  # of ``standing``, for these limits
 
     def change(self, requests_per_minute: int | None, tokens_per_minute: int | None, concurrency: int | None) -> None:
         """Take over new limits without forgetting what was used."""
@@ -91,6 +89,7 @@ class Limiter:
         self.requests = _changed(self.requests, requests_per_minute)
         self.tokens = _changed(self.tokens, tokens_per_minute)
         self.limited = self.requests is not None or self.tokens is not None
+        self.template = None
 
     def enter(self, now: float | None = None) -> None:
         """Count one call in; ``now``: the monotonic time, if known. Raises Limited (nothing counted then)."""

@@ -82,7 +82,6 @@ def settle(
     gear: Gear,
     exchange: Exchange,
     status: int,
-    *,
     usage: Usage = NOTHING,
     source: Source = "none",
     finish: Finish | None = None,
@@ -104,7 +103,7 @@ def settle(
     exchange.status = status
     exchange.ended = monotonic()
     if usage is not NOTHING:
-        usage = _priced(gear, exchange, usage, source, cost, charged=charged)
+        usage = _priced(gear, exchange, usage, source, cost, charged)
     exchange.row = _row(exchange, status, usage, source, finish, error_code)
     exchange.done = True
     if then is not None and exchange.opened:
@@ -125,7 +124,7 @@ def settle(
         (then or partial(booked, gear, exchange))(segment)
 
 
-def _priced(gear: Gear, exchange: Exchange, usage: Usage, source: Source, cost: int | None, *, charged: bool) -> Usage:
+def _priced(gear: Gear, exchange: Exchange, usage: Usage, source: Source, cost: int | None, charged: bool) -> Usage:
     """What is charged and what is waived of the usage's cost; gives the usage as a row can hold it."""
     total = usage.total
     if total > TOKENS_MAX:

@@ -401,7 +401,7 @@ class Pipeline:
         assert entry is not None
         terms = target.provider.terms
         if envelope.shape is not None and exchange.output_cap is None:
-            patched = envelope.shape.patch(envelope, upstream_model=target.upstream_model, terms=terms)
+            patched = envelope.shape.patch(envelope, target.upstream_model, terms)
         else:
             patched = self._patched(exchange, envelope, target)
         exchange.patched = patched

@@ -111,7 +111,7 @@ class Relay:
         dialect, envelope = exchange.dialect, exchange.envelope
         assert envelope is not None
         content_type = dialect.content_type if envelope.array else dialect.stream_type
-        self._reply.start(200, answers.head(exchange, content_type, streamed=True))
+        self._reply.start(200, answers.head(exchange, content_type, True))
         self.on_data = self._answer.on_data = self._pass
         self.due = self._gear.wheel.now + HEARTBEAT_S
         out = held[0] if len(held) == 1 else b"".join(held)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 
 from ruxa.dialects.dialect import Allowance, Dialect, Name
-from ruxa.gateway.limits import Limiter
+from ruxa.gateway.limits import WINDOW_S, Limiter, Minute
 
 # Marks: figures that no limit has, and a time that no clock shows.
 _LEFT, _RESET, _TOKENS_LEFT, _TOKENS_RESET = (
@@ -60,24 +60,41 @@ _templates: dict[tuple[Name, int | None, int | None], _Template] = {}
 
 def lines(dialect: Dialect, limiter: Limiter, now_ms: int) -> bytes:
     """Header lines of where the key stands now; b'' without limits per minute."""
-    requests, tokens = limiter.requests, limiter.tokens
-    if requests is None and tokens is None:
+    if not limiter.limited:
         return b""
+    requests, tokens = limiter.requests, limiter.tokens
+    template = limiter.template
+    if template is None or template[0] is not dialect:
+        template = limiter.template = (dialect, _template(dialect, requests, tokens))
+    known = template[1]
+    # Reset: the seconds until all of a limit is free again.
+    left = reset = tokens_left = tokens_reset = 0
+    if requests is not None:
+        used = requests.used
+        if used > 0:
+            reset = WINDOW_S - requests.second + requests.last
+        left = requests.limit - used - requests.others
+    if tokens is not None:
+        used = tokens.used
+        if used > 0:
+            tokens_reset = WINDOW_S - tokens.second + tokens.last
+        tokens_left = tokens.limit - used - tokens.others
+    if left < 0:
+        left = 0
+    if tokens_left < 0:
+        tokens_left = 0
+    time = _rfc3339(now_ms, max(reset, tokens_reset)) if known.times else b""
+    return known.text % known.order((time, left, reset, tokens_left, tokens_reset))
+
+
+def _template(dialect: Dialect, requests: Minute | None, tokens: Minute | None) -> _Template:
     key = (dialect.name, None if requests is None else requests.limit, None if tokens is None else tokens.limit)
     template = _templates.get(key)
     if template is None:
         if len(_templates) >= _TEMPLATES_MAX:
             _templates.clear()
         template = _templates[key] = _Template(dialect, key[1], key[2])
-    left = reset = tokens_left = tokens_reset = 0
-    if requests is not None:
-        left = max(requests.limit - requests.used - requests.others, 0)
-        reset = requests.full_in_s()
-    if tokens is not None:
-        tokens_left = max(tokens.limit - tokens.used - tokens.others, 0)
-        tokens_reset = tokens.full_in_s()
-    time = _rfc3339(now_ms, max(reset, tokens_reset)) if template.times else b""
-    return template.text % template.order((time, left, reset, tokens_left, tokens_reset))
+    return template
 
 
 def _rfc3339(now_ms: int, in_s: int) -> bytes:

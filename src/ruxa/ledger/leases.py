@@ -120,15 +120,12 @@ class Lease:
         return self.calls == 0 and self.unflushed == 0
 
 
-class Reservation:
+class Reservation(msgspec.Struct, eq=False):
     """One call's hold on a lease. Ends once, by ``settle`` or ``release``; a second end changes nothing."""
 
-    __slots__ = ("hold", "lease", "open")
-
-    def __init__(self, lease: Lease, hold: int) -> None:
-        self.lease = lease
-        self.hold = hold
-        self.open = True
+    lease: Lease
+    hold: int
+    open: bool = True
 
     @property
     def lease_id(self) -> UUID | None:

@@ -54,7 +54,7 @@ class AnthropicMessages:
         """See the contract."""
         if envelope.shape is not None:
             if output_cap is None:
-                return envelope.shape.patch(envelope, upstream_model=upstream_model, terms=terms)
+                return envelope.shape.patch(envelope, upstream_model, terms)
             envelope = read.read_messages(envelope.place, envelope.body)
         return patch.patch_messages(
             envelope, upstream_model=upstream_model, pseudonym=pseudonym, terms=terms, output_cap=output_cap

@@ -55,7 +55,7 @@ class OpenAIChat:
         """See the contract."""
         if envelope.shape is not None:
             if output_cap is None:
-                return envelope.shape.patch(envelope, upstream_model=upstream_model, terms=terms)
+                return envelope.shape.patch(envelope, upstream_model, terms)
             envelope = read.read_chat(envelope.place, envelope.body)
         if envelope.place.endpoint == "embeddings":
             return patch.patch_embeddings(envelope, upstream_model=upstream_model, pseudonym=pseudonym, terms=terms)
