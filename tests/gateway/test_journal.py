@@ -89,8 +89,8 @@ async def test_records_come_back_and_an_open_call_is_never_charged(tmp_path: Pat
     await journal.start()
     lease, call, lost = uuid4(), uuid4(), uuid4()
     journal.intent(lease.bytes)
-    journal.open(call.int, lease.int, 100)
-    journal.open(lost.int, lease.int, 100)
+    journal.open(call.int, lease.bytes, 100)
+    journal.open(lost.int, lease.bytes, 100)
     journal.close(b"row " + call.bytes)
     await journal.stop()
     journal.unlock()
@@ -106,7 +106,7 @@ async def test_nothing_in_the_file_can_be_read_without_the_key(tmp_path: Path) -
     journal = make(tmp_path)
     await journal.start()
     call = uuid4()
-    journal.open(call.int, 0, 0)
+    journal.open(call.int, bytes(16), 0)
     journal.close(b"canary-row-" + call.bytes + call.hex.encode())
     await journal.stop()
     raw = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
@@ -121,7 +121,7 @@ async def test_segments_rotate_and_only_acknowledged_ones_go(tmp_path: Path) -> 
     await journal.start()
     segments: set[journals.Segment] = set()
     for number in range(200):
-        journal.open(uuid4().int, 0, 0)
+        journal.open(uuid4().int, bytes(16), 0)
         segments.add(journal.close(b"%0300d" % number))
         await asyncio.sleep(0.001)
     assert len(segments) > 3
@@ -166,21 +166,21 @@ async def test_full_disk_refuses_new_calls_and_closes_the_open_ones(tmp_path: Pa
     journal.segment_bytes = 1 << 20  # from now on no further segment can be made
     opened = 0
     while journal.ready():
-        journal.open(uuid4().int, 0, 0)
+        journal.open(uuid4().int, bytes(16), 0)
         opened += 1
         await asyncio.sleep(0)
     assert opened > 20
     with pytest.raises(Unavailable) as refused:
-        journal.open(uuid4().int, 0, 0)
+        journal.open(uuid4().int, bytes(16), 0)
     assert refused.value.code == "journal_unavailable"
     for number in range(opened):
         journal.close(b"%01000d" % number)
     assert journal.open_calls == 0
     while journal.ready():
-        journal.open(uuid4().int, 0, 0)
+        journal.open(uuid4().int, bytes(16), 0)
         journal.close(b"")
     with pytest.raises(Unavailable):
-        journal.open(uuid4().int, 0, 0)
+        journal.open(uuid4().int, bytes(16), 0)
     assert "journal.refused" in told.names()
     journal.segment_bytes = 1 << 16  # room again
     for _ in range(100):
@@ -188,7 +188,7 @@ async def test_full_disk_refuses_new_calls_and_closes_the_open_ones(tmp_path: Pa
         await asyncio.sleep(0.01)
         if journal.ready():
             break
-    journal.open(uuid4().int, 0, 0)
+    journal.open(uuid4().int, bytes(16), 0)
     journal.close(b"after")
     await journal.stop()
     journal.unlock()
@@ -201,7 +201,7 @@ async def written(place: Path, rows: int) -> Path:
     journal = make(place)
     await journal.start()
     for number in range(rows):
-        journal.open(uuid4().int, 0, 0)
+        journal.open(uuid4().int, bytes(16), 0)
         journal.close(b"row-%06d" % number)
     await journal.stop()
     journal.unlock()
@@ -307,7 +307,7 @@ async def main():
     await journal.start()
     number = 0
     while True:
-        journal.open(uuid4().int, 0, 0)
+        journal.open(uuid4().int, bytes(16), 0)
         journal.close(b"row-%06d" % number)
         os.write(1, b"%d\\n" % number)
         number += 1

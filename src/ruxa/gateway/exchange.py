@@ -93,6 +93,7 @@ class Habit(Protocol):
     """What is known of calls like this one (``habit.Habit``)."""
 
     target: Target
+    head: bytes
     payer: bytes
     columns: bytes
     line: Line

@@ -1,4 +1,4 @@
-"""Flusher: usage rows from the journal's writer to the database, in batches, about five times a second (decision D19).
+"""Flusher: usage rows from the journal's writer to the database, in batches, some times a second (decision D19).
 
 A row leaves memory only when the database has committed it; a segment's file is unlinked only when all its rows are
 and its permanent row says so. While the database is away rows wait here and in the journal.
@@ -17,7 +17,7 @@ from ruxa.kernel.signals import Sink
 from ruxa.ledger import packed, usage
 from ruxa.ledger.leases import Leases, Reservation, Works
 
-EVERY_S = 0.2
+EVERY_S = 0.4
 AGAIN_S = 0.5
 BATCH_ROWS = 1000
 WAITING_ROWS_MAX = 200_000

@@ -78,22 +78,22 @@ class Repeat:
     Such a head needs no parser: its lines are those that the parser has accepted, byte for byte.
     """
 
-    __slots__ = ("_after", "_before", "_request", "_said")
+    __slots__ = ("_after", "_before", "_request", "_said", "_start", "_within")
 
     def __init__(self, before: bytes, after: bytes, request: Request) -> None:
         self._before = before
         self._after = after
         self._request = request
+        self._start = len(before)
+        self._within = len(after) + 10
         self._said = int(request.headers[b"content-length"])
 
     def length(self, data: bytes) -> tuple[int, int] | None:
         """Where the head that ``data`` begins with ends, and the length of its body; None for another head."""
-        before = self._before
-        if not data.startswith(before):
+        if not data.startswith(self._before):
             return None
-        start = len(before)
-        after = self._after
-        at = data.find(after, start, start + 10 + len(after))
+        start, after = self._start, self._after
+        at = data.find(after, start, start + self._within)
         digits = data[start:at]
         return (at + len(after), int(digits)) if at > start and digits.isdigit() else None
 

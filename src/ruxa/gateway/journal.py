@@ -41,7 +41,7 @@ FRAME = struct.Struct(">III")  # length of the sealed payload, crc32 of it, numb
 RECORD = struct.Struct(">cH")  # kind, length of the body; a payload is one or more records
 FRAME_EXTRA = FRAME.size + RECORD.size + 16  # and the tag
 _RECORD = RECORD.pack
-_OPEN = struct.Struct(">cH40s").pack
+_OPEN = struct.Struct(">cH16s16sQ").pack
 
 INTENT, OPEN, CLOSE = b"I", b"O", b"C"
 
@@ -154,8 +154,8 @@ class Journal:
         """Say that a lease is about to be asked for, so that a crash before the answer leaves a trace."""
         self._write(INTENT, intent, self.open_calls)
 
-    def open(self, call: int, lease: int, hold_micros: int) -> None:
-        """A call is about to go upstream (ids as integers). Raises Unavailable when its CLOSE could not be written.
+    def open(self, call: int, lease: bytes, hold_micros: int) -> None:
+        """A call is about to go upstream (its id as an integer). Raises Unavailable when no CLOSE could be written.
 
         The record goes to the file with the next one or at the end of the loop's turn: it only tells what was lost.
         """
@@ -169,7 +169,7 @@ class Journal:
         self.open_calls += 1
         if not waiting:
             asyncio.get_running_loop().call_soon(self._write_waiting)
-        waiting.append(_OPEN(OPEN, 40, (call << 192 | lease << 64 | hold_micros).to_bytes(40, "big")))
+        waiting.append(_OPEN(OPEN, 40, call.to_bytes(16, "big"), lease, hold_micros))
 
     def abandon(self) -> None:
         """A call that was opened will not be closed by a row of its own (its answer is not charged)."""

@@ -18,7 +18,7 @@ WINDOW_S = 60
 class Minute:
     """How much happened in the last sixty seconds."""
 
-    __slots__ = ("_buckets", "last", "limit", "others", "second", "used")
+    __slots__ = ("buckets", "last", "limit", "others", "second", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -26,17 +26,17 @@ class Minute:
         self.others = 0  # used at other workers, as far as this one has heard (``shares``)
         self.second = 0
         self.last = 0
-        self._buckets = array("q", bytes(8 * WINDOW_S))
+        self.buckets = array("q", bytes(8 * WINDOW_S))
 
     def advance(self, second: int) -> None:
         """Let go of the seconds that left the window."""
         passed = second - self.second
         if passed <= 0:
             return
-        buckets = self._buckets
+        buckets = self.buckets
         if passed >= WINDOW_S:
             self.used = 0
-            self._buckets = array("q", bytes(8 * WINDOW_S))
+            self.buckets = array("q", bytes(8 * WINDOW_S))
         else:
             for gone in range(self.second + 1, second + 1):
                 index = gone % WINDOW_S
@@ -47,7 +47,7 @@ class Minute:
     def add(self, amount: int) -> None:
         """Count ``amount`` now (negative corrects); ``advance`` came first."""
         second = self.last = self.second
-        self._buckets[second % WINDOW_S] += amount
+        self.buckets[second % WINDOW_S] += amount
         self.used += amount
 
     def wait_s(self, needed: int) -> int:
@@ -56,7 +56,7 @@ class Minute:
         if over <= 0:
             return 0
         for age in range(WINDOW_S - 1, -1, -1):
-            over -= self._buckets[(self.second - age) % WINDOW_S]
+            over -= self.buckets[(self.second - age) % WINDOW_S]
             if over <= 0:
                 return WINDOW_S - age
         return WINDOW_S
@@ -118,7 +118,9 @@ class Limiter:
                         code="requests_limit",
                         retry_after_s=requests.wait_s(1),
                     )
-                requests.add(1)
+                requests.last = second = requests.second
+                requests.buckets[second % WINDOW_S] += 1
+                requests.used += 1
         self.inside += 1
 
     def expect(self, tokens: int, now: float | None = None) -> int:
@@ -140,7 +142,9 @@ class Limiter:
                 code="tokens_limit",
                 retry_after_s=minute.wait_s(tokens),
             )
-        minute.add(tokens)
+        minute.last = second = minute.second
+        minute.buckets[second % WINDOW_S] += tokens
+        minute.used += tokens
         return tokens
 
     def leave(self, expected: int, used: int, now: float | None = None) -> None:

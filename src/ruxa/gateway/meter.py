@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import get_args
+from typing import cast, get_args
 
 import msgspec
+from msgspec.structs import astuple
 
 from ruxa.dialects.dialect import Endpoint, Finish, Load, Name
 from ruxa.dialects.usage import Usage
@@ -35,6 +36,7 @@ LOSSY_MAX = 12
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,39}\Z")
 
 NOTHING = Usage()
+_NO_FIGURES: packed.Figures = (0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 _UNPLANNED: dict[tuple[str, str], bytes] = {
     (dialect, endpoint): packed.target("", None, None, dialect, endpoint, False)
@@ -102,9 +104,8 @@ def settle(
     assert exchange.entry is not None
     exchange.status = status
     exchange.ended = monotonic()
-    if usage is not NOTHING:
-        usage = _priced(gear, exchange, usage, source, cost, charged)
-    exchange.row = _row(exchange, status, usage, source, finish, error_code)
+    figures = _NO_FIGURES if usage is NOTHING else _priced(gear, exchange, usage, source, cost, charged)
+    exchange.row = _row(exchange, status, figures, source, finish, error_code)
     exchange.done = True
     if then is not None and exchange.opened:
         gear.journal.close_in_turn(exchange.row, then)
@@ -124,15 +125,19 @@ def settle(
         (then or partial(booked, gear, exchange))(segment)
 
 
-def _priced(gear: Gear, exchange: Exchange, usage: Usage, source: Source, cost: int | None, charged: bool) -> Usage:
+def _priced(
+    gear: Gear, exchange: Exchange, usage: Usage, source: Source, cost: int | None, charged: bool
+) -> packed.Figures:
     """What is charged and what is waived of the usage's cost; gives the usage as a row can hold it."""
-    total = usage.total
+    figures = cast(packed.Figures, astuple(usage))
+    total = sum(figures) - usage.images
     if total > TOKENS_MAX:
         usage, total, cost = bounded(usage), TOKENS_MAX, None
+        figures = cast(packed.Figures, astuple(usage))
     exchange.tokens = total
     target, reservation = exchange.target, exchange.reservation
     if reservation is None or target is None:
-        return usage
+        return figures
     amount = prices.charge(target.price, usage) if cost is None else cost
     if amount > exchange.hold and source == "provider":
         routes.weigh(gear, exchange, amount)
@@ -142,11 +147,16 @@ def _priced(gear: Gear, exchange: Exchange, usage: Usage, source: Source, cost: 
         exchange.amount = amount
     else:
         exchange.amount, exchange.waived = reservation.hold, amount - reservation.hold
-    return usage
+    return figures
 
 
 def _row(
-    exchange: Exchange, status: int, usage: Usage, source: Source, finish: Finish | None, error_code: str | None
+    exchange: Exchange,
+    status: int,
+    figures: packed.Figures,
+    source: Source,
+    finish: Finish | None,
+    error_code: str | None,
 ) -> bytes:
     """The call's usage row."""
     entry, target, reservation, place = exchange.entry, exchange.target, exchange.reservation, exchange.place
@@ -171,17 +181,7 @@ def _row(
         status,
         error_code,
         finish,
-        (
-            usage.input_tokens,
-            usage.cache_read_tokens,
-            usage.cache_write_5m_tokens,
-            usage.cache_write_1h_tokens,
-            usage.output_tokens,
-            usage.reasoning_tokens,
-            usage.audio_input_tokens,
-            usage.audio_output_tokens,
-            usage.images,
-        ),
+        figures,
         source,
         price,
         amount,

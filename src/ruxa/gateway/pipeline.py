@@ -392,9 +392,8 @@ class Pipeline:
 
     def _send(self, exchange: Exchange) -> None:
         """Patch, OPEN, go."""
-        gear, place, dialect, request = self._gear, exchange.place, exchange.dialect, exchange.request
+        gear, request, caller = self._gear, exchange.request, exchange.caller
         envelope, target, entry = exchange.envelope, exchange.target, exchange.entry
-        caller = exchange.caller
         assert caller is not None
         assert envelope is not None
         assert target is not None
@@ -415,10 +414,12 @@ class Pipeline:
                     param=dropped[0][:100],
                 )
             exchange.dropped = dropped
-        exchange.head = target.head(dialect, place) + forwarded.lines
+        habit = exchange.habit
+        head = target.head(exchange.dialect, exchange.place) if habit is None else habit.head
+        exchange.head = head + forwarded.lines if forwarded.lines else head
         reservation = exchange.reservation
         if reservation is not None:
-            gear.journal.open(exchange.id, reservation.lease.id.int, reservation.hold)
+            gear.journal.open(exchange.id, reservation.lease.raw, reservation.hold)
             exchange.opened = True
         exchange.planned_at = monotonic()
         if entry.grant.store_days and gear.copies is not None:

@@ -85,6 +85,7 @@ class Lease:
         "id",
         "opened_at",
         "purse",
+        "raw",
         "reserved",
         "retired_at",
         "spent",
@@ -98,6 +99,7 @@ class Lease:
     def __init__(self, purse: Purse, lease_id: UUID, amount: int, opened_at: float, deadline: float) -> None:
         self.purse = purse
         self.id = lease_id
+        self.raw = lease_id.bytes
         self.column = packed.NULL if lease_id is _NO_LEASE else packed.uuid(lease_id)  # as a packed usage row has it
         self.amount = amount
         self.available = amount

@@ -29,6 +29,10 @@ _END_UNANSWERED = struct.Struct(">IqIqIqIi4sIh").pack
 _LENGTH = struct.Struct(">I").pack
 
 
+Figures = tuple[int, int, int, int, int, int, int, int, int]
+"""The fields of ``dialects.usage.Usage``, in their order."""
+
+
 def text(value: str | None) -> bytes:
     """One text column."""
     if value is None:
@@ -82,7 +86,7 @@ def pack(
     status: int,
     error_code: str | None,
     finish: str | None,
-    tokens: tuple[int, int, int, int, int, int, int, int, int],
+    tokens: Figures,
     source: Source,
     price: bytes,
     amount_micros: int,

@@ -147,7 +147,13 @@ def charge(price: Rates, usage: Quantities) -> int:
     write_1h = usage.cache_write_1h_tokens
     audio = usage.audio_input_tokens
     step = price.long_from_tokens
-    if step is None or fresh + read + write_5m + write_1h + audio <= step:
+    if step is None and not (read or write_5m or write_1h or audio):
+        total = (
+            fresh * price.input_micros
+            + usage.output_tokens * price.output_micros
+            + usage.reasoning_tokens * price.reasoning_micros
+        )
+    elif step is None or fresh + read + write_5m + write_1h + audio <= step:
         total = (
             fresh * price.input_micros
             + usage.output_tokens * price.output_micros
