@@ -7,9 +7,9 @@ sealed with AES-256-GCM under a key derived from the usage day key, the worker, 
 the frame's number, which is never used twice. Records: INTENT (a lease is about to be asked for), OPEN (a call goes
 upstream), CLOSE (the whole usage row, written before the last byte of the answer goes out).
 
-One ``pwrite`` a turn of the loop (or a stream's CLOSE), one ``fdatasync`` every 20 ms off the loop's thread. Segments
-are rotated when full or old, and unlinked once every row in them is committed in the database and the segment's
-permanent row says so.
+One ``pwrite`` a turn of the loop in which a CLOSE comes (or a stream's CLOSE); OPENs go with it, or after 5 ms. One
+``fdatasync`` every 20 ms off the loop's thread. Segments are rotated when full or old, and unlinked once every row in
+them is committed in the database and the segment's permanent row says so.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ INTENT, OPEN, CLOSE = b"I", b"O", b"C"
 SEGMENT_BYTES = 16 * 1024 * 1024
 SEGMENT_AGE_S = 60
 SYNC_EVERY_S = 0.02
+OPEN_WITHIN_S = 0.005
 OPEN_BYTES = 40 + FRAME_EXTRA  # as if each had a frame of its own
 CLOSE_BYTES_MAX = 1536  # a usage row, sealed and framed; what is kept free for every open call
 RECORD_BYTES_MAX = CLOSE_BYTES_MAX - FRAME_EXTRA
@@ -130,8 +131,9 @@ class Journal:
         self._standby: Segment | None = None
         self._number = 0
         self._lock = -1
-        self._waiting: list[bytes] = []  # records of this turn of the loop, not written yet
+        self._waiting: list[bytes] = []  # CLOSEs of this turn of the loop and the last OPENs, not written yet
         self._closing: list[Callable[[Segment | None], None]] = []  # who waits for a CLOSE among them
+        self._late: asyncio.TimerHandle | None = None  # writes OPENs that no other record took along
         self._dirty = False
         self._preparing: asyncio.Task[None] | None = None
         self._syncing: asyncio.Task[None] | None = None
@@ -157,7 +159,7 @@ class Journal:
     def open(self, call: int, lease: bytes, hold_micros: int) -> None:
         """A call is about to go upstream (its id as an integer). Raises Unavailable when no CLOSE could be written.
 
-        The record goes to the file with the next one or at the end of the loop's turn: it only tells what was lost.
+        The record goes to the file with the next one, after 5 ms at the latest: it only tells what was lost.
         """
         segment = self._current
         if segment is None or self.failed is not None:
@@ -167,8 +169,8 @@ class Journal:
         if segment.offset + kept > segment.size:
             self._rotate(kept)
         self.open_calls += 1
-        if not waiting:
-            asyncio.get_running_loop().call_soon(self._write_waiting)
+        if self._late is None:
+            self._late = asyncio.get_running_loop().call_later(OPEN_WITHIN_S, self._write_late)
         waiting.append(_OPEN(OPEN, 40, call.to_bytes(16, "big"), lease, hold_micros))
 
     def abandon(self) -> None:
@@ -188,12 +190,12 @@ class Journal:
         None when it could not be written. For whole answers, which go out after that."""
         size = len(row)
         assert size <= RECORD_BYTES_MAX, size
-        waiting = self._waiting
-        if not waiting:
+        waiting, closing = self._waiting, self._closing
+        if not closing:
             asyncio.get_running_loop().call_soon(self._write_waiting)
         waiting.append(_RECORD(CLOSE, size))
         waiting.append(row)
-        self._closing.append(then)
+        closing.append(then)
 
     def note(self, row: bytes) -> Segment:
         """A usage row that had no OPEN (a refused or free call)."""
@@ -223,6 +225,10 @@ class Journal:
             plain = _RECORD(kind, size) + body
         self._seal_turn(segment, plain)
         return segment
+
+    def _write_late(self) -> None:
+        self._late = None
+        self._write_waiting()
 
     def _write_waiting(self) -> None:
         """The end of a turn of the loop: all that waits, as one frame."""
