@@ -92,6 +92,8 @@ def measure(place: Path, options: list[str]) -> subprocess.CompletedProcess[str]
         config, whole, apart = Path(folder) / "ruxa.toml", Path(folder) / "whole", Path(folder) / "apart"
         config.write_text(
             f'[providers.openai]\nbase_url = "http://127.0.0.1:{UPSTREAM_PORT}/v1"\nkey = "env:BENCH_UPSTREAM_KEY"\n'
+            # The harness streams more tokens than a call's cap allows; at a real price that would close the model.
+            '[models."openai/gpt-4o-mini"]\ninput_micros_per_mtok = 150000\noutput_micros_per_mtok = 600\n'
         )
         with running(whole, config, PORTS["ruxa"]):
             key = key_of(whole, config)
