@@ -34,7 +34,7 @@ class Caller:
     secret: the key as it was sent; near: its hash in the snapshot; coded: the body is compressed.
     """
 
-    __slots__ = ("_forwarded", "_terms", "coded", "dialect", "near", "place", "secret")
+    __slots__ = ("coded", "dialect", "forwarded", "near", "place", "secret", "terms")
 
     def __init__(self, request: Request, place: Place, near: Callable[[bytes], bytes]) -> None:
         self.place = place
@@ -42,15 +42,13 @@ class Caller:
         self.secret = secret_of(request)
         self.near = near(self.secret)
         self.coded = b"content-encoding" in request.headers
-        self._terms: Terms | None = None
-        self._forwarded = Forwarded()
+        self.terms: Terms | None = None
+        self.forwarded = Forwarded()
 
-    def forwarded(self, request: Request, terms: Terms) -> Forwarded:
-        """The caller's headers that go to a provider with those terms."""
-        if terms is not self._terms:
-            self._forwarded = self.dialect.forward_headers(request.headers, terms)
-            self._terms = terms
-        return self._forwarded
+    def forward(self, request: Request, terms: Terms) -> None:
+        """Sets ``forwarded``: the caller's headers that go to a provider with those ``terms``."""
+        self.forwarded = self.dialect.forward_headers(request.headers, terms)
+        self.terms = terms
 
 
 def secret_of(request: Request) -> bytes:

@@ -121,6 +121,7 @@ class Exchange:
         "head",
         "hold",
         "id",
+        "latency_ms",
         "opened",
         "output_cap",
         "patched",
@@ -141,6 +142,7 @@ class Exchange:
     row: bytes
     status: int
     ended: float
+    latency_ms: int
 
     def __init__(
         self, request: Request, reply: Reply, place: Place, dialect: Dialect, now_ms: int, started: float

@@ -103,7 +103,8 @@ def settle(
         return
     assert exchange.entry is not None
     exchange.status = status
-    exchange.ended = monotonic()
+    exchange.ended = ended = monotonic()
+    exchange.latency_ms = int((ended - exchange.started) * 1000)
     figures = _NO_FIGURES if usage is NOTHING else _priced(gear, exchange, usage, source, cost, charged)
     exchange.row = _row(exchange, status, figures, source, finish, error_code)
     exchange.done = True
@@ -187,7 +188,7 @@ def _row(
         amount,
         waived,
         exchange.hold,
-        int((exchange.ended - started) * 1000),
+        exchange.latency_ms,
         int((first - started) * 1000) if first else None,
         exchange.attempts,
         named(exchange.dropped) if exchange.dropped else (),
@@ -210,8 +211,7 @@ def booked(gear: Gear, exchange: Exchange, segment: Segment | None) -> None:
         gear.metrics.in_flight -= 1
     if segment is not None:
         gear.flusher.put(segment, exchange.row, charge)
-        latency_ms = int((exchange.ended - exchange.started) * 1000)
-        gear.metrics.ended(exchange.place.dialect, exchange.status, latency_ms, amount, waived)
+        gear.metrics.ended(exchange.place.dialect, exchange.status, exchange.latency_ms, amount, waived)
 
 
 def bounded(usage: Usage) -> Usage:

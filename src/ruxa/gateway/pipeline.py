@@ -404,7 +404,9 @@ class Pipeline:
         else:
             patched = self._patched(exchange, envelope, target)
         exchange.patched = patched
-        forwarded = caller.forwarded(request, terms)
+        if terms is not caller.terms:
+            caller.forward(request, terms)
+        forwarded = caller.forwarded
         dropped = patched.dropped + forwarded.dropped
         if dropped:
             if answers.asks(exchange, answers.STRICT):
