@@ -1,7 +1,8 @@
 """The room dialects: wire formats, pure functions of bytes. Nothing here knows a socket, a clock or a file.
 
 The contract is ``dialect.py``; one folder per dialect fulfils it; ``usage.py`` is the vector that all of them read
-answers into; ``paths.py`` tells which dialect a request speaks and finds its key. A new dialect is a folder and a line.
+answers into; ``paths.py`` tells which dialect a request speaks and finds its key; ``shape.py`` knows a call's settings
+again. A new dialect is a folder and a line.
 """
 
 from __future__ import annotations
