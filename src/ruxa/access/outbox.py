@@ -25,7 +25,7 @@ from ruxa.kernel.sealed import Sealed
 from ruxa.store.vault import Vault
 from ruxa.store.work import Work
 
-Template = Literal["verify", "known", "reset", "invite", "password_changed", "new_browser", "checkpoint"]
+Template = Literal["verify", "known", "reset", "invite", "password_changed", "new_browser", "checkpoint", "hold"]
 
 PURPOSE: Final = "communicate"
 EMAIL_COLUMN: Final = "access.member.email_sealed"
@@ -45,6 +45,7 @@ VARIABLES: Final[dict[str, str]] = {
     "agent": f"data: category=user.device {_SENT} {_ENDS}",
     "minutes": "data: none",
     "size": "data: none",
+    "until": "data: none",
     "checkpoint": "data: none",
 }
 TEMPLATES: Final[dict[Template, frozenset[str]]] = {
@@ -55,6 +56,7 @@ TEMPLATES: Final[dict[Template, frozenset[str]]] = {
     "password_changed": frozenset({"name", "url"}),
     "new_browser": frozenset({"name", "url", "agent"}),
     "checkpoint": frozenset({"size", "checkpoint", "url"}),
+    "hold": frozenset({"name", "until"}),
 }
 
 

@@ -10,9 +10,11 @@ import psycopg
 import pytest
 
 from retention_house import RetentionHouse
+from ruxa.access import members
 from ruxa.access.authorize import OPERATOR
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Conflict, Forbidden, InvalidCall, NotFound
+from ruxa.kernel.sealed import Sealed
 from ruxa.privacy.retention import holds, records
 
 USAGE, CONTENT = 83, 23
@@ -244,3 +246,28 @@ async def test_what_a_hold_must_keep_and_cannot_stops_everything(house: Retentio
     await house.admin("ALTER TABLE privacy.held_item DROP CONSTRAINT no_more")
     assert (await house.run()).state == "done"
     assert len(await _kept(house, hold)) == 1
+
+
+@pytest.mark.parametrize("gagged", [False, True])
+async def test_whom_it_concerns_is_told_unless_the_law_forbids_it(house: RetentionHouse, gagged: bool) -> None:
+    organisation, _ = await house.organisation()
+    async with house.books.operator.work() as work:
+        await members.create_synthetic(
+            work, house.vault, Sealed("owner@example.com"), Sealed("Ann"), "$argon2id$x", organisation
+        )
+        hold = await holds.place(
+            work,
+            house.vault,
+            OPERATOR,
+            scope="organisation",
+            subject_id=organisation,
+            reason="Case 17",
+            basis="authority",
+            owner_id=OWNER,
+            ends_at=house.database.clock.now() + timedelta(days=10),
+            gagged=gagged,
+        )
+    assert await house.admin("SELECT count(*) FROM access.mail") == [(0,)]
+    await _approve(house, hold)
+    assert await house.admin("SELECT count(*) FROM access.mail WHERE template = 'hold'") == [(0 if gagged else 1,)]
+    assert await house.admin("SELECT told_at IS NULL FROM privacy.hold") == [(gagged,)]

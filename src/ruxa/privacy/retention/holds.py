@@ -14,10 +14,12 @@ from uuid import UUID
 
 import msgspec
 
+from ruxa.access import members, outbox
 from ruxa.access.audit import log
 from ruxa.access.authorize import Principal
 from ruxa.kernel import crypto, ids
 from ruxa.kernel.errors import Conflict, Forbidden, InvalidCall, NotFound
+from ruxa.kernel.sealed import Sealed
 from ruxa.privacy.retention import records
 from ruxa.privacy.retention.records import HoldRow
 from ruxa.store.keystore import Destroyed
@@ -105,7 +107,10 @@ async def place(
 
 
 async def approve(work: Work, vault: Vault, principal: Principal, hold_id: UUID, approver_id: UUID) -> None:
-    """The second pair of eyes. Raises Forbidden ``hold_four_eyes``, Conflict ``hold_over``, NotFound."""
+    """The second pair of eyes; whom it concerns is told.
+
+    Raises Forbidden ``hold_four_eyes``, Conflict ``hold_over``, NotFound.
+    """
     row = await _row(work, hold_id)
     if approver_id == row.owner_id:
         raise Forbidden("A hold is approved by somebody else than who placed it.", code="hold_four_eyes")
@@ -114,6 +119,21 @@ async def approve(work: Work, vault: Vault, principal: Principal, hold_id: UUID,
     await _write(
         work, vault, principal, "hold:placed", hold_id, row.scope, row.subject_id, approver_id, purpose="approved"
     )
+    await _tell(work, vault, row)
+
+
+async def _tell(work: Work, vault: Vault, row: HoldRow) -> None:
+    """Mail to whom the hold concerns, unless the law forbids it: the member, or the owners of the organisation."""
+    if row.gagged:
+        return
+    if row.scope == "member":
+        told = [row.subject_id]
+    else:
+        team = await members.team(work, vault, row.subject_id)
+        told = [one.member_id for one in team if one.role == "owner" and one.accepted_at is not None]
+    for member_id in told:
+        await outbox.put(work, vault, member_id, "hold", {"until": Sealed(str(row.ends_at.date()))})
+    await records.told(work, row.id)
 
 
 async def end(pool: Pool, vault: Vault, principal: Principal | None, hold_id: UUID) -> list[Destroyed]:
