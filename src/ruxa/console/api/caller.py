@@ -109,6 +109,27 @@ async def entered_of_call(deps: Deps, edge: Edge, request: AnyRequest) -> AsyncG
         yield caller
 
 
+@contextlib.asynccontextmanager
+async def entered_as_member(
+    deps: Deps, edge: Edge, request: AnyRequest
+) -> AsyncGenerator[tuple[Caller, sessions.Session], None]:
+    """The signed-in member, about nobody but themselves: no key stands for a person. Raises Unauthenticated."""
+    edge.refuse_host(request.headers)
+    refuse_key(request)
+    if request.method not in SAFE:
+        headers.same_origin(request.headers)
+    async with deps.pool.work(visits.PRINCIPAL) as work:
+        caller = await _by_session(work, deps, request)
+        assert caller.session is not None
+        yield caller, caller.session
+
+
+def refuse_key(request: AnyRequest) -> None:
+    """Raises Unauthenticated when a key is sent where none counts."""
+    if _key(request) is not None:
+        raise Unauthenticated("No key stands for a person here: sign in.", code="sign_in_required")
+
+
 def _key(request: AnyRequest) -> bytes | None:
     """The API key of the request, as any of the SDKs would send it."""
     bearer = request.headers.get("authorization", "")

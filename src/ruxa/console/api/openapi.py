@@ -18,7 +18,17 @@ from ruxa.kernel.errors import RuxaError
 DOCS = "/docs/api"
 METHODS = ("get", "post", "put", "patch", "delete")
 # Bodies that refuse a field they do not know; Litestar leaves that out of its schemas.
-CLOSED = ("NewKey", "Rotation", "TopUp", "OrganisationChange", "Invitation", "RoleChange", "Credit", "Suspension")
+CLOSED = (
+    "NewKey",
+    "Rotation",
+    "TopUp",
+    "OrganisationChange",
+    "Invitation",
+    "RoleChange",
+    "Credit",
+    "Suspension",
+    "EraseWish",
+)
 ERROR_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "Every error of /api/v1. code equals the HTTP status; error.type is the word to program against.",

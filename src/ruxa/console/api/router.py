@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from ruxa.console.api import audit, billing, content, keys, openapi, organisation, staff, usage
+from ruxa.console.api import audit, billing, content, keys, openapi, organisation, privacy, staff, usage
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 
@@ -31,6 +31,7 @@ def handlers(deps: Deps, edge: Edge, published: openapi.Description) -> list[HTT
         *content.handlers(deps, edge),
         *billing.handlers(deps, edge),
         *organisation.handlers(deps, edge),
+        *privacy.handlers(deps, edge),
         *audit.handlers(deps, edge),
         *staff.handlers(deps, edge),
         description,

@@ -17,6 +17,7 @@ from ruxa.console.pages.home.page import PAGE as home
 from ruxa.console.pages.key.page import PAGE as key
 from ruxa.console.pages.keys.page import PAGE as keys
 from ruxa.console.pages.landing.page import PAGE as landing
+from ruxa.console.pages.my_data.page import PAGE as my_data
 from ruxa.console.pages.organisation.page import PAGE as organisation
 from ruxa.console.pages.organisations.page import PAGE as organisations
 from ruxa.console.pages.outbound.page import PAGE as outbound
@@ -59,6 +60,7 @@ PAGES: tuple[Page, ...] = (
     team,
     audit,
     settings,
+    my_data,
     organisations,
     organisation,
     proofs,
