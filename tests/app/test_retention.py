@@ -33,7 +33,7 @@ async def test_a_job_that_leaves_something_fails_and_is_tried_again(database: Da
             raise Unavailable("The object store can't be reached now.", code="storage_away")
 
     house = await open_house(database, tmp_path)
-    away = Away(house.objects._store, folder=None, host=None, port=None)  # pyright: ignore[reportPrivateUsage]
+    away = Away.of_folder(house.data / "objects")
     with pytest.raises(Unavailable) as caught:
         await retention.run(house.tools(objects=away))
     assert caught.value.code == "retention_failed"

@@ -313,7 +313,7 @@ async def test_a_step_that_fails_is_told_and_the_others_go_on(house: RetentionHo
     await house.spend(ref, [10])
     first = house.today
     await house.to(USAGE)
-    outcome = await house.run(objects=Away(house.objects._store, folder=None, host=None, port=None))  # pyright: ignore[reportPrivateUsage]
+    outcome = await house.run(objects=Away.of_folder(house.data / "objects"))
     assert outcome.state == "failed"
     assert outcome.code == "storage_away"
     assert first not in await house.days()
