@@ -43,14 +43,6 @@ class Spawn(Protocol):
         ...
 
 
-class Routes(Protocol):
-    """What becomes of a target whose provider counts too much (``routes.Routes``)."""
-
-    def close(self, target: Target, over_percent: int) -> None:
-        """Serve it no longer."""
-        ...
-
-
 class Gear:
     """What every stage needs, made once per worker."""
 
