@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import resource
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from fixtures_database import Database
 from ruxa.kernel.clock import Clock
 from ruxa.store import database as databases
-from ruxa.store import elsewhere, migrate
+from ruxa.store import elsewhere, migrate, sealings
 from ruxa.store.embedded import Cluster
 from ruxa.store.keystore import Slot
 from ruxa.store.logins import Logins
@@ -103,7 +104,7 @@ async def test_what_is_sealed_is_in_no_file_of_the_cluster(memory_path: Path) ->
         vault = await Vault.unlock(cluster.address, memory_path / "keys", clock=Clock())
         with psycopg.connect(cluster.url("ruxa_owner"), autocommit=True) as owner:
             owner.execute("SET work_mem = '64kB'")
-            for number in range(200):
+            for number in range(60):
                 one = uuid4()
                 await vault.create_subject(one)
                 name = f"{canary} {number}"
@@ -154,3 +155,21 @@ def test_no_process_that_holds_keys_dumps_core() -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20)),
     ).stdout.split()  # fmt: skip
     assert said == ["(0,", "0)", "0"]
+
+
+async def test_how_often_a_key_has_sealed_is_bounded_by_what_was_written(database: Database) -> None:
+    vault = await database.vault()
+    for _ in range(30):
+        await vault.create_subject(uuid4())
+    pool = await database.pool("ruxa_operator")
+    table, written = "", 0
+    for _ in range(100):
+        # A connection tells what it wrote when it writes again, a second later at the earliest.
+        await vault.create_subject(uuid4())
+        async with pool.work() as work:
+            table, written = await sealings.most(work)
+        if written >= 30:
+            break
+        await asyncio.sleep(0.1)
+    assert table == "keystore.key"
+    assert 30 <= written <= 30 + 100 + 20

@@ -410,6 +410,7 @@ async def _purposes(home: House) -> Finding:
 
 async def _sealing_keys(home: House) -> list[Finding]:
     from ruxa.kernel.bounds import EPOCH_DAYS
+    from ruxa.store import sealings
     from ruxa.store.pool import Pool
 
     kept, age = home.vault.assurance, await home.vault.epoch_age()
@@ -418,6 +419,7 @@ async def _sealing_keys(home: House) -> list[Finding]:
     try:
         async with pool.work() as work:
             elsewhere = await home.vault.keys_elsewhere(work)
+            table, written = await sealings.most(work)
     finally:
         await pool.close()
     swaps = Path("/proc/swaps")
@@ -437,6 +439,12 @@ async def _sealing_keys(home: House) -> list[Finding]:
             if not elsewhere.found
             else "; ".join(f"{column}: {how}" for column, how in elsewhere.found),
             advice="A key outside the keystore outlives its destruction: find what wrote it, delete it, rotate.",
+        ),
+        Finding(
+            name="values under one key",
+            ok=written < sealings.SEALINGS_MAX,
+            found=f"at most {written} (written to {table}), of {sealings.SEALINGS_MAX} looked out for",
+            advice="Replace the keys of that table's subjects: ruxa keys rotate subject",
         ),
         Finding(
             name="keys in memory",
