@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
-from ruxa.access.audit import check, mailing, sequencer, verify, witnesses
+from ruxa.access.audit import check, log, mailing, sequencer, verify, witnesses
 from ruxa.egress.recipient import Register
 from ruxa.egress.witness import Witness
 from ruxa.kernel.errors import Broken, InvalidCall, RuxaError, UpstreamError
@@ -14,7 +14,7 @@ from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import Sink
 from ruxa.store.jobs import Jobs
 from ruxa.store.pool import Pool
-from ruxa.store.vault import Vault
+from ruxa.store.vault import ROTATE_AT, Vault
 
 EVERY_5_S = "* * * * * */5"
 EVERY_MINUTE = "* * * * *"
@@ -68,6 +68,18 @@ def _asking(pool: Pool, witness: Witness, key: verify.Key, sink: Sink) -> Callab
             sink.emit("audit.unwitnessed", "warning", witness=witness.name, code=error.code)
 
     return ask
+
+
+async def rotate_epoch(pool: Pool, vault: Vault) -> None:
+    """Begins a new epoch when it is time and destroys the old one's key: written down before, and after."""
+    if await vault.epoch_age() < ROTATE_AT:
+        return
+    async with pool.work() as work:
+        await log.write(work, vault, "crypto:rotated", actor="system", outcome="planned", details={"key": "epoch"})
+    done = await vault.rotate_epoch()
+    details = {"key": "epoch", "epoch": done.epoch.hex, "destroyed": " ".join(one.hex for one in done.destroyed)}
+    async with pool.work() as work:
+        await log.write(work, vault, "crypto:rotated", actor="system", details=details)
 
 
 async def begin(pool: Pool, vault: Vault, sink: Sink) -> None:

@@ -10,10 +10,12 @@ import contextlib
 import secrets
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 
 from ruxa.access import keys, members, organisations, terms
+from ruxa.access.audit import log
 from ruxa.access.keys import KeyWish
 from ruxa.access.passwords import Hasher
 from ruxa.access.roles import CALL_SCOPES
@@ -142,7 +144,14 @@ async def _make(pool: Pool, vault: Vault, base_url: str, waiting: Path) -> Demo:
         )
         wish = KeyWish(name=Sealed("demo"), scopes=(*CALL_SCOPES, "usage:read", "billing:read"))
         key = await keys.create(work, vault, organisation.id, wish, created_by=owner)
-        await topups.sandbox(work, organisation.organisation_ref, CREDIT_MICROS)
+        lot_id = await topups.sandbox(work, organisation.organisation_ref, CREDIT_MICROS)
+        acts: tuple[tuple[log.Act, UUID], ...] = (
+            ("organisation:created", organisation.id),
+            ("key:created", key.id),
+            ("credit:given", lot_id),
+        )
+        for act, thing in acts:
+            await log.add(work, vault, None, act, organisation_id=organisation.id, object_id=thing)
         made = Demo(
             base_url=base_url,
             console_url=base_url + "/",

@@ -70,7 +70,7 @@ async def run(start: Start, orders: Orders) -> None:
         jobs = Jobs(sink)
         _schedule_ledger(jobs, pool, sink)
         _schedule_access(jobs, pool, vault, mail and _counted(mail, register), sink)
-        _schedule_keys(jobs, vault)
+        _schedule_keys(jobs, pool, vault)
         audit.schedule(jobs, pool, vault, sink, asked, start.base_url, stack)
         objects = Objects.of_settings(settings.storage, settings.data, register)
         jobs.add("privacy erasures", lambda: erase.due(pool, vault, objects), timeout_s=900, cron=EVERY_MINUTE)
@@ -155,8 +155,8 @@ def _schedule_access(jobs: Jobs, pool: Pool, vault: Vault, send: Send | None, si
         jobs.add("access mail", lambda: access_jobs.send_mail(pool, vault, send, sink), timeout_s=300, cron=EVERY_10_S)
 
 
-def _schedule_keys(jobs: Jobs, vault: Vault) -> None:
-    jobs.add("keys epoch", vault.rotate_epoch_if_due, timeout_s=600, cron=HOURLY)
+def _schedule_keys(jobs: Jobs, pool: Pool, vault: Vault) -> None:
+    jobs.add("keys epoch", lambda: audit.rotate_epoch(pool, vault), timeout_s=600, cron=HOURLY)
     jobs.add("keys of signatures", vault.rotate_signing_if_due, timeout_s=60, cron=HOURLY)
     jobs.add("keys of subjects", vault.reseal, timeout_s=3000, cron=HOURLY)
     jobs.add("keys of indexes", lambda: _index_keys(vault), timeout_s=3000, cron=HOURLY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
+from uuid import UUID
 
 from ruxa.access import keys, members, organisations
 from ruxa.access.audit import log
@@ -13,6 +14,7 @@ from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.kernel.errors import Conflict
 from ruxa.store import instance as owner
+from ruxa.store.work import Work
 
 
 def remove(args: Namespace) -> int:
@@ -37,16 +39,20 @@ async def _remove(house: House) -> bool:
                 continue
             for key in await keys.of_organisation(work, house.vault, organisation.id, limit=1000):
                 await keys.revoke(work, organisation.id, key.id)
+                await _note(work, house, "key:revoked", organisation.id, key.id)
             for line in await members.team(work, house.vault, organisation.id):
                 await members.remove_staff(work, line.member_id)
+                await _note(work, house, "staff:removed", organisation.id, line.member_id)
                 await members.suspend(work, line.member_id)
+                await _note(work, house, "member:suspended", organisation.id, line.member_id)
             await organisations.suspend(work, organisation.id, "request")
-            wanted = organisation.id
-            await log.add(
-                work, house.vault, OPERATOR, "organisation:suspended", organisation_id=wanted, object_id=wanted
-            )
+            await _note(work, house, "organisation:suspended", organisation.id, organisation.id)
     await asyncio.to_thread(owner.change_mode, house.address.url("ruxa_owner"), "live")
     instance.change_mode(house.settings.data, house.instance, "live")
     for name in ("demo.json", "demo.json.waiting"):
         (house.settings.data / name).unlink(missing_ok=True)
     return house.server is not None
+
+
+async def _note(work: Work, house: House, act: log.Act, organisation_id: UUID, thing: UUID) -> None:
+    await log.add(work, house.vault, OPERATOR, act, organisation_id=organisation_id, object_id=thing)

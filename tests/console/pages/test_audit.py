@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
@@ -14,6 +15,7 @@ from fixtures_access import Person
 from ruxa.access import members
 from ruxa.access.audit import check, log, published, reading, sequencer, verify
 from ruxa.access.audit.log import Act
+from ruxa.console.words import LANGUAGES, Library
 from ruxa.kernel.sealed import Sealed
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ async def test_an_owner_sees_what_was_done_by_name_and_nothing_of_others(console
 
 async def test_every_act_of_the_console_has_its_entry(console: Console) -> None:
     """What F.7 names and the console can do: keys, roles, organisation, credit, suspension, sessions."""
-    browser, _, organisation_id = await console.owner()
+    browser, person, organisation_id = await console.owner()
     key = (await browser.api("POST", "/api/v1/keys", {"name": "k", "scopes": ["chat"]}, status=201)).json()
     await browser.api("POST", f"/api/v1/keys/{key['id']}/rotate", {"overlap_hours": 1}, status=201)
     await browser.api("DELETE", f"/api/v1/keys/{key['id']}", status=204)
@@ -69,6 +71,10 @@ async def test_every_act_of_the_console_has_its_entry(console: Console) -> None:
     made = (await browser.api("POST", "/api/v1/members", {"email": "a@b.example", "role": "viewer"}, status=201)).json()
     await browser.api("PATCH", f"/api/v1/members/{made['id']}", {"role": "billing"}, status=204)
     await browser.api("DELETE", f"/api/v1/members/{made['id']}", status=204)
+    again = await console.signed_in(person)
+    page = (await again.get("/settings")).text
+    other = re.findall(r'name="session" value="(ses_[0-9a-f]{32})"', page)
+    await again.post("/settings", "end", session=other[0])
     staff, _ = await console.operator()
     place = f"/api/v1/staff/organisations/org_{organisation_id.hex}"
     await staff.api("POST", f"{place}/suspend", {"why": "abuse"}, status=204)
@@ -77,6 +83,7 @@ async def test_every_act_of_the_console_has_its_entry(console: Console) -> None:
         "member:signed_up",
         "member:verified",
         "member:signed_in",
+        "member:signed_out",
         "organisation:created",
         "organisation:renamed",
         "organisation:changed",
@@ -92,6 +99,15 @@ async def test_every_act_of_the_console_has_its_entry(console: Console) -> None:
     assert wanted <= set(await acts(console))
     await sign(console)
     assert (await check.check(console.house.worker, console.house.vault)).problems == []
+
+
+def test_every_act_and_outcome_has_a_name_in_both_languages() -> None:
+    library = Library()
+    for language in LANGUAGES:
+        words = library.words(language)
+        missing = [act for act in get_args(Act) if not words.has(f"act.{act.replace(':', '_')}")]
+        assert missing == [], language
+        assert all(words.has(f"outcome.{one}") for one in get_args(log.Outcome) if one != "done")
 
 
 async def test_who_may_see_what(console: Console) -> None:

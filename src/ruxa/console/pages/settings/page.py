@@ -88,7 +88,9 @@ async def password(visit: Visit) -> Go:
 async def end(visit: Visit, work: Work) -> Go:
     """Ends one session."""
     form = forms.read(End, visit.form)
-    await sessions.revoke(work, visit.person.member_id, ids.read("ses", form.session))
+    ended = ids.read("ses", form.session)
+    await sessions.revoke(work, visit.person.member_id, ended)
+    await visits.note(visit, work, "member:signed_out", ended)
     return Go(to="/settings", done="session_ended")
 
 
