@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from ruxa.access.audit import log
+from ruxa.access.audit import log, sequencer
 from ruxa.app import instance as instance_
 from ruxa.app.instance import Instance
 from ruxa.app.targets import target_of
@@ -22,7 +22,6 @@ from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import Sink
 from ruxa.privacy.backups import records
 from ruxa.privacy.restore.records import EXTRACTS
-from ruxa.privacy.restore.replay import Lender
 from ruxa.store import binaries
 from ruxa.store.address import Address
 from ruxa.store.archive import expiry, kit, living, logical, manifest, physical, wal
@@ -30,6 +29,7 @@ from ruxa.store.archive.container import BackupKey
 from ruxa.store.archive.create import About, Pen, Progress
 from ruxa.store.archive.manifest import Manifest
 from ruxa.store.archive.target import Folder, Target, refuse_together
+from ruxa.store.pool import Pool
 from ruxa.store.vault import DAY_CLASSES, Vault
 from ruxa.store.work import Work
 
@@ -44,7 +44,7 @@ class Archive:
         settings: Settings,
         found: Instance,
         address: Address,
-        pool: Lender,
+        pool: Pool,
         vault: Vault,
         clock: Clock,
         sink: Sink,
@@ -127,6 +127,8 @@ class Archive:
         key = await self.key()
         # The keys of backups to come: an export opens those that are made after it, too.
         await self.vault.create_day_keys(logical.CLASS)
+        # What waits gets its place in the log first: an export carries as much of the log as there is.
+        await sequencer.run(self.pool, self.vault, sign_now=True)
         pen = await self._pen(target, lambda _, __: None, lambda _: None)
         owner = self.address.url("ruxa_owner")
         made = await self._recorded(
