@@ -196,7 +196,7 @@ async def test_the_gateway_cannot_read_and_nobody_can_change(shelf: Shelf) -> No
     for pool, statement in (
         (shelf.gateway, "SELECT id FROM content.item"),
         (shelf.gateway, "DELETE FROM content.item"),
-        (shelf.worker, "SELECT request_sealed FROM content.item"),
+        (shelf.worker, "UPDATE content.item SET key_id = id"),
         (shelf.console, "UPDATE content.item SET key_id = id"),
         (shelf.console, "INSERT INTO content.item (id) VALUES (gen_random_uuid())"),
     ):
