@@ -16,6 +16,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -417,9 +418,10 @@ class Leases:
     async def tend(self) -> None:
         """One round of ``run``: what is due now."""
         now = monotonic()
-        due: list[Coroutine[Any, Any, None]] = []
+        # Not begun yet: one that is stopped before its turn leaves no coroutine behind that nobody awaited.
+        due: list[Callable[[], Coroutine[Any, Any, None]]] = []
         doubtful, self._doubtful = self._doubtful, []
-        due += [self._abandon(intent) for intent in doubtful]
+        due += [partial(self._abandon, intent) for intent in doubtful]
         for key, purse in list(self._purses.items()):
             lease = purse.current
             if lease is not None:
@@ -434,12 +436,12 @@ class Leases:
                     continue
                 if drained.quiet:
                     drained.closing = True
-                    due.append(self._close(drained))
+                    due.append(partial(self._close, drained))
                 elif drained.available > 0 and (
                     purse.recalled or self._stopping or now - (drained.retired_at or now) >= TRIM_AFTER_S
                 ):
                     drained.trimming = True
-                    due.append(self._trim(drained))
+                    due.append(partial(self._trim, drained))
             purse.recalled = False
             if not purse.leases and not purse.waiters and purse.opener is None and now - purse.used_at > FORGET_AFTER_S:
                 del self._purses[key]
@@ -613,9 +615,9 @@ class Leases:
         self.signals.emit("lease.opened", "debug", amount_micros=amount)
         return _Opened(lease, "", free, elsewhere)
 
-    async def _bounded(self, action: Coroutine[Any, Any, None]) -> None:
+    async def _bounded(self, action: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async with self._parallel:
-            await action
+            await action()
 
     async def _close(self, lease: Lease) -> None:
         closed = await self._quietly(records.LEASE_CLOSE, lease.id)
