@@ -63,7 +63,7 @@ class _Envelope:
 
 @dataclass
 class Attack:
-    """One attack: look at everything, then solve. Every planted word is ``mark`` + ``x`` + the word's name.
+    """One attack: look at everything, then solve. Every planted word is ``mark`` + ``x`` + the word's name + ``-``.
 
     kids: the ids of all keys there ever were (they are no secret); epochs: those of the epochs.
     """
@@ -82,7 +82,7 @@ class Attack:
     def __post_init__(self) -> None:
         self.learn(self.kids, self.epochs)
         plain = self.mark.encode()
-        self._word = re.compile(re.escape(plain) + rb"x([a-z0-9]+)")
+        self._word = re.compile(re.escape(plain) + rb"x([a-z0-9]+)-")
         self._forms = forms(self.mark)
         # PostgreSQL's own compression puts a control byte before each eight literals.
         self._broken = re.compile(rb"[\x00-\xff]?".join(re.escape(bytes([byte])) for byte in plain))

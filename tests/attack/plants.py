@@ -165,10 +165,10 @@ class Words:
         self.planted: set[str] = set()
 
     def word(self, name: str) -> str:
-        """``mark`` + ``x`` + whose + name, remembered as planted."""
+        """``mark`` + ``x`` + whose + name + ``-``, remembered as planted."""
         assert re.fullmatch(r"[a-z0-9]+", name), name
         self.planted.add(self.who + name)
-        return f"{self.mark}x{self.who}{name}"
+        return f"{self.mark}x{self.who}{name}-"
 
     def address(self, name: str) -> str:
         """An e-mail address with a word in it."""
@@ -215,18 +215,77 @@ def sign_up(server: RunningServer, mark: str, who: str) -> Person:
     return Person(browser, words, email, password)
 
 
+# What a form or a route does that would end the planting: whoever adds another finds out here.
+ENDS = frozenset({"everywhere", "end", "close", "remove", "revoke", "delete", "suspend", "prove", "back", "reopen"})
+PATHS = frozenset({"/api/v1/privacy/erase", "/api/v1/privacy/export"})
+
+
 def pages(browser: Browser, start: str = "/home") -> Iterator[str]:
     """Every page that can be reached by links, once."""
     seen: set[str] = set()
     todo = [start]
     while todo:
         path = todo.pop()
-        key = re.sub(r"[0-9a-f]{32}", "ID", path.partition("?")[0])
-        if key in seen:
+        kind = re.sub(r"[0-9a-f]{32}", "ID", path)
+        if kind in seen:
             continue
-        seen.add(key)
+        seen.add(kind)
         yield path
-        for found in re.findall(r'href="(/[^"#]*)"', browser.get(path)):
-            plain = html.unescape(found).partition("?")[0]
-            if not plain.startswith(("/static", "/docs", "/outbox", "/sign-out")):
+        for found in re.findall(r'href="(/[^"#?]*)', browser.get(path)):
+            plain = html.unescape(found)
+            if not plain.startswith(("/static", "/docs", "/outbox", "/api/", "/.well-known")):
                 todo.append(plain)
+
+
+def spray(person: Person) -> int:
+    """A word in every free field of every form and of every route that is there, whatever comes of it; how many.
+
+    Nothing is listed by name, so that what is added later is covered on its first day.
+    """
+    browser, words, sprayed = person.browser, person.words, 0
+    for number, path in enumerate(pages(browser)):
+        for form in browser.forms(path):
+            if not form.free or form.fields.get("_do", "") in ENDS:
+                continue
+            filled = words.fill(form, f"z{number}") | {"_csrf": browser.csrf}
+            status, _, text = browser.send("POST", form.action or path, urllib.parse.urlencode(filled).encode())
+            assert status < 500, f"{path} {form.fields.get('_do')}: {status} {text[:300]}"
+            sprayed += len(form.free)
+    described = browser.api("GET", "/api/v1/openapi.json")[1]
+    schemas = described["components"]["schemas"]
+    for number, (path, item) in enumerate(sorted(described["paths"].items())):
+        for method in ("post", "put", "patch"):
+            content = item.get(method, {}).get("requestBody", {}).get("content", {}).get("application/json")
+            if content is None or path in PATHS:
+                continue
+            body = _filled(content["schema"], schemas, words, f"y{number}")
+            status, told = browser.api(method.upper(), re.sub(r"\{\w+\}", "key_" + "0" * 32, path), body)
+            assert status < 500, f"{method} {path}: {status} {told}"
+            sprayed += 1
+    return sprayed
+
+
+def _filled(schema: dict[str, Any], schemas: dict[str, Any], words: Words, name: str) -> Any:
+    """A body with a word in each string that is not one of a list."""
+    if "$ref" in schema:
+        return _filled(schemas[schema["$ref"].rpartition("/")[2]], schemas, words, name)
+    for way in ("oneOf", "anyOf"):
+        if way in schema:
+            return _filled(next(one for one in schema[way] if one.get("type") != "null"), schemas, words, name)
+    if "enum" in schema or "const" in schema:
+        return schema.get("const", next(iter(schema.get("enum", [None]))))
+    match schema.get("type"):
+        case "object":
+            found: dict[str, Any] = {}
+            for key, inner in schema.get("properties", {}).items():
+                named = name + re.sub(r"[^a-z0-9]", "", key.lower())
+                found[key] = words.address(named) if key == "email" else _filled(inner, schemas, words, named)
+            return found
+        case "array":
+            return [_filled(schema.get("items", {}), schemas, words, name)]
+        case "integer" | "number":
+            return schema.get("minimum", 1)
+        case "boolean":
+            return False
+        case _:
+            return words.word(name)

@@ -15,7 +15,7 @@ from attack.carving import Attack, Sealing, forms, words
 from ruxa.kernel import crypto
 
 MARK = "kzq4f9w2"
-PLAIN = f"{MARK}xname".encode()
+PLAIN = f"{MARK}xname-".encode()
 PLACE = b"access.member|name_sealed|anything"
 INFO = "ruxa1|account|access.member|name_sealed"
 DUAL = "ruxa1|content|content.item|request_sealed"
@@ -29,7 +29,7 @@ def _attack(kids: Iterable[bytes] = (), epochs: Iterable[bytes] = ()) -> Attack:
 @pytest.mark.parametrize("coding", sorted(forms(MARK)))
 def test_sees_a_word_in_each_coding(coding: str) -> None:
     attack = _attack()
-    attack.look("page", os.urandom(3000) + forms(MARK + "xname" + "abc")[coding] + os.urandom(3000))
+    attack.look("page", os.urandom(3000) + forms(MARK + "xname-" + "abc")[coding] + os.urandom(3000))
     assert {find.how for find in attack.finds} & {coding, "utf-8"}
     clean = _attack()
     clean.look("page", os.urandom(200_000))
