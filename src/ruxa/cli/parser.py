@@ -390,8 +390,8 @@ def _no_command(root: CommandParser, given: Sequence[str]) -> str | None:
         if word not in at.commands.choices:
             names: list[str] = list(at.commands.choices)
             near = difflib.get_close_matches(word, names, n=1)
-            meant = [f"{' '.join(words)} {name}" for name in near] or [
-                f"ruxa {command}" for command, _ in _commands(root) if command.split()[-1] == word
+            meant = [f"ruxa {command}" for command, _ in _commands(root) if command.split()[-1] == word] or [
+                f"{' '.join(words)} {name}" for name in near
             ]
             hint = f"; did you mean `{meant[0]}`?" if meant else "."
             return f"There is no command `{' '.join(words)} {word}`{hint}\n" + _listed(at)

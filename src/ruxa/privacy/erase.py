@@ -385,6 +385,11 @@ def subject_hash(vault: Vault, one: UUID) -> bytes:
     return vault.keyed_hash(_SUBJECT_LABEL, one.bytes)
 
 
+def subject_hashes(vault: Vault, one: UUID) -> list[bytes]:
+    """The same under every pepper that is still there, the newest first: older journals know it by theirs."""
+    return vault.keyed_hashes(_SUBJECT_LABEL, one.bytes)
+
+
 async def address_mark(vault: Vault, email: Sealed[str]) -> bytes:
     """A slow hash of an address under a label of its own (D33): it can be compared with one guess at a time."""
     salt = vault.keyed_hash(_ADDRESS_LABEL, b"salt")

@@ -237,7 +237,7 @@ async def who_is_back(lenders: Sequence[Lender], restored: Lender, vault: Vault)
     async with restored.work("restore") as work:
         people = await erasures.subjects(work, "member")
         there = [*people, *await erasures.subjects(work, "organisation")]
-    back = {one for one in there if erase.subject_hash(vault, one) in hashes}
+    back = {one for one in there if hashes.intersection(erase.subject_hashes(vault, one))}
     return Seen(len(hashes), len(back), tuple(one for one in people if one not in back))
 
 

@@ -144,7 +144,7 @@ BEGIN
 END $$;
 
 GRANT EXECUTE ON FUNCTION ruxa.now(), ruxa.today(), ruxa.id_floor(timestamptz), ruxa.id_time(uuid)
-    TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_keystore, ruxa_operator;
+    TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_keystore, ruxa_operator, ruxa_support, ruxa_tax;
 GRANT EXECUTE ON FUNCTION ruxa.partition_create(regclass, date), ruxa.partition_drop(regclass, date)
     TO ruxa_worker, ruxa_operator;
 GRANT SELECT ON ruxa.migration, ruxa.instance, ruxa.clock_offset
