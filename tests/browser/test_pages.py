@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 PUBLIC = ("/", "/sign-up", "/sign-in", "/reset", "/terms", "/refunds", "/privacy", "/contact", "/outbox", "/docs/api")
 MEMBER = ("/home", "/home?period=week", "/playground", "/activity", "/keys", "/billing", "/team", "/settings")
-STAFF = ("/staff/organisations", "/staff/ledger", "/staff/system", "/outbox")
+STAFF = ("/staff/organisations", "/staff/ledger", "/staff/system", "/staff/backups", "/outbox")
 WIDTHS = (360, 820, 1600)
 SHOTS = os.environ.get("RUXA_SCREENSHOTS")
 

@@ -25,7 +25,7 @@ MEMBER = {
     "/billing": "ledger:read",
     "/team": "member:read",
 }
-STAFF = ("/staff/organisations", "/staff/ledger", "/staff/system")
+STAFF = ("/staff/organisations", "/staff/ledger", "/staff/system", "/staff/backups")
 
 
 async def test_public_pages_render(console: Any) -> None:

@@ -199,4 +199,4 @@ async def now(work: Work) -> datetime:
 
 async def created(work: Work) -> datetime:
     """Since when this database is an instance's."""
-    return await work.value("SELECT created_at FROM ruxa.instance")
+    return await work.value("SELECT coalesce((SELECT created_at FROM ruxa.instance), ruxa.now())")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ruxa.console.page import Page, View, Visit
+from ruxa.console.words import Words
 from ruxa.privacy.backups import watch
 from ruxa.store.work import Work
 
@@ -28,8 +29,8 @@ async def load(visit: Visit, work: Work) -> View:
                 }
                 for last in report.lasts
             ],
-            "rpo": None if last is None or last.rpo_s is None else words.span(last.rpo_s * 1000),
-            "rto": None if last is None or last.rto_ms is None else words.span(last.rto_ms),
+            "rpo": None if last is None or last.rpo_s is None else _long(words, last.rpo_s),
+            "rto": None if last is None or last.rto_ms is None else _long(words, last.rto_ms // 1000),
             "drills": [
                 {
                     "at": drill.started_at,
@@ -37,8 +38,8 @@ async def load(visit: Visit, work: Work) -> View:
                     "passed": drill.state == "passed",
                     "running": drill.state == "running",
                     "why": drill.code or ", ".join(drill.failures),
-                    "rpo": None if drill.rpo_s is None else words.span(drill.rpo_s * 1000),
-                    "rto": None if drill.rto_ms is None else words.span(drill.rto_ms),
+                    "rpo": None if drill.rpo_s is None else _long(words, drill.rpo_s),
+                    "rto": None if drill.rto_ms is None else _long(words, drill.rto_ms // 1000),
                     "share": 0 if drill.rto_ms is None else max(1, 100 * drill.rto_ms // longest),
                     "examined": words.number(drill.examined),
                     "readable": "-" if drill.readable is None else words.number(drill.readable),
@@ -59,6 +60,15 @@ async def load(visit: Visit, work: Work) -> View:
             ],
         }
     )
+
+
+def _long(words: Words, seconds: int) -> str:
+    """A stretch of seconds, minutes or hours, in the unit that suits it."""
+    if seconds < 120:
+        return words.span(seconds * 1000)
+    if seconds < 7200:
+        return words.plain("backups.min", n=seconds // 60)
+    return words.plain("backups.h", n=seconds // 3600)
 
 
 PAGE = Page(
