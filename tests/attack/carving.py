@@ -139,12 +139,7 @@ class Attack:
 
     def solve(self, held: Mapping[str, bytes]) -> list[Find]:
         """Tries all keys on all ciphertexts; every word found, plain ones too. ``held``: secrets, by what they are."""
-        secrets = {secret: what for what, secret in held.items() if len(secret) == 32}
-        for secret, what in list(secrets.items()):
-            for envelope in self._wrapped.values():
-                # An epoch's key is a file named by the epoch's id, and the wrapped key's kid is that id's end.
-                if len(envelope.data) == 32 and envelope.kid.hex() in what:
-                    secrets.setdefault(_ctr(secret, envelope.nonce, envelope.data), f"key wrapped under {what}")
+        secrets = self.carved(held)
         finds = dict.fromkeys(self.finds)
         envelopes = list(self._envelopes.values())
         counters = b"".join(_counter(envelope.nonce) for envelope in envelopes)
@@ -164,6 +159,16 @@ class Attack:
         for where, blob in self._journals:
             finds |= self._open_journal(where, blob, secrets)
         return list(finds)
+
+    def carved(self, held: Mapping[str, bytes]) -> dict[bytes, str]:
+        """Every key there is: those held, and those wrapped under them in anything that was seen."""
+        secrets = {secret: what for what, secret in held.items() if len(secret) == 32}
+        for secret, what in list(secrets.items()):
+            for envelope in self._wrapped.values():
+                # An epoch's key is a file named by the epoch's id, and the wrapped key's kid is that id's end.
+                if len(envelope.data) == 32 and envelope.kid.hex() in what:
+                    secrets.setdefault(_ctr(secret, envelope.nonce, envelope.data), f"key wrapped under {what}")
+        return secrets
 
     def _field_keys(self, secrets: Mapping[bytes, str]) -> Iterator[tuple[str, bytes]]:
         """Every key as it is, and every field key that can be derived from two of them."""

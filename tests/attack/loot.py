@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -14,10 +15,15 @@ import psycopg
 
 from attack.carving import Attack, Sealing
 from fixtures_server import RunningServer
+from ruxa.kernel.clock import Clock
 from ruxa.kernel.datamap import KEY_CLASSES
+from ruxa.kernel.errors import RuxaError
 from ruxa.store import binaries
+from ruxa.store.archive import manifest
+from ruxa.store.archive.container import MAGIC, BackupKey, unseal
 from ruxa.store.embedded import Cluster
 from ruxa.store.logins import Logins
+from ruxa.store.vault import Vault
 
 OBJECTS = ("content.object",)
 
@@ -28,7 +34,8 @@ class Instance:
     def __init__(self, server: RunningServer) -> None:
         self.server = server
         described = json.loads((server.data / "instance.json").read_text())
-        self.keys = server.keys / UUID(described["id"]).hex
+        self.id = UUID(described["id"])
+        self.keys = server.keys / self.id.hex
         self.address = Cluster(server.data, Logins.load(self.keys)).address
         self.admin_url = self.address.admin_url()
 
@@ -78,6 +85,14 @@ class Instance:
         command = [str(program), "--dbname", self.admin_url, *arguments]
         return subprocess.run(command, capture_output=True, check=True, timeout=60, env={**os.environ}).stdout
 
+    async def backup_key(self) -> bytes:
+        """The secret of the recovery kit."""
+        vault = await Vault.unlock(self.address, self.keys, clock=Clock())
+        try:
+            return await vault.backup_key()
+        finally:
+            await vault.close()
+
     def outside(self) -> Iterator[tuple[str, bytes]]:
         """What is on disk beside the database's own files: logs, journals, objects, state."""
         for name, blob in files(self.server.place):
@@ -85,9 +100,25 @@ class Instance:
                 yield name, blob
 
 
-def files(place: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file below a place."""
-    for path in sorted(place.rglob("*")):
+def opened(instance: Instance, target: Path, secrets: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
+    """What of a folder of backups can be opened with the recovery kit's key and any other secret as the second one."""
+    kit = BackupKey(asyncio.run(instance.backup_key()))
+    for name, blob in files(target):
+        if not blob.startswith(MAGIC):
+            continue
+        backup, _, inside = str(Path(name).relative_to(target)).partition("/")
+        bound_to = manifest.place(instance.id, backup, inside)
+        for also in (None, *secrets):
+            try:
+                yield f"{name} (opened)", b"".join(unseal(kit, bound_to, [blob], also=also))
+                break
+            except RuxaError:
+                continue
+
+
+def files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file below a folder."""
+    for path in sorted(folder.rglob("*")):
         try:
             if path.is_file() and not path.is_symlink():
                 yield str(path), path.read_bytes()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from attack.carving import Attack, Find, words
-from attack.loot import Instance, files
+from attack.loot import Instance, files, opened
 from attack.plants import Browser, Person, sign_up, spray
 from fixtures_server import RunningServer, eventually
 from ruxa.kernel import bounds
@@ -33,6 +33,8 @@ NEVER = frozenset({"prompt", "system", "user", "query", "broken", "agent", "forw
 LEDGER = frozenset({"reason"})
 # What the demo's own pages show of living people to the operator.
 SHOWN = frozenset(f"s{word}" for word in ("email", "name", "newname", "invited", "organisation", "key", "storing"))
+# What a logical backup holds of each person (not what was said before and replaced since).
+BACKED_UP = frozenset(who + word for who in "es" for word in ("email", "invited", "key", "storing", "stored", "reason"))
 # Sealed places whose value is one of a closed set, so that no word can be planted there.
 CLOSED = frozenset({"access.session|agent_sealed"})
 # Sealed places that hold ids and words of the house only; and what the sandbox says when it refuses quotes nobody.
@@ -161,11 +163,20 @@ def test_nothing_of_an_erased_member_can_be_recovered(
         ("a logical backup", instance.dump("--exclude-schema", "keystore")),
     )
     held_before = instance.held()
+    backups, exports = tmp_path / "backups", tmp_path / "exports"
+    server.cli("backup", "create", "--out", str(backups))
+    server.cli("backup", "keys", "--out", str(exports), RUXA_RECOVERY_PASSPHRASE="plum-oak-and-elderberry-31")
     attack = look_at(instance.attack(mark), files(before))
     control = attack.solve(held_before)
     assert expected <= words(control) <= expected | sprayed, told(control)
     assert [find for find in control if not find.how.startswith("sealed")] == [], told(control)
     _is_total(instance, control)
+
+    # A logical backup and the export of the keystore open with the kit, and with them every word that lives.
+    kept = look_at(instance.attack(mark), files(exports))
+    look_at(kept, opened(instance, exports, kept.carved(held_before)))
+    look_at(kept, opened(instance, backups, kept.carved(held_before)))
+    assert words(kept.solve(held_before)) >= BACKED_UP
 
     certificate = server.cli_json("subject", "erase", erased.email, "--yes")["certificate"]
     assert certificate["kind"] == "member"
@@ -173,7 +184,9 @@ def test_nothing_of_an_erased_member_can_be_recovered(
     assert len(objects) == 2, "what is left is the other's request and answer"
 
     # At once: in service and in logical backups, with every secret that is held.
-    served = look_at(instance.attack(mark), in_service(instance, operator), [dump]).solve(instance.held())
+    service = look_at(instance.attack(mark), in_service(instance, operator), [dump])
+    look_at(service, opened(instance, backups, service.carved(instance.held())))
+    served = service.solve(instance.held())
     assert words(served) == left, told(served)
     assert not {find.word for find in served if not find.how.startswith("sealed")} - SHOWN, told(served)
     if sizes.long:
@@ -186,6 +199,7 @@ def test_nothing_of_an_erased_member_can_be_recovered(
     asyncio.run(_end_epoch(instance))
     attack.learn(instance.kids(), instance.epochs())
     look_at(attack, files(instance.copy(tmp_path / "later")), in_service(instance, operator), [dump])
+    look_at(attack, opened(instance, backups, attack.carved(instance.held())))
     after = attack.solve(instance.held())
     assert words(after) == left, told(find for find in after if find.word not in left)
     # It is the epoch's end that did it: with its key the same copies still say everything.
