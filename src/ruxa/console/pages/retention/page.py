@@ -46,7 +46,9 @@ async def load(visit: Visit, work: Work) -> View:
         )
     return View(
         {
-            "rows": [_shown(visit.words, one, oldest, now) for one, oldest in found],
+            "rows": [
+                _shown(visit.words, one, oldest, now) | {"looked": one.name in said.oldest} for one, oldest in found
+            ],
             "last": said.last_good,
             "following": following,
             "paused": said.paused,
