@@ -94,7 +94,7 @@ class Bucket:
 
     def delete(self, key: str) -> None:
         """See Target."""
-        asyncio.run(self._objects.remove(f"{_TOP}/{key}"))
+        asyncio.run(self._objects.remove([f"{_TOP}/{key}"]))
 
     def free_bytes(self) -> int | None:
         """See Target."""
