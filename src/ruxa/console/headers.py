@@ -9,13 +9,12 @@ else stays the same. Before sign-in no cookie is set at all.
 from __future__ import annotations
 
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from litestar.datastructures import Cookie, Headers
 from litestar.types import Message, Scope
 
 from ruxa.kernel import ids
-from ruxa.kernel.errors import Forbidden, InvalidCall
+from ruxa.kernel.errors import Forbidden, InvalidCall, NotFound
 
 CSP = "; ".join(
     (
@@ -183,7 +182,6 @@ def _known_id(value: bytes) -> str | None:
     """The door's own request id when it is one; anything else a caller sends is ignored."""
     try:
         shown = value.decode("ascii")
-        prefix, _, digits = shown.partition("_")
-        return shown if prefix == "req" and len(digits) == 32 and UUID(digits).version == 7 else None
-    except ValueError:
+        return shown if ids.read("req", shown).version == 7 else None
+    except (ValueError, NotFound):
         return None
