@@ -16,15 +16,19 @@ import msgspec
 import pytest
 
 from archive_places import BIN, Instance, rows
+from conftest import Sizes
 from fixtures_database import Database, Session
 from ruxa.kernel import crypto
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Broken, Conflict, InvalidCall, NotFound, Unavailable
-from ruxa.store import inventory, partitions
+from ruxa.store import binaries, inventory, partitions
 from ruxa.store.archive import expiry, living, logical, manifest, selection, unpack
 from ruxa.store.archive.container import BackupKey
 from ruxa.store.archive.manifest import Manifest
 from ruxa.store.archive.target import Folder, refuse_together
+from ruxa.store.database import setup
+from ruxa.store.embedded import Cluster
+from ruxa.store.logins import Logins
 from ruxa.store.vault import DAY_CLASSES
 
 EMAIL = "canary.7f3a@example.com"
@@ -100,6 +104,29 @@ async def test_it_comes_back_whole_without_keys_sessions_and_dead_days(instance:
     assert rows(empty, grants) == rows(owner, grants)
     with pytest.raises(Conflict, match="not empty"):
         unpack.database(unpack.Source(instance.backups, made, instance.key, keys), empty, BIN)
+
+
+async def test_an_older_postgresql_takes_it(instance: Instance, memory_path: Path, sizes: Sizes) -> None:
+    older = [bin_dir for bin_dir in binaries.of_system() if binaries.major(bin_dir) < binaries.major(BIN)]
+    if not sizes.long or not older:
+        # Nothing to compare with; the head of the dump is made for the oldest all the same.
+        head = b"SET statement_timeout = 0;\nSET transaction_timeout = 0;\n\\restrict x\n"
+        assert b"".join(unpack._plain([head], 15)).split() == b"SET statement_timeout = 0;".split()
+        return
+    member = await instance.member(EMAIL)
+    await _days(instance)
+    source = await _source(instance, await instance.logical())
+    cluster = Cluster(memory_path / "data", Logins(crypto.fresh_key()), older[-1], fsync=False)
+    try:
+        cluster.initialise()
+        cluster.start()
+        cluster.ready()
+        setup(cluster.address)
+        laid = unpack.database(source, cluster.address.url("ruxa_owner"), BIN)
+        assert laid.rows == 2
+        assert rows(cluster.address.url("ruxa_owner"), "SELECT id FROM access.member") == [(member,)]
+    finally:
+        cluster.stop()
 
 
 async def test_nothing_is_readable_without_its_keys(instance: Instance) -> None:
