@@ -310,6 +310,33 @@ async def test_the_last_owner_of_others_may_not_leave_them(house: House) -> None
     assert await _left(house, "member", member_id) == {}
 
 
+@pytest.mark.parametrize("why", ["the_other_owner_went", "it_was_opened_again"])
+async def test_no_organisation_is_left_without_anybody(house: House, why: str) -> None:
+    _, member_id, organisation_id = await house.owner()
+    _, other_id, _ = await house.owner()
+    async with await psycopg.AsyncConnection.connect(house.database.admin_url, autocommit=True) as admin:
+        if why == "the_other_owner_went":
+            await admin.execute(
+                "INSERT INTO access.membership (organisation_id, member_id, role, accepted_at)"
+                " VALUES (%s, %s, 'owner', ruxa.now())",
+                (organisation_id, other_id),
+            )
+        async with house.console.work() as work:
+            asked = await erase.ask(work, house.vault, member_id, by="subject")
+        if why == "the_other_owner_went":
+            await erase.subject(house.operator, house.vault, other_id)
+        else:
+            async with house.console.work() as work:
+                waits = await erase.waiting(work, organisation_id)
+                assert waits is not None
+                await erase.take_back(work, waits.id)
+        await admin.execute("UPDATE privacy.erasure SET due_at = ruxa.now() WHERE id = %s", (asked,))
+        assert await erase.due(house.worker, house.vault) == 1
+        found = await admin.execute("SELECT erased_at FROM access.organisation WHERE id = %s", (organisation_id,))
+        assert await found.fetchone() not in (None, (None,))
+    assert not [key for key in await house.vault.keys_of(organisation_id) if key.slot.key_class != "billing"]
+
+
 async def test_paid_credit_stops_an_erasure_unless_it_is_given_up(house: House) -> None:
     _, member_id, organisation_id = await house.owner()
     async with house.operator.work() as work:

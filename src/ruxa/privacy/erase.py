@@ -411,15 +411,29 @@ async def _plan(pool: Pool, vault: Vault, row: Row) -> None:
     """The subject is stopped in the same transaction in which the log hears of it."""
     assert row.subject is not None
     async with pool.work("erasure") as work:
-        if row.asked_by != "replay":
-            seen = (await outlook(work, row.subject)).obstacles if row.kind == "member" else None
-            refuse(await _holds(work, row.subject) if seen is None else seen, forfeit=row.forfeit)
+        if row.asked_by != "replay" and row.kind == "member":
+            seen = await outlook(work, row.subject)
+            refuse(seen.obstacles, forfeit=row.forfeit)
+            await _take_along(work, vault, row, seen.organisations)
+        elif row.asked_by != "replay":
+            refuse(await _holds(work, row.subject), forfeit=row.forfeit)
         if row.kind == "organisation":
             for invited in await records.invited_only(work, row.subject):
                 hashed = subject_hash(vault, invited)
                 await records.insert(work, ids.fresh(), "member", invited, hashed, row.asked_by, row.id, True, None, 0)
         await _tell(work, vault, row, "planned")
         await records.begin(work, row.id)
+
+
+async def _take_along(work: Work, vault: Vault, row: Row, alone: Sequence[UUID]) -> None:
+    """Organisations in which nobody is left now: the others went, or it was opened again, since the erasure was asked
+    for. Without its last owner nobody could ever have it erased."""
+    for organisation_id in alone:
+        if await records.living(work, organisation_id) is None:
+            hashed = subject_hash(vault, organisation_id)
+            await records.insert(
+                work, ids.fresh(), "organisation", organisation_id, hashed, row.asked_by, row.id, row.forfeit, None, 0
+            )
 
 
 async def _shred(pool: Pool, vault: Vault, row: Row, checkpoint: Checkpoint) -> None:
