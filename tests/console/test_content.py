@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,12 +17,14 @@ from books import Books
 from fixtures_access import House, Person
 from ruxa.access import keys
 from ruxa.access.audit import reading
+from ruxa.access.authorize import OPERATOR
 from ruxa.access.keys import KeyWish
 from ruxa.egress.objects import Objects
 from ruxa.kernel import bounds, ids
 from ruxa.kernel.sealed import Sealed
 from ruxa.privacy.content import items
 from ruxa.privacy.content.items import Item, Side
+from ruxa.privacy.retention import holds
 
 PROMPT = b'{"messages":[{"role":"user","content":"canary-prompt </pre><script>alert(1)</script>"}]}'
 ANSWER = "Zwölf Boxkämpfer, canary-answer".encode()
@@ -283,3 +286,38 @@ async def test_content_whose_object_is_gone_says_so(kept: Kept, tmp_path: Path) 
     shown = (await kept.browser.api("GET", f"/api/v1/usage/{call}/content")).json()
     assert shown["content"]["answer"]["state"] == "gone"
     await kept.browser.post(f"/activity/{call}", "download_content", 404, part="answer")
+
+
+async def test_nothing_is_deleted_while_a_hold_forbids_it(kept: Kept) -> None:
+    call = await kept.call()
+    house = kept.house
+    async with house.operator.work() as work:
+        hold = await holds.place(
+            work,
+            house.vault,
+            OPERATOR,
+            scope="organisation",
+            subject_id=kept.organisation,
+            reason="Case 17",
+            basis="legal_claim",
+            owner_id=ids.fresh(),
+            ends_at=house.database.clock.now() + timedelta(days=30),
+            gagged=True,
+        )
+    key = ids.text("key", kept.key)
+    for method, path, body in (
+        ("DELETE", f"/api/v1/usage/{call}/content", None),
+        ("DELETE", f"/api/v1/keys/{key}/content", None),
+        ("DELETE", "/api/v1/organisation/content", None),
+        ("PATCH", f"/api/v1/keys/{key}", {"store_days": 1, "delete_beyond": True}),
+    ):
+        refused = await kept.browser.api(method, path, body, status=409)
+        assert "hold" not in refused.text.lower()
+    await kept.browser.get(f"/activity/{call}")
+    page = await kept.browser.post(f"/activity/{call}", "delete_content", 409)
+    assert "whoever runs this server will tell you when" in page.text
+    assert await kept.count() == 1
+    assert "canary-prompt" in (await kept.browser.api("GET", f"/api/v1/usage/{call}/content")).text
+    await holds.end(house.operator, house.vault, OPERATOR, hold)
+    await kept.browser.api("DELETE", f"/api/v1/usage/{call}/content")
+    assert await kept.count() == 0

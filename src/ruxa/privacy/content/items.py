@@ -22,7 +22,7 @@ import msgspec
 
 from ruxa.egress.objects import Objects
 from ruxa.kernel import bounds, crypto, ids
-from ruxa.kernel.errors import NotFound, Unavailable
+from ruxa.kernel.errors import Conflict, NotFound, Unavailable
 from ruxa.kernel.sealed import Sealed
 from ruxa.privacy.content import records
 from ruxa.store import partitions
@@ -236,7 +236,7 @@ def _content(row: Sequence[Any]) -> Content:
 
 
 async def read(
-    work: Work, vault: Vault, objects: Objects, content: Content, part: Part, *, purpose: str
+    work: Work, vault: Vault, objects: Objects | None, content: Content, part: Part, *, purpose: str
 ) -> Sealed[bytes] | None:
     """One part, opened; None when it is not stored or its key is gone. Raises Unavailable, Broken ``sealed_damaged``.
 
@@ -246,6 +246,8 @@ async def read(
     kept = None if part == "refusal" else content.side(part)
     try:
         if kept is not None and kept.object is not None:
+            if objects is None:
+                raise Unavailable("Stored content can't be reached here.", code="storage_away")
             return await _read_object(vault, objects, place, kept.object, content.until, purpose)
         row = await records.sealed(work, content.call_id, content.until)
         found = None if row is None else row[("request", "answer", "refusal").index(part)]
@@ -282,26 +284,43 @@ async def count(work: Work, organisation_id: UUID, key_id: UUID | None = None) -
 
 
 # Deleting: what a customer deletes is gone from the service at once; sealed remains in the write-ahead log and in
-# backups open no more once the key of their last day is destroyed.
+# backups open no more once the key of their last day is destroyed. While a hold forbids to delete, nothing is: what
+# the hold is to keep is copied when its day goes, and must be there then.
+
+
+async def _require_free(work: Work, organisation_id: UUID) -> None:
+    if await records.held(work, organisation_id):
+        # Whether there is a hold may be a secret (D46): the words say no more than that somebody has to look.
+        raise Conflict(
+            "This cannot be deleted now; whoever runs this server will tell you when.",
+            code="erasure_not_now",
+            detail=organisation_id.hex,
+        )
 
 
 async def delete(work: Work, objects: Objects, organisation_id: UUID, call_id: UUID) -> bool:
-    """Deletes what is kept of one call; False when there is nothing."""
+    """Deletes what is kept of one call; False when there is nothing. Raises Conflict ``erasure_not_now``."""
+    await _require_free(work, organisation_id)
     return await _delete(objects, await records.delete(work, organisation_id, call_id=call_id)) > 0
 
 
 async def delete_of_key(
     work: Work, objects: Objects, organisation_id: UUID, key_id: UUID, *, beyond_days: int = 0
 ) -> int:
-    """Deletes what is kept of a key's calls; with ``beyond_days`` only what was to be kept for longer. How many."""
+    """Deletes what is kept of a key's calls; with ``beyond_days`` only what was to be kept for longer. How many.
+
+    Raises Conflict ``erasure_not_now``.
+    """
+    await _require_free(work, organisation_id)
     return await _delete(objects, await records.delete(work, organisation_id, key_id=key_id, beyond=beyond_days))
 
 
 async def delete_of_organisation(work: Work, vault: Vault, objects: Objects, organisation_id: UUID) -> int:
     """Deletes everything kept for the organisation and destroys the key that sealed it; how many calls.
 
-    Calls that are answered meanwhile are kept under the fresh key.
+    Calls that are answered meanwhile are kept under the fresh key. Raises Conflict ``erasure_not_now``.
     """
+    await _require_free(work, organisation_id)
     gone = await _delete(objects, await records.delete(work, organisation_id))
     await vault.destroy_subject(organisation_id, [CLASS])
     await vault.create_subject(organisation_id, [CLASS])

@@ -94,6 +94,15 @@ async def delete(
     ]
 
 
+async def held(work: Work, organisation_id: UUID) -> bool:
+    """Whether a hold forbids now to delete anything of the organisation."""
+    return await work.value(
+        "SELECT EXISTS (SELECT FROM privacy.hold WHERE subject_id = %s AND ended_at IS NULL AND ends_at > ruxa.now()"
+        " AND (approved_at IS NOT NULL OR placed_at > ruxa.now() - interval '3 days'))",
+        organisation_id,
+    )
+
+
 async def of_day(work: Work, until: date, organisations: list[UUID]) -> list[tuple[Any, ...]]:
     """As ``find``, whatever the day: every call of these organisations that ends on ``until``."""
     return await work.rows(_OF_DAY, until, organisations)
