@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,21 +19,25 @@ from fixtures_access import House, Person, house, hurry
 from fixtures_database import Database
 from ruxa.access import keys, members, organisations
 from ruxa.access.keys import KeyWish
+from ruxa.egress.objects import Objects
 from ruxa.kernel import ids
-from ruxa.kernel.errors import Conflict, NotFound
+from ruxa.kernel.errors import Conflict, NotFound, Unavailable
 from ruxa.kernel.sealed import Sealed
 from ruxa.ledger import topups
 from ruxa.privacy import export
+from ruxa.privacy.content import items
+from ruxa.privacy.content.items import Item, Side
 from ruxa.privacy.erasures import records
 from ruxa.store import inventory
 
 __all__ = ["house", "hurry"]
 
 
-async def _copy(house: House, member_id: UUID) -> dict[str, bytes]:
+async def _copy(house: House, member_id: UUID, objects: Objects | None = None) -> dict[str, bytes]:
     async with house.operator.work() as work:
         export_id = await export.ask(work, member_id)
-    pieces = [piece async for piece in export.stream(house.operator, house.vault, export_id, member_id)]
+    copy = export.stream(house.operator, house.vault, export_id, member_id, objects=objects)
+    pieces = [piece async for piece in copy]
     with zipfile.ZipFile(io.BytesIO(b"".join(pieces))) as archive:
         assert archive.testzip() is None
         return {name: archive.read(name) for name in archive.namelist()}
@@ -193,3 +198,53 @@ async def test_a_member_without_a_name_or_an_organisation_has_a_copy_too(house: 
     copy = await _copy(house, invited.member_id)
     assert _rows(copy, "data/access.membership.json")[0]["role"] == "viewer"
     assert not any(name.startswith("organisation/") for name in copy)
+
+
+async def test_stored_content_is_in_it_byte_for_byte_wherever_it_lies(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "CONTENT_PAGE", 1)
+    _, member_id, organisation_id = await house.owner()
+    objects = Objects.of_folder(tmp_path / "objects")
+    await house.vault.create_subject(organisation_id, ["content"])
+    async with house.operator.work() as work:
+        await items.prepare(work)
+    wanted: dict[str, bytes] = {}
+    for request, answer in ((b"\xff\xfe\x00 no text", b"small"), (b"large " * 40_000, b"\x00" * 100_000)):
+        call_id = ids.fresh()
+        item = Item(
+            call_id=call_id,
+            organisation_id=organisation_id,
+            key_id=ids.fresh(),
+            until=items.until_of(call_id, 7),
+            request=Side("stored", "application/json", len(request), request),
+            answer=Side("stored", "text/plain", len(answer), answer),
+            refusal=b"words of the provider",
+        )
+        async with house.gateway.work() as work:
+            await items.write(work, [await items.seal(house.vault, objects, item)])
+        folder = f"organisation/{ids.text('org', organisation_id)}/content/{ids.text('req', call_id)}"
+        wanted |= {f"{folder}-request": request, f"{folder}-answer": answer}
+    copy = await _copy(house, member_id, objects)
+    assert {name: body for name, body in copy.items() if "/content/" in name} == wanted
+    assert len(_rows(copy, f"organisation/{ids.text('org', organisation_id)}/content.item.json")) == 2
+    assert not [name for name, body in copy.items() if b"words of the provider" in body]
+    assert {one["path"] for one in json.loads(copy["manifest.json"])["files"]} >= set(wanted)
+
+
+async def test_copies_take_turns_so_that_slow_readers_leave_connections_to_others(house: House) -> None:
+    _, member_id, _ = await house.owner()
+    turns = export.Turns(2)
+    begun = []
+    for _ in range(2):
+        turns.require()
+        async with house.operator.work() as work:
+            asked = await export.ask(work, member_id)
+        begun.append(export.stream(house.operator, house.vault, asked, member_id, turns=turns))
+        await anext(begun[-1])
+    with pytest.raises(Unavailable) as fault:
+        turns.require()
+    assert fault.value.code == "export_busy"
+    for one in begun:
+        await one.aclose()
+    turns.require()

@@ -60,7 +60,7 @@ def export(args: Namespace) -> int:
             await exports.fetch(work, member_id, export_id)
             await _tell(work, house, export_id, "planned")
         # The umask of a command lets nobody else read it.
-        async for piece in exports.stream(house.pool, house.vault, export_id, member_id):
+        async for piece in exports.stream(house.pool, house.vault, export_id, member_id, objects=house.objects):
             file.write(piece)
         async with house.work() as work:
             await _tell(work, house, export_id, "done")

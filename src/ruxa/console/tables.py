@@ -12,6 +12,8 @@ import msgspec
 T = TypeVar("T")
 ROWS = 50
 EXPORT_ROWS_MAX = 10_000
+# What a spreadsheet takes for the start of a formula, or drops and looks behind; also in the width of Asian scripts.
+_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 class Leaf(msgspec.Struct, Generic[T], frozen=True):
@@ -52,6 +54,6 @@ def as_csv(head: Sequence[str], rows: Iterable[Sequence[str | int | None]]) -> b
 def _tame(cell: str | int | None) -> str | int:
     if cell is None:
         return ""
-    if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r"):
+    if isinstance(cell, str) and cell[:1] in _FORMULA:
         return "'" + cell
     return cell

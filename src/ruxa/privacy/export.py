@@ -1,8 +1,9 @@
 """Export: a copy of what is kept about a person, for that person (P59 to P62): made while it is fetched, kept nowhere.
 
 A ZIP of ``data/<table>.json`` and ``.csv`` for every table in which the data map ties rows to them, the columns that
-are declared ``export=yes``, opened; the same for each organisation they own; ``schema/``, a README and a manifest with
-the SHA-256 of every file, signed with the instance's report key. Nobody else is in it: columns about other people are
+are declared ``export=yes``, opened; the same for each organisation they own, with the content of its calls byte for
+byte; ``schema/``, a README and a manifest with the SHA-256 of every file, signed with the instance's report key. Nobody
+else is in it: columns about other people are
 not asked for, and what another person's key seals is not opened.
 """
 
@@ -15,14 +16,16 @@ import zipfile
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from hashlib import sha256
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
 
+from ruxa.egress.objects import Objects
 from ruxa.kernel import codec, ids
 from ruxa.kernel.datamap import KEEPS, Declaration
-from ruxa.kernel.errors import NotFound
+from ruxa.kernel.errors import NotFound, Unavailable
+from ruxa.privacy.content import items
 from ruxa.privacy.erasures import records
 from ruxa.privacy.erasures.records import Tie
 from ruxa.store import inventory
@@ -32,14 +35,20 @@ from ruxa.store.vault import Vault
 from ruxa.store.work import Work
 
 EXPORT_DAYS: Final = 7
+PURPOSE: Final = "provide"
 PAGE: Final = 2000
+# Rows that hold content are up to 128 KiB each.
+CONTENT_PAGE: Final = 50
+# A copy keeps a connection for as long as its reader takes: more than so many at once would take them from everybody.
+AT_ONCE: Final = 2
+_PARTS: Final[tuple[Literal["request", "answer"], ...]] = ("request", "answer")
 # What a spreadsheet would take for a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _README: Final = """What is kept about you
 ======================
 
 data/           one JSON and one CSV file for every place that holds something about you
-organisation/   the same for each organisation that you own
+organisation/   the same for each organisation that you own; in content/ what is stored of its calls, byte for byte
 schema/         what each column is: category, purpose, legal basis, how long it is kept
 manifest.json   every file with its SHA-256, and who made this copy when
 manifest.sig    an Ed25519 signature of manifest.json by the key whose id is in it (hex)
@@ -96,18 +105,48 @@ async def fetch(work: Work, member_id: UUID, export_id: UUID) -> None:
         raise NotFound("This copy was fetched already, or its week is over; ask for a new one.", code="export_over")
 
 
+class Turns:
+    """How many copies are made at once in this process."""
+
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        self._left = at_once
+
+    def require(self) -> None:
+        """Raises Unavailable ``export_busy`` when no more may begin now: ask before the copy counts as fetched."""
+        if self._left <= 0:
+            raise Unavailable("Other copies are being made; try again soon.", code="export_busy", retry_after_s=30)
+
+    @contextlib.contextmanager
+    def taken(self) -> Generator[None, None, None]:
+        """One turn, for as long as a copy is made."""
+        self._left -= 1
+        try:
+            yield
+        finally:
+            self._left += 1
+
+
 async def sweep(work: Work) -> int:
     """Deletes exports whose week is over or that were fetched a day ago."""
     return await records.sweep_exports(work)
 
 
-async def stream(pool: Pool, vault: Vault, export_id: UUID, member_id: UUID) -> AsyncGenerator[bytes, None]:
-    """The ZIP of an export, piece by piece as it is made; one table is in memory at a time.
+async def stream(
+    pool: Pool,
+    vault: Vault,
+    export_id: UUID,
+    member_id: UUID,
+    *,
+    objects: Objects | None = None,
+    turns: Turns | None = None,
+) -> AsyncGenerator[bytes, None]:
+    """The ZIP of an export, piece by piece as it is made; one page of a table, or one call, is in memory at a time.
 
-    The audit entry and the fetching are the caller's to write first.
+    Without ``objects`` content that lies in the object store is left out. The audit entry and the fetching are the
+    caller's to write first. Raises Unavailable when the object store is away: then the copy ends in the middle.
     """
     out = _Pipe()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+    with (turns or Turns()).taken(), zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
         files = _Files(archive)
         async with pool.work("export") as work:
             await work.run("SET LOCAL statement_timeout = 0")
@@ -141,6 +180,11 @@ async def stream(pool: Pool, vault: Vault, export_id: UUID, member_id: UUID) -> 
                     if (tie.place, tie.tab) not in described:
                         described.add((tie.place, tie.tab))
                         files.add(f"schema/{tie.place}.{tie.tab}.json", codec.encode(_schema(columns, tie)))
+                    if organisation_id is not None and f"{tie.place}.{tie.tab}" == items.TABLE:
+                        async for rows in table.pages():
+                            for row in rows:
+                                await _content(work, vault, objects, files, f"{folder}/content", organisation_id, row)
+                                yield out.taken()
         signer = await vault.signing_key("report")
         manifest = codec.canonical(
             Manifest(
@@ -155,6 +199,28 @@ async def stream(pool: Pool, vault: Vault, export_id: UUID, member_id: UUID) -> 
         archive.writestr("manifest.json", manifest)
         archive.writestr("manifest.sig", signer.sign(manifest).hex())
     yield out.taken()
+
+
+async def _content(
+    work: Work,
+    vault: Vault,
+    objects: Objects | None,
+    files: _Files,
+    folder: str,
+    organisation_id: UUID,
+    row: Mapping[str, Any],
+) -> None:
+    """What one call sent and got, as files."""
+    found = await items.find(work, UUID(row["id"]), organisation_id)
+    if found is None:
+        return
+    for part in _PARTS:
+        side = found.side(part)
+        if side.state != "stored" or (side.object is not None and objects is None):
+            continue
+        body = await items.read(work, vault, objects, found, part, purpose=PURPOSE)
+        if body is not None:
+            files.add(f"{folder}/{ids.text('req', found.call_id)}-{part}", body.open(PURPOSE))
 
 
 class _Table:
@@ -177,6 +243,13 @@ class _Table:
         self._tie = tie
         self._organisation_id = organisation_id
         self._subject = subject
+        heavy = any(
+            (place, tab) == (tie.place, tie.tab)
+            and one.declaration is not None
+            and any(category.startswith("user.content") for category in one.declaration.categories)
+            for (place, tab, _), one in columns.items()
+        )
+        self._page = CONTENT_PAGE if heavy else PAGE
 
     async def filled(self) -> bool:
         """Whether there is a row."""
@@ -185,9 +258,9 @@ class _Table:
     async def pages(self) -> AsyncGenerator[list[dict[str, Any]], None]:
         """Rows with what is sealed in them opened."""
         after: UUID | None = None
-        while rows := await self._rows(after, PAGE):
+        while rows := await self._rows(after, self._page):
             yield [await _opened(self._vault, self._columns, self._tie, self._subject, row) for row in rows]
-            if "id" not in rows[-1] or len(rows) < PAGE:
+            if "id" not in rows[-1] or len(rows) < self._page:
                 break
             after = UUID(rows[-1]["id"])
 

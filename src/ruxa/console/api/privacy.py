@@ -58,6 +58,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
 
 def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
     """The routes."""
+    turns = export.Turns()
 
     @get("/api/v1/privacy/export", operation_id="privacy_exports", tags=["Privacy"], summary="Your copies")
     async def exports(request: Request[Any, Any, Any]) -> Copies:
@@ -87,9 +88,12 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         async with caller.entered_as_member(deps, edge, request) as (who, session):
             sessions.require_proof(session)
             wanted = ids.read("exp", export_id)
+            turns.require()
             await export.fetch(who.work, session.member_id, wanted)
             await who.note("subject:exported", wanted, purpose="legal")
-        pieces: AsyncGenerator[bytes, None] = export.stream(deps.pool, deps.vault, wanted, session.member_id)
+        pieces: AsyncGenerator[bytes, None] = export.stream(
+            deps.pool, deps.vault, wanted, session.member_id, objects=deps.objects, turns=turns
+        )
         head = {"content-disposition": f'attachment; filename="{ids.text("exp", wanted)}.zip"'}
         return Stream(pieces, media_type="application/zip", headers=head)
 
