@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hmac import digest
+from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -65,13 +66,15 @@ class _Envelope:
 class Attack:
     """One attack: look at everything, then solve. Every planted word is ``mark`` + ``x`` + the word's name + ``-``.
 
-    kids: the ids of all keys there ever were (they are no secret); epochs: those of the epochs.
+    kids: the ids of all keys there ever were (they are no secret); epochs: those of the epochs; ids: names of things
+    that are told by an id instead of a planted word.
     """
 
     mark: str
     sealings: list[Sealing]
     kids: set[bytes]
     epochs: set[bytes]
+    ids: dict[str, UUID] = field(default_factory=dict)
     finds: list[Find] = field(default_factory=list)
     looked_at: int = 0
     _wrapped: dict[bytes, _Envelope] = field(default_factory=dict)
@@ -115,6 +118,14 @@ class Attack:
                 self.finds += [Find(word, coding, where) for word in sorted(words)] or [Find("?", coding, where)]
         if not any(find.where == where for find in self.finds) and self._broken.search(blob):
             self.finds.append(Find("?", "pglz", where))
+        self.finds += [Find(name, how, where) for name, how in self._named(blob)]
+
+    def _named(self, text: bytes) -> Iterator[tuple[str, str]]:
+        """Which ids are in a text, as which of their forms."""
+        for name, value in self.ids.items():
+            for how, form in (("id", value.bytes), ("id in hex", value.hex.encode()), ("uuid", str(value).encode())):
+                if form in text:
+                    yield name, how
 
     def _gather(self, where: str, blob: bytes) -> None:
         for pattern in self._headers:
@@ -182,7 +193,8 @@ class Attack:
                     yield info, _expand(root, info.encode())
 
     def _read(self, how: str, where: str, text: bytes) -> dict[Find, None]:
-        return {Find(match[1].decode(), f"sealed {how}", where): None for match in self._word.finditer(text)}
+        found = {match[1].decode() for match in self._word.finditer(text)} | {name for name, _ in self._named(text)}
+        return {Find(word, f"sealed {how}", where): None for word in sorted(found)}
 
     def _open_journal(self, where: str, blob: bytes, secrets: Iterable[bytes]) -> dict[Find, None]:
         found: dict[Find, None] = {}
@@ -228,6 +240,7 @@ def forms(word: str) -> dict[str, bytes]:
 
 def inflated(blob: bytes) -> Iterator[tuple[str, bytes]]:
     """What can be decompressed in a blob: gzip, zlib and the deflated members of ZIP files."""
+    view = memoryview(blob)
     for kind, bits, pattern, skip in (
         ("gzip", 31, rb"\x1f\x8b\x08", 0),
         ("zlib", 15, rb"\x78[\x01\x5e\x9c\xda]", 0),
@@ -238,7 +251,9 @@ def inflated(blob: bytes) -> Iterator[tuple[str, bytes]]:
             if kind == "zip":
                 at += sum(struct.unpack_from("<HH", blob, match.start() + 26)) if at + 30 < len(blob) else 0
             try:
-                text = zlib.decompressobj(bits).decompress(blob[at : at + (1 << 20)], 1 << 22)
+                # Most of what looks like a beginning is none, and tells so in its first bytes.
+                zlib.decompressobj(bits).decompress(view[at : at + 256], 1 << 16)
+                text = zlib.decompressobj(bits).decompress(view[at : at + (1 << 20)], 1 << 22)
             except zlib.error:
                 continue
             if len(text) >= 8:

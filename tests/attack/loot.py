@@ -13,7 +13,7 @@ from uuid import UUID
 
 import psycopg
 
-from attack.carving import Attack, Sealing
+from attack.carving import Attack, Find, Sealing
 from fixtures_server import RunningServer
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.datamap import KEY_CLASSES
@@ -45,9 +45,10 @@ class Instance:
             cursor = admin.execute(statement)  # type: ignore[arg-type]
             return cursor.fetchall() if cursor.description else []
 
-    def attack(self, mark: str) -> Attack:
-        """An attack that knows how the columns are declared and which key ids there ever were."""
-        return Attack(mark, self.sealings(), self.kids(), self.epochs())
+    def attack(self, mark: str, **ids: UUID) -> Attack:
+        """An attack that knows how the columns are declared and which key ids there ever were. ids: what to look for
+        beside the mark, by name."""
+        return Attack(mark, self.sealings(), self.kids(), self.epochs(), ids)
 
     def sealings(self) -> list[Sealing]:
         """Every sealed place, by its field key."""
@@ -101,19 +102,49 @@ class Instance:
 
 
 def opened(instance: Instance, target: Path, secrets: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
-    """What of a folder of backups can be opened with the recovery kit's key and any other secret as the second one."""
+    """What of a folder of backups can be opened with the recovery kit's key and any other secret as the second one:
+    the objects of logical and base backups, the archived write-ahead log, exports of the keystore."""
     kit = BackupKey(asyncio.run(instance.backup_key()))
     for name, blob in files(target):
-        if not blob.startswith(MAGIC):
+        # A segment of the log has a line of its own before it.
+        at = blob.find(MAGIC, 0, 1 << 12)
+        if at < 0:
             continue
-        backup, _, inside = str(Path(name).relative_to(target)).partition("/")
-        bound_to = manifest.place(instance.id, backup, inside)
+        bound_to = _place(instance, str(Path(name).relative_to(target)))
         for also in (None, *secrets):
             try:
-                yield f"{name} (opened)", b"".join(unseal(kit, bound_to, [blob], also=also))
+                yield f"{name} (opened)", b"".join(unseal(kit, bound_to, [blob[at:]], also=also))
                 break
             except RuxaError:
                 continue
+
+
+def exported(instance: Instance, target: Path) -> dict[str, bytes]:
+    """The keys of epochs that lie in a folder of exports, as the recovery kit opens them: secrets that are held."""
+    return {name: secret for name, secret in opened(instance, target, []) if "/epochs/" in name}
+
+
+def _place(instance: Instance, name: str) -> bytes:
+    backup, _, inside = name.partition("/")
+    if backup == "epochs":
+        inside = inside.removesuffix(".key")
+    elif backup == "wal":
+        system, _, segment = inside.partition("/")
+        backup, inside = f"wal-{system.partition('-')[0]}", segment.upper()
+    return manifest.place(instance.id, backup, inside)
+
+
+def look_at(attack: Attack, *loots: Iterable[tuple[str, bytes]]) -> Attack:
+    """The attack, having seen all of it."""
+    for loot in loots:
+        for name, blob in loot:
+            attack.look(name, blob)
+    return attack
+
+
+def told(finds: Iterable[Find]) -> str:
+    """For a failing test: what was found where."""
+    return "\n".join(f"{find.word}: {find.how} in {find.where}" for find in list(finds)[:40])
 
 
 def files(folder: Path) -> Iterator[tuple[str, bytes]]:

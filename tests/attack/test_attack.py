@@ -8,16 +8,14 @@ copies with the old epoch's key after it: else it would prove nothing.
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from attack.carving import Attack, Find, words
-from attack.loot import Instance, files, opened
+from attack.carving import Find, words
+from attack.loot import Instance, exported, files, look_at, opened, told
 from attack.plants import Browser, Person, sign_up, spray
 from fixtures_server import RunningServer, eventually
 from ruxa.kernel import bounds
@@ -106,19 +104,6 @@ def _call(server: RunningServer, person: Person, key: str) -> None:
     wrong.post("/sign-in", "sign_in", good=False, email=person.email, password=f"no-{word('password')}-never")
 
 
-def look_at(attack: Attack, *loots: Iterable[tuple[str, bytes]]) -> Attack:
-    """The attack, having seen all of it."""
-    for loot in loots:
-        for name, blob in loot:
-            attack.look(name, blob)
-    return attack
-
-
-def told(finds: Iterable[Find]) -> str:
-    """For a failing test: what was found where."""
-    return "\n".join(f"{find.word}: {find.how} in {find.where}" for find in list(finds)[:40])
-
-
 def in_service(instance: Instance, browser: Browser) -> list[tuple[str, bytes]]:
     """What the running service gives whoever may ask for everything: every row, keystore and all, pages, metrics."""
     server = instance.server
@@ -126,20 +111,6 @@ def in_service(instance: Instance, browser: Browser) -> list[tuple[str, bytes]]:
     asked += [(path, browser.get(path).encode()) for path in ("/outbox", "/home", "/settings", "/proofs", "/team")]
     asked += [("/metrics", server.http("GET", "/metrics", key=None)[2])]
     return asked + list(instance.outside())
-
-
-@pytest.fixture
-def mark() -> str:
-    """What every planted word of this test begins with."""
-    return "".join(secrets.choice("bcdfghjkmnpqrstvwz") for _ in range(6)) + "q7"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RunningServer]:
-    """A demo of this test's own, whose clock can be moved."""
-    running = RunningServer(tmp_path / "server", "--simulated").start()
-    yield running
-    running.kill_tree()
 
 
 @pytest.mark.timeout(300)
@@ -151,6 +122,10 @@ def test_nothing_of_an_erased_member_can_be_recovered(
     operator.get("/sign-in")
     operator.post("/sign-in", "sign_in", email=server.demo["owner_email"], password=server.demo["owner_password"])
     erased, spared = plant(server, mark, "e"), plant(server, mark, "s")
+    backups, bases, exports = tmp_path / "backups", tmp_path / "bases", tmp_path / "exports"
+    server.cli("backup", "create", "--kind", "base", "--out", str(bases))
+    status, made = erased.browser.api("POST", "/api/v1/keys", {"name": f"{erased.words.word('logged')} key"})
+    assert status == 201, made
     expected = _kept_of(erased, NEVER) | _kept_of(spared, NEVER)
     assert spray(erased) > 15
     sprayed = erased.words.planted - expected
@@ -163,8 +138,8 @@ def test_nothing_of_an_erased_member_can_be_recovered(
         ("a logical backup", instance.dump("--exclude-schema", "keystore")),
     )
     held_before = instance.held()
-    backups, exports = tmp_path / "backups", tmp_path / "exports"
     server.cli("backup", "create", "--out", str(backups))
+    server.cli("backup", "log", "--out", str(bases))
     server.cli("backup", "keys", "--out", str(exports), RUXA_RECOVERY_PASSPHRASE="plum-oak-and-elderberry-31")
     attack = look_at(instance.attack(mark), files(before))
     control = attack.solve(held_before)
@@ -177,6 +152,12 @@ def test_nothing_of_an_erased_member_can_be_recovered(
     look_at(kept, opened(instance, exports, kept.carved(held_before)))
     look_at(kept, opened(instance, backups, kept.carved(held_before)))
     assert words(kept.solve(held_before)) >= BACKED_UP
+
+    # With kit and targets alone, the base backup and the log after it say everything but what lies in objects.
+    targets = look_at(instance.attack(mark), opened(instance, bases, []), opened(instance, exports, []))
+    from_targets = targets.solve(exported(instance, exports))
+    assert words(from_targets) >= expected - {"elarge", "slarge"}, sorted(expected - words(from_targets))
+    assert {find.word for find in from_targets if "/wal/" in find.where} >= {"elogged"}
 
     certificate = server.cli_json("subject", "erase", erased.email, "--yes")["certificate"]
     assert certificate["kind"] == "member"
@@ -197,10 +178,13 @@ def test_nothing_of_an_erased_member_can_be_recovered(
     server.env["RUXA_CLOCK_OFFSET"] = "+8d"
     server.start()
     asyncio.run(_end_epoch(instance))
+    server.cli("backup", "expire", "--keys-dir", str(exports))
+    held = instance.held() | exported(instance, exports)
     attack.learn(instance.kids(), instance.epochs())
     look_at(attack, files(instance.copy(tmp_path / "later")), in_service(instance, operator), [dump])
-    look_at(attack, opened(instance, backups, attack.carved(instance.held())))
-    after = attack.solve(instance.held())
+    for target in (backups, bases, exports):
+        look_at(attack, files(target), opened(instance, target, attack.carved(held)))
+    after = attack.solve(held)
     assert words(after) == left, told(find for find in after if find.word not in left)
     # It is the epoch's end that did it: with its key the same copies still say everything.
     assert words(attack.solve(held_before)) == words(control)

@@ -14,12 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from attack.loot import Instance, exported, files, look_at, opened, told
 from conftest import Sizes
 from fixtures_server import RunningServer, environment
 
 PHRASE = "correct horse battery staple"
 ENV = {"RUXA_RECOVERY_PASSPHRASE": PHRASE}
-EMAIL = "erased.canary.51c0@example.com"
+MARK = "kzq51c0w7"
+EMAIL = f"{MARK}xerased-@example.com"
+SPARED = f"{MARK}xspared-@example.com"
 
 
 def ruxa(place: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -46,7 +49,8 @@ def test_a_loss_and_the_way_back(fresh_server: Callable[..., RunningServer], tmp
     server = fresh_server(**ENV).start()
     data, keys = tmp_path / "backups", tmp_path / "safe"
     assert server.chat()[0] == 200
-    server.cli("member", "add", EMAIL, "--org", server.organisation)
+    for address in (EMAIL, SPARED):
+        server.cli("member", "add", address, "--org", server.organisation)
     made = server.cli_json("backup", "create", "--out", str(data))
     assert Path(made["manifest"]).is_file()
     first = server.cli_json("backup", "keys", "--out", str(keys))
@@ -54,6 +58,11 @@ def test_a_loss_and_the_way_back(fresh_server: Callable[..., RunningServer], tmp
     older = tmp_path / "older"
     shutil.copytree(keys, older)
     kit = str(keys / "recovery-kit.json")
+    instance = Instance(server)
+    held = instance.held() | exported(instance, keys)
+    attack = look_at(instance.attack(MARK), opened(instance, keys, held.values()))
+    look_at(attack, opened(instance, data, attack.carved(held)))
+    assert {find.word for find in attack.solve(held)} == {"erased", "spared"}, "with the keys of then"
     # Keys never lie beside the data, nor the data beside the keys.
     for where, command in ((data / "keys", "keys"), (keys, "create")):
         refused = server.cli_raw("backup", command, "--out", str(where))
@@ -68,6 +77,8 @@ def test_a_loss_and_the_way_back(fresh_server: Callable[..., RunningServer], tmp
     server.cli("audit", "export", "--out", str(tmp_path / "log"))
     outside = str(tmp_path / "log" / "checkpoint")
     server.cli("backup", "keys", "--out", str(keys))
+    attack = instance.attack(MARK)
+    held = instance.held() | exported(instance, keys)
     assert server.stop() == 0
 
     # Another passphrase opens nothing and leaves nothing.
@@ -84,6 +95,12 @@ def test_a_loss_and_the_way_back(fresh_server: Callable[..., RunningServer], tmp
     assert said["replayed"]["keys_changed"] == 1
     assert said["unknown"]
     assert [why for why in said["reasons"] if "checkpoint" in why] == said["reasons"]
+    # Whatever key is tried on all that lies there now, the old installation's too: the other is there, the erased not.
+    secrets = list(files(tmp_path / "new-keys"))
+    held |= {name: secret for name, secret in secrets if "/epochs/" in name}
+    attack.learn(set(), {bytes.fromhex(Path(name).stem)[-8:] for name, _ in secrets if "/epochs/" in name})
+    finds = look_at(attack, files(tmp_path / "new")).solve(held | dict(secrets))
+    assert {find.word for find in finds} == {"spared"}, told(finds)
     refused = ruxa(tmp_path, "run", "--data", "new", "--port", "0")
     assert refused.returncode == 2
     assert "in quarantine" in refused.stderr
