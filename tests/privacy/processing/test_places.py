@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from datetime import date
 from pathlib import Path
 
 import psycopg
@@ -76,12 +77,31 @@ def test_only_declared_cookies_can_be_set() -> None:
     with pytest.raises(AssertionError):
         headers.cookie(base, "tracking", "x", 1)
     assert {place.name for place in cookies.places()} == set(headers.COOKIES)
+    # Nobody goes round it: cookies are made in one file, and set nowhere but by what that file makes.
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and (name := ast.unparse(node.func).rpartition(".")[2]) == "set_cookie":
+                assert (
+                    ast.unparse(node).partition("set_cookie(")[2].startswith(("headers.cookie(", "headers.age_cookie("))
+                )
+            elif isinstance(node, ast.Call) and name == "Cookie":
+                assert path.name == "headers.py", path
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+                text = node.value.decode("latin-1") if isinstance(node.value, bytes) else node.value
+                assert text.lower() != "set-cookie", path
     assert all(kind in ("essential", "functional", "analytics", "performance") for kind, _ in headers.COOKIES.values())
 
 
 def test_objects_lie_below_declared_prefixes_only() -> None:
-    """Every name that is given to the object store in the code begins with a declared prefix."""
+    """Who gives names to the object store is known: stored content, below its prefix, and the backups' own target."""
+    putting = set[str]()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr == "put" and "objects" in ast.unparse(node.value):
+                putting.add(str(path.relative_to(SOURCE)))
+    assert putting == {"privacy/content/items.py", "app/targets.py"}
     assert list(places.OBJECTS) == [f"{items.PREFIX}/"]
+    assert items.day_prefix(date(2026, 1, 2)).startswith(f"{items.PREFIX}/")
     assert datamap.parse(places.OBJECTS["content/"]) is not None
 
 
