@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -16,6 +17,7 @@ from ruxa.access.audit import check, export, log, published, records, sequencer,
 from ruxa.access.authorize import Principal
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Conflict
+from ruxa.store.work import Work
 
 
 async def act(house: House, count: int = 1) -> None:
@@ -300,3 +302,21 @@ async def test_public_tiles_show_what_is_signed_and_no_more(house: House) -> Non
         assert await sequencer.tile(work, 1, 0, 1) == tree.root(await records.hashes(work, 0, 0, 256))
         for level, number, width in ((0, 1, 45), (0, 2, 1), (1, 0, 2), (2, 0, 1), (8, 0, 1), (0, 0, 257), (0, -1, 1)):
             assert await sequencer.tile(work, level, number, width) is None
+
+
+@pytest.mark.parametrize(("age", "found"), [(0, 4), (82, 4), (83, 2), (729, 2), (730, 0)])
+async def test_an_entry_that_is_gone_before_its_own_time_is_found(
+    house: House, monkeypatch: pytest.MonkeyPatch, age: int, found: int
+) -> None:
+    await act(house, 4)
+    await sequencer.run(house.worker, house.vault, sign_now=True)
+    admin(house, "DELETE FROM audit.entry", "DELETE FROM audit.customer_entry")
+    now = records.now
+
+    async def later(work: Work) -> datetime:
+        return await now(work) + timedelta(days=age)
+
+    monkeypatch.setattr(records, "now", later)
+    report = await check.check(house.worker, house.vault)
+    assert len(report.problems) == found, report.problems
+    assert all("before its time" in str(problem) for problem in report.problems)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.access.audit import published, reading, records, sequencer, verify
+from ruxa.access.audit import log, published, reading, records, sequencer, verify
 from ruxa.access.audit.log import Fields
 from ruxa.kernel import bounds, ids
 from ruxa.kernel.errors import Broken
@@ -26,6 +26,8 @@ _ENTRIES: Final = 500
 _NAMED: Final = 100
 # An entry has its place within seconds; after this long the sequencer is not running.
 WAITING_S: Final = 300
+# For how long an entry that lasts is there (the schema drops no day of it earlier).
+LASTING_DAYS: Final = 730
 
 
 async def check(
@@ -97,9 +99,12 @@ async def _entries(work: Work, vault: Vault, checker: verify.Checker) -> None:
                 await _entry(vault, row, checker)
         after = rows[-1].id
     today = (await records.now(work)).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    young = ids.floor(int((today - timedelta(days=bounds.USAGE_DAYS - 1)).timestamp() * 1000))
+    young = ids.floor(int((today - timedelta(days=bounds.USAGE_DAYS - 1)).timestamp() * 1000)).hex
+    lasting = ids.floor(int((today - timedelta(days=LASTING_DAYS - 1)).timestamp() * 1000)).hex
     for entry_id, seq in checker.placed():
-        if entry_id >= young.hex and entry_id not in seen:
+        if entry_id in seen:
+            continue
+        if entry_id >= (lasting if log.lasts(UUID(entry_id)) else young):
             checker.wrong("entry", seq, f"the entry of leaf {seq} is gone before its time")
 
 

@@ -168,8 +168,8 @@ async def write(
     Raises Broken ``details_too_long``, Unavailable: then the act must not happen either.
     """
     moment = await records.now(work)
-    entry_id, day = _id(moment), moment.astimezone(UTC).date()
     table = table_of(actor, act)
+    entry_id, day = _id(moment, table == LASTING), moment.astimezone(UTC).date()
     day_key = await vault.day_key(DAY_CLASS[table], day)
     detail = codec.canonical(dict(details or {}))
     if len(detail) > DETAILS_BYTES_MAX:
@@ -213,10 +213,15 @@ def detail_key(day_key: bytes, entry_id: UUID) -> bytes:
     return digest(day_key, b"ruxa1|audit|detail|" + entry_id.bytes, "sha256")
 
 
-def _id(moment: datetime) -> UUID:
-    """A UUIDv7 in the order of writing down to the microsecond."""
+def lasts(entry_id: UUID) -> bool:
+    """Whether an entry of this id is kept 2 years: its last bit says so, and the tree holds the id."""
+    return bool(entry_id.int & 1)
+
+
+def _id(moment: datetime, lasting: bool) -> UUID:
+    """A UUIDv7 in the order of writing down to the microsecond; see ``lasts``."""
     ms, us = divmod(int(moment.timestamp()) * 1_000_000 + moment.microsecond, 1000)
-    return UUID(int=ids.at(ms).int & ~(0xFFF << 64) | us * 4 << 64)
+    return UUID(int=ids.at(ms).int & ~(0xFFF << 64 | 1) | us * 4 << 64 | lasting)
 
 
 def _hex(value: UUID | None) -> str:
