@@ -113,7 +113,8 @@ def _link(vault: Vault, kind: Kind, row: tuple[UUID, UUID | None, bytes | None],
     right = (
         ticket is not None
         and row[2] is not None
-        and any([secrets.compare_digest(row[2], hashed) for hashed in _hashes(vault, ticket)])
+        # Each one, so that the time does not tell which fits.
+        and any([secrets.compare_digest(row[2], hashed) for hashed in _hashes(vault, ticket)])  # noqa: C419
     )
     return Link(kind=kind, member_id=row[0], organisation_id=row[1], ticketed=right)
 

@@ -1153,7 +1153,7 @@ async def over(work: Work, *, sign_up_hours: int, body_days: int, row_days: int)
         "sessions": await work.value("SELECT count(*) " + _SESSIONS_OVER),
         "links": await work.value("SELECT count(*) " + _LINKS_OVER, sign_up_hours),
         "mails": await work.value("SELECT count(*) " + _MAIL_OVER, row_days),
-        "mail bodies": await work.value("SELECT count(*) FROM access.mail " + _BODIES_OVER, body_days),
+        "mail bodies": await work.value("SELECT count(*) FROM access.mail " + _BODIES_OVER, body_days),  # noqa: S608
         "secrets": await work.value("SELECT count(*) " + _SECRETS_OVER),
         "playground keys": await work.value("SELECT count(*) " + _PLAYGROUND_OVER, row_days),
         "marks": await work.value("SELECT count(*) " + _MARKS_OVER),
@@ -1166,7 +1166,8 @@ async def oldest(work: Work) -> dict[str, datetime | None]:
     row = await work.row(
         """
         SELECT (SELECT min(seen_at) FROM access.session),
-            (SELECT min(created_at) FROM access.mail WHERE recipient_sealed IS NOT NULL OR variables_sealed IS NOT NULL),
+            (SELECT min(created_at) FROM access.mail
+                WHERE recipient_sealed IS NOT NULL OR variables_sealed IS NOT NULL),
             (SELECT min(created_at) FROM access.member WHERE verified_at IS NULL),
             (SELECT min(created_at) FROM access.mail)
         """
@@ -1194,7 +1195,7 @@ async def sweep_mail(work: Work, body_days: int, row_days: int) -> int:
     """Rows, then bodies; how many of both."""
     rows = await work.run("DELETE " + _MAIL_OVER, row_days)
     return rows + await work.run(
-        "UPDATE access.mail SET recipient_sealed = NULL, variables_sealed = NULL, organisation_sealed = NULL "
+        "UPDATE access.mail SET recipient_sealed = NULL, variables_sealed = NULL, organisation_sealed = NULL "  # noqa: S608
         + _BODIES_OVER,
         body_days,
     )

@@ -31,7 +31,10 @@ class Witness:
     """One witness at its submission prefix."""
 
     def __init__(self, name: str, url: str, register: Register, *, where: str = "unknown") -> None:
-        """Declares it as a recipient. Raises InvalidCall ``bad_setting`` for a URL that is none (http: loopback only)."""
+        """Declares it as a recipient.
+
+        Raises InvalidCall ``bad_setting`` for a URL that is none (http: loopback only).
+        """
         parts = urlsplit(url)
         host, tls = parts.hostname or "", parts.scheme == "https"
         if not host or (not tls and not (parts.scheme == "http" and host in _LOOPBACK)):
