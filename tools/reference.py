@@ -366,8 +366,8 @@ def data_map() -> str:
                 rows.append(f"| `{column}` | {' | '.join(shown)} |")
     return (
         "# Data map\n\nColumns that hold something about a person or organisation; all others declare `data: none`. A\n"
-        "migration that leaves a column without a declaration is refused. What this release deletes by itself, and\n"
-        "what it does not yet, is in [what-is-stored.md](../explanation/what-is-stored.md).\n\n"
+        "migration that leaves a column without a declaration is refused. How this release destroys it, and where it\n"
+        "falls short of this, is in [what-is-stored.md](../explanation/what-is-stored.md).\n\n"
         "| column | category | subject | purpose | basis | keep | seal | erase | export |\n"
         "|---|---|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
         "## How long (`keep`)\n\n| word | the last copy in service goes |\n|---|---|\n"
