@@ -191,6 +191,37 @@ async def test_the_database_refuses_rows_outside_their_lease(books: Books) -> No
     await books.prove()
 
 
+@pytest.mark.parametrize("into", ["usage_event", "usage_event_%s"])
+async def test_no_row_comes_in_without_its_lease_and_price_whoever_inserts_it(books: Books, into: str) -> None:
+    """Not even by the owner of the tables, into the whole or into a day; and what a row refers to stays as it is."""
+    ref = await books.organisation(live=1000)
+    lease = await books.lend(ref, 100)
+    row = books.row(ref, lease, 5)
+    await books.flush([row])
+    table = into % Clock().today().strftime("%Y%m%d") if "%" in into else into
+    async with books.admin() as admin:
+        for column, wall in {
+            "lease_id": "usage_lease",
+            "organisation_ref": "usage_lease",
+            "price_id": "usage_price",
+        }.items():
+            with pytest.raises(psycopg.errors.ForeignKeyViolation) as refused:
+                await admin.execute(
+                    f"INSERT INTO ledger.{table} SELECT (jsonb_populate_record(u, jsonb_build_object("  # pyright: ignore[reportArgumentType]
+                    f"'id', %s::uuid, '{column}', %s::uuid))).* FROM ledger.usage_event AS u WHERE u.id = %s",
+                    (ids.fresh(), uuid4(), row.id),
+                )
+            assert refused.value.diag.constraint_name == wall
+        for change in ("id = gen_random_uuid()", "organisation_ref = gen_random_uuid()", "scope = 'sandbox'"):
+            with pytest.raises(psycopg.Error) as denied:
+                await admin.execute(f"UPDATE ledger.lease SET {change} WHERE id = %s", (lease,))  # pyright: ignore[reportArgumentType]
+            assert denied.value.sqlstate == "RX900"
+        with pytest.raises(psycopg.Error) as denied:
+            await admin.execute("UPDATE ledger.price SET id = gen_random_uuid() WHERE id = %s", (row.price_id,))
+        assert denied.value.sqlstate == "RX900"
+    await books.prove()
+
+
 async def test_rows_within_the_usage_limit_find_their_day(books: Books) -> None:
     ref = await books.organisation(live=1000)
     lease = await books.lend(ref, 100)

@@ -280,6 +280,8 @@ COMMENT ON TABLE ledger.lease IS
 
 CREATE TRIGGER lease_kept BEFORE DELETE ON ledger.lease FOR EACH ROW EXECUTE FUNCTION ledger.deny();
 CREATE TRIGGER lease_kept_whole BEFORE TRUNCATE ON ledger.lease EXECUTE FUNCTION ledger.deny();
+CREATE TRIGGER lease_known BEFORE UPDATE OF id, organisation_ref, scope ON ledger.lease
+    FOR EACH ROW EXECUTE FUNCTION ledger.deny();
 
 -- Lane 0 is money, each further lane a budget; every lane covers the whole lease. The keys carry organisation and
 -- scope, so that a lease can never draw on another's lots or on money of the other colour.
@@ -388,8 +390,9 @@ CREATE TABLE ledger.journal_segment (
 COMMENT ON TABLE ledger.journal_segment IS
     'One file of a worker''s journal; kept for ever, so that it is booked once. Of its rows: booked, and refused by why.';
 
--- Usage rows: the call's record and its charge. Partitions by the day in the id; the keys refuse a row whose
--- organisation or scope is not its lease's.
+-- Usage rows: the call's record and its charge. Partitions by the day in the id. A row whose organisation or scope is
+-- not its lease's is refused, and one whose price is not there: by a trigger that looks once for all rows of a statement,
+-- because a foreign key looks, and locks, for each. What it looks for is never deleted and keeps what identifies it.
 
 CREATE TABLE ledger.usage_event (
     id                    uuid NOT NULL,
@@ -418,7 +421,7 @@ CREATE TABLE ledger.usage_event (
     audio_output_tokens   integer NOT NULL CHECK (audio_output_tokens >= 0),
     images                integer NOT NULL CHECK (images >= 0),
     usage_source          text NOT NULL CHECK (usage_source IN ('provider', 'counted', 'policy', 'none')),
-    price_id              uuid REFERENCES ledger.price (id),
+    price_id              uuid,
     amount_micros         bigint NOT NULL CHECK (amount_micros >= 0),
     waived_micros         bigint NOT NULL CHECK (waived_micros >= 0),
     hold_micros           bigint NOT NULL CHECK (hold_micros >= 0),
@@ -428,8 +431,6 @@ CREATE TABLE ledger.usage_event (
     lossy                 text[] NOT NULL CHECK (cardinality(lossy) <= 100),
     late                  boolean NOT NULL,
     PRIMARY KEY (id),
-    CONSTRAINT usage_lease FOREIGN KEY (lease_id, organisation_ref, scope)
-        REFERENCES ledger.lease (id, organisation_ref, scope),
     CONSTRAINT usage_paid CHECK (amount_micros = 0 OR (lease_id IS NOT NULL AND price_id IS NOT NULL)),
     CONSTRAINT usage_waived CHECK (waived_micros = 0 OR (lease_id IS NOT NULL AND price_id IS NOT NULL)),
     CONSTRAINT usage_scope CHECK (model = '' OR (scope = 'sandbox') = starts_with(model, 'sandbox/')),
@@ -452,6 +453,28 @@ END $$;
 CREATE TRIGGER usage_kept BEFORE UPDATE OR DELETE ON ledger.usage_event
     FOR EACH ROW EXECUTE FUNCTION ledger.usage_guard();
 CREATE TRIGGER usage_kept_whole BEFORE TRUNCATE ON ledger.usage_event EXECUTE FUNCTION ledger.deny();
+
+CREATE FUNCTION ledger.usage_refer() RETURNS trigger
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    lease boolean;
+    price boolean;
+BEGIN
+    SELECT bool_and(f.lease_id IS NULL OR EXISTS (SELECT FROM ledger.lease AS l
+            WHERE l.id = f.lease_id AND l.organisation_ref = f.organisation_ref AND l.scope = f.scope)),
+        bool_and(f.price_id IS NULL OR EXISTS (SELECT FROM ledger.price AS p WHERE p.id = f.price_id))
+        INTO lease, price
+        FROM (SELECT DISTINCT lease_id, organisation_ref, scope, price_id FROM fresh) AS f;
+    IF NOT lease THEN
+        RAISE EXCEPTION 'no such lease' USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'usage_lease';
+    ELSIF NOT price THEN
+        RAISE EXCEPTION 'no such price' USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'usage_price';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER usage_refers AFTER INSERT ON ledger.usage_event REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger.usage_refer();
 
 -- What remains of charges when their day is over for 83 days (D30, D31): per reference, month and price the quantities,
 -- the amount and a hash of the charges; no call, no key, no day, no member. `long`: at the price's long-context rates;
@@ -590,6 +613,8 @@ BEGIN
     IF ruxa.partition_create('ledger.usage_event'::regclass, day) THEN
         EXECUTE format('CREATE TRIGGER usage_kept_whole BEFORE TRUNCATE ON ledger.%I EXECUTE FUNCTION ledger.deny()',
             part);
+        EXECUTE format('CREATE TRIGGER usage_refers AFTER INSERT ON ledger.%I REFERENCING NEW TABLE AS fresh '
+            'FOR EACH STATEMENT EXECUTE FUNCTION ledger.usage_refer()', part);
     END IF;
 END $$;
 
@@ -1457,6 +1482,8 @@ DECLARE
     inside bigint;
     beyond bigint;
     lost bigint;
+    calendar date;
+    following uuid;
     aged date[] := '{}';
 BEGIN
     booked := 0;
@@ -1481,21 +1508,30 @@ BEGIN
     oldest := ruxa.id_floor(((moment AT TIME ZONE 'UTC')::date - ledger.usage_days() + 1)::timestamp
         AT TIME ZONE 'UTC');
     newest := ruxa.id_floor(((moment AT TIME ZONE 'UTC')::date + 2)::timestamp AT TIME ZONE 'UTC');
-    FOR item IN
-        SELECT DISTINCT (ruxa.id_time(b.id) AT TIME ZONE 'UTC')::date AS day FROM pg_temp.usage_batch AS b
-        WHERE b.id >= oldest AND b.id < newest
-    LOOP
-        PERFORM ledger.day_ensure(item.day);
-        IF item.day < (moment AT TIME ZONE 'UTC')::date - 1 THEN
-            aged := aged || item.day;
+    -- Day by day, not row by row: a batch has one or two.
+    row_id := (SELECT b.id FROM pg_temp.usage_batch AS b
+        WHERE b.id >= oldest AND b.id < newest ORDER BY b.id LIMIT 1);
+    WHILE row_id IS NOT NULL LOOP
+        calendar := (ruxa.id_time(row_id) AT TIME ZONE 'UTC')::date;
+        following := ruxa.id_floor((calendar + 1)::timestamp AT TIME ZONE 'UTC');
+        PERFORM ledger.day_ensure(calendar);
+        IF calendar < (moment AT TIME ZONE 'UTC')::date - 1 THEN
+            aged := aged || calendar;
         END IF;
+        -- A clock that went back may make a day young again whose rows are gone.
+        IF EXISTS (SELECT FROM ledger.evidence_day AS d WHERE d.day = calendar AND d.state = 'reduced') THEN
+            refused := refused || ARRAY(SELECT DISTINCT b.id FROM pg_temp.usage_batch AS b
+                WHERE b.id >= row_id AND b.id < following);
+        END IF;
+        row_id := (SELECT b.id FROM pg_temp.usage_batch AS b
+            WHERE b.id >= following AND b.id < newest ORDER BY b.id LIMIT 1);
     END LOOP;
-    -- A clock that went back may make a day young again whose rows are gone.
-    SELECT coalesce(array_agg(DISTINCT b.id), '{}') INTO refused FROM pg_temp.usage_batch AS b
-        WHERE b.id < oldest OR b.id >= newest OR EXISTS (SELECT FROM ledger.evidence_day AS d
-            WHERE d.state = 'reduced' AND d.day = (ruxa.id_time(b.id) AT TIME ZONE 'UTC')::date);
-    reasons := array_fill('day'::text, ARRAY[cardinality(refused)]);
-    DELETE FROM pg_temp.usage_batch AS b WHERE b.id = ANY (refused);
+    refused := refused || ARRAY(SELECT DISTINCT b.id FROM pg_temp.usage_batch AS b
+        WHERE b.id < oldest OR b.id >= newest);
+    IF cardinality(refused) > 0 THEN
+        reasons := array_fill('day'::text, ARRAY[cardinality(refused)]);
+        DELETE FROM pg_temp.usage_batch AS b WHERE b.id = ANY (refused);
+    END IF;
 
     -- Money outside a lease needs the organisation's lock, which comes before lease rows. Who needs it is guessed
     -- here without a lock and checked below with one.
@@ -1570,8 +1606,7 @@ BEGIN
                 GET STACKED DIAGNOSTICS wall = CONSTRAINT_NAME;
                 refused := refused || row_id;
                 -- Without a name: its day was reduced since we looked, and has no partition any more.
-                reasons := reasons || CASE WHEN wall LIKE '%price_id_fkey%' THEN 'usage_price'
-                    WHEN wall = '' THEN 'day' ELSE wall END;
+                reasons := reasons || CASE WHEN wall = '' THEN 'day' ELSE wall END;
             END;
         END LOOP;
     END;
