@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice, takewhile
 
 from ruxa.gateway.journal import Journal, Segment, discard
 from ruxa.gateway.metrics import Metrics
@@ -37,12 +38,10 @@ class Flusher:
         self._sink = sink
         self._metrics = metrics
         self._waiting: deque[tuple[Segment, bytes, Reservation | None]] = deque()
+        # A packed row that the journal's segment holds already, and the reservation that it names, if any.
+        self.put = self._waiting.append
         self._begun: set[int] = set()
         self._flushing = asyncio.Lock()
-
-    def put(self, segment: Segment, row: bytes, paid_by: Reservation | None) -> None:
-        """A packed row that the journal holds already, and the reservation that it names, if any."""
-        self._waiting.append((segment, row, paid_by))
 
     def full(self) -> bool:
         """So many rows wait that no new call should add to them."""
@@ -70,14 +69,12 @@ class Flusher:
             return True
 
     async def _flush_some(self) -> None:
-        segment = self._waiting[0][0]
-        rows: list[bytes] = []
-        paid: list[Reservation | None] = []
-        for of, row, paid_by in self._waiting:
-            if of is not segment or len(rows) >= BATCH_ROWS:
-                break
-            rows.append(row)
-            paid.append(paid_by)
+        batch = list(islice(self._waiting, BATCH_ROWS))
+        segment = batch[0][0]
+        if batch[-1][0] is not segment:
+            batch = list(takewhile(lambda waiting: waiting[0] is segment, batch))
+        rows = [row for _, row, _ in batch]
+        paid = [paid_by for _, _, paid_by in batch]
         booked = len(rows)
         try:
             await self._book(segment, rows)
@@ -90,11 +87,12 @@ class Flusher:
                 if not await self._book_alone(segment, row):
                     paid[index] = None
                     booked -= 1
+        drop = self._waiting.popleft
         for _ in rows:
-            self._waiting.popleft()
+            drop()
         # A row that is not booked keeps its segment on disk: the next start tries it again.
         segment.rows -= booked
-        self._leases.flushed(filter(None, paid))
+        self._leases.settled(filter(None, paid))
         self._metrics.rows_flushed += booked
 
     async def _book(self, segment: Segment, rows: Sequence[bytes]) -> None:

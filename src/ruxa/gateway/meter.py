@@ -210,7 +210,7 @@ def booked(gear: Gear, exchange: Exchange, segment: Segment | None) -> None:
         exchange.entry.limiter.leave(exchange.expected, 0 if segment is None else exchange.tokens, exchange.ended)
         gear.metrics.in_flight -= 1
     if segment is not None:
-        gear.flusher.put(segment, exchange.row, charge)
+        gear.flusher.put((segment, exchange.row, charge))
         gear.metrics.ended(exchange.place.dialect, exchange.status, exchange.latency_ms, amount, waived)
 
 

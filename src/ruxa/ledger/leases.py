@@ -13,10 +13,11 @@ follows; ``release`` means none does. A lease closes once nothing of it is in fl
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from operator import attrgetter
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -311,15 +312,19 @@ class Leases:
             return self.clock.unix_ms()
         return self._base_ms + int(((monotonic() if at is None else at) - self._base_at) * 1000)
 
-    def flushed(self, rows: Iterable[UsageRow | Reservation]) -> None:
+    def flushed(self, rows: Iterable[UsageRow]) -> None:
         """These rows are in the database (or were refused by it): leases that wait for them may close."""
-        for row in rows:
-            if isinstance(row, Reservation):
-                lease = row.lease
-            else:
-                lease = None if row.lease_id is None else self._by_lease.get(row.lease_id)
-            if lease is not None and lease.id is not _NO_LEASE:
-                lease.unflushed -= 1
+        known = (self._by_lease.get(row.lease_id) for row in rows if row.lease_id is not None)
+        self._written(filter(None, known))
+
+    def settled(self, reservations: Iterable[Reservation]) -> None:
+        """As ``flushed``, for rows whose reservations are at hand."""
+        self._written(map(attrgetter("lease"), reservations))
+
+    def _written(self, leases: Iterable[Lease]) -> None:
+        for lease, rows in Counter(leases).items():
+            if lease.id is not _NO_LEASE:
+                lease.unflushed -= rows
                 if lease.retired_at is not None and lease.quiet:
                     self._wake.set()
 
