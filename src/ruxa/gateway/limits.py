@@ -155,7 +155,9 @@ class Limiter:
             second = int(self._now() if now is None else now)
             if minute.second != second:
                 minute.advance(second)
-            minute.add(used - expected)
+            minute.last = second = minute.second
+            minute.buckets[second % WINDOW_S] += used - expected
+            minute.used += used - expected
 
     def idle(self) -> bool:
         """Nothing is counted in any window now."""
