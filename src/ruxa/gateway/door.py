@@ -302,7 +302,13 @@ class _Connection(asyncio.Protocol):
         state = self._state
         if state == "ready":
             repeat = self._repeat
-            if repeat is None or not self._again(repeat, data):
+            if repeat is None or self._last:
+                self._read(data)
+                return
+            request = repeat.whole(data, self.door.small_bytes_max)
+            if request is not None:
+                self._serve(request)
+            elif not self._again(repeat, data):
                 self._read(data)
         elif state == "body":
             self._read_body(data)
@@ -399,23 +405,18 @@ class _Connection(asyncio.Protocol):
     # --- reading
 
     def _again(self, repeat: framing.Repeat, data: bytes) -> bool:
-        """The usual case: ``data`` is the last head again, with (some of) a small body. Else nothing is done."""
+        """``data`` is the last head again, with some of a small body or none of it yet. Else nothing is done."""
         found = repeat.length(data)
-        if found is None or self._last:
+        if found is None:
             return False
         start, length = found
         missing = start + length - len(data)
-        if missing < 0 or length > self.door.small_bytes_max:
+        if missing <= 0 or length > self.door.small_bytes_max:
             return False
-        request = repeat.request(length)
-        if missing:
-            self._await_body(request, length)
-            self._parsed = False
-            if missing < length:
-                self._take_body(data[start:])
-        else:
-            request.body = data[start:]
-            self._serve(request)
+        self._await_body(repeat.request(length), length)
+        self._parsed = False
+        if missing < length:
+            self._take_body(data[start:])
         return True
 
     def _read(self, data: bytes) -> None:

@@ -88,6 +88,26 @@ class Repeat:
         self._within = len(after) + 10
         self._said = int(request.headers[b"content-length"])
 
+    def whole(self, data: bytes, body_bytes_max: int) -> Request | None:
+        """The request, when ``data`` is the head again with all of its body, which is not larger than that, and no
+        byte more or less."""
+        if not data.startswith(self._before):
+            return None
+        start, after = self._start, self._after
+        at = data.find(after, start, start + self._within)
+        digits = data[start:at]
+        if at <= start or not digits.isdigit():
+            return None
+        length = int(digits)
+        at += len(after)
+        if len(data) - at != length or length > body_bytes_max:
+            return None
+        request = clone(self._request)
+        if length != self._said:
+            request.headers = {**request.headers, b"content-length": b"%d" % length}
+        request.body = data[at:]
+        return request
+
     def length(self, data: bytes) -> tuple[int, int] | None:
         """Where the head that ``data`` begins with ends, and the length of its body; None for another head."""
         if not data.startswith(self._before):
