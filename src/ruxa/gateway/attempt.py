@@ -58,7 +58,7 @@ class Attempt(msgspec.Struct, eq=False):
         target, patched = exchange.target, exchange.patched
         assert target is not None
         assert patched is not None
-        if not target.breaker.allows():
+        if target.breaker.open_until and not target.breaker.allows():
             self.fail(
                 NoUpstream(
                     f"{target.model} keeps failing and is given a pause.",
@@ -160,7 +160,7 @@ class Attempt(msgspec.Struct, eq=False):
             usage, source = meter.NOTHING, "none"
         self._pieces.append(body)
         cost = 0 if reservation is None else prices.charge(target.price, usage)
-        if meter.fits(exchange, cost):
+        if reservation is None or cost <= reservation.hold or meter.fits(exchange, cost):
             meter.settle(self._gear, exchange, status, usage, source, found.finish, None, True, cost, self._written)
         else:
             self._gear.spawn(self._settle_slowly(usage, source, found.finish, cost))
