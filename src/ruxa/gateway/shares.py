@@ -122,6 +122,9 @@ class SharedLimiter(Limiter):
 
     def enter(self, now: float | None = None) -> None:
         """See ``Limiter``."""
+        if self._unlimited():
+            super().enter(now)
+            return
         now = monotonic() if now is None else now
         self._hear(int(now))
         super().enter(now)
@@ -137,6 +140,9 @@ class SharedLimiter(Limiter):
 
     def leave(self, expected: int, used: int, now: float | None = None) -> None:
         """See ``Limiter``."""
+        if self._unlimited():
+            super().leave(expected, used, now)
+            return
         now = monotonic() if now is None else now
         super().leave(expected, used, now)
         self._tell(int(now))
@@ -144,13 +150,17 @@ class SharedLimiter(Limiter):
     def show(self) -> None:
         """Write down where the key stands now, if it stands anywhere."""
         requests, tokens = self.requests, self.tokens
+        if self._unlimited():
+            return
         if self.inside or (requests is not None and requests.used) or (tokens is not None and tokens.used):
             self._tell(int(monotonic()))
 
+    def _unlimited(self) -> bool:
+        """Nothing of the key is limited, so the other workers need not know of it."""
+        return self.requests is None and self.tokens is None and self.concurrency is None
+
     def _hear(self, second: int) -> None:
         requests, tokens = self.requests, self.tokens
-        if requests is None and tokens is None and self.concurrency is None:
-            return
         calls, used, self.elsewhere = self._shares.others(self._key, second)
         if requests is not None:
             requests.others = calls
@@ -159,8 +169,6 @@ class SharedLimiter(Limiter):
 
     def _tell(self, second: int) -> None:
         requests, tokens = self.requests, self.tokens
-        if requests is None and tokens is None and self.concurrency is None:
-            return
         for minute in (requests, tokens):
             if minute is not None:
                 minute.advance(second)
