@@ -343,9 +343,8 @@ async def _settled(
         reasons.append(NO_CHECKPOINT)
     else:
         compared = await replay.compare(rows, vault, found.id, wish.checkpoint)
-        if compared.reason is None:
-            mark.checkpoint = compared.size
-        else:
+        mark.checkpoint = compared.size
+        if compared.reason is not None:
             reasons.append(compared.reason)
     async with operator.work("restore") as work:
         await log.write(
@@ -443,9 +442,13 @@ async def release(
     left = [why for why in found.reasons if why != NO_CHECKPOINT]
     if checkpoint is not None:
         compared = await replay.compare(pool, vault, found.instance, checkpoint)
-        left = [why for why in left if "checkpoint" not in why]
-        if compared.reason is not None:
-            left.append(compared.reason)
+        if compared.size < (found.checkpoint or 0):
+            # An older one says nothing of what came after it, and would hide what the newer one has shown.
+            left.append(f"a checkpoint of {found.checkpoint} leaves was given before; this one covers {compared.size}")
+        else:
+            left = [why for why in left if "checkpoint" not in why]
+            if compared.reason is not None:
+                left.append(compared.reason)
     elif NO_CHECKPOINT in found.reasons:
         left.append(NO_CHECKPOINT)
     if left and reason is None:

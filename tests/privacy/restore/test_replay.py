@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 from uuid import UUID
@@ -17,9 +18,11 @@ from fixtures_database import Database, Session
 from ruxa.access import keys, organisations
 from ruxa.access.audit import log, sequencer
 from ruxa.access.keys import KeyWish
+from ruxa.app import restore as restore_app
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Conflict, InvalidCall, NotFound
 from ruxa.kernel.sealed import Sealed
+from ruxa.kernel.settings import Settings
 from ruxa.privacy import erase
 from ruxa.privacy.restore import quarantine, replay
 from ruxa.privacy.restore import records as replay_records
@@ -283,3 +286,28 @@ def test_a_directory_in_quarantine_serves_nobody(tmp_path: Path) -> None:
         quarantine.refuse(tmp_path)
     quarantine.end(tmp_path)
     quarantine.refuse(tmp_path)
+
+
+async def test_an_older_checkpoint_does_not_hide_what_a_newer_one_showed(story: Story, tmp_path: Path) -> None:
+    await story.tell("settings:changed")
+    older = await story.checkpoint()
+    await story.tell("settings:changed")
+    newer = await story.checkpoint()
+    size = int(newer.splitlines()[1])
+    assert int(older.splitlines()[1]) < size
+    mark = Quarantine(
+        state="waiting",
+        backup="one",
+        began_at=datetime.now(UTC),
+        instance=story.instance.about.id,
+        checkpoint=size,
+        reasons=["the restored log differs from the one that the checkpoint covers"],
+    )
+    quarantine.write(tmp_path, mark)
+    given = Settings(data=tmp_path, keys=tmp_path)
+    vault, pool = story.instance.vault, story.pool
+    left = await restore_app.release(given, mark, pool, vault, checkpoint=older, reason=None)
+    assert len(left) == 2
+    assert quarantine.read(tmp_path) == mark
+    assert await restore_app.release(given, mark, pool, vault, checkpoint=newer, reason=None) == []
+    assert quarantine.read(tmp_path) is None
