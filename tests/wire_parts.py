@@ -26,7 +26,13 @@ from ruxa.kernel.signals import EVENTS, Field, Level
 
 TICK_S = 0.05
 SOMEBODY = Recipient(
-    name="test", role="provider", who="a test", what=("user.content",), why=("provide",), where="unknown", safeguard="none"
+    name="test",
+    role="provider",
+    who="a test",
+    what=("user.content",),
+    why=("provide",),
+    where="unknown",
+    safeguard="none",
 )
 
 
