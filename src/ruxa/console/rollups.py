@@ -20,7 +20,7 @@ from ruxa.store.work import Work
 
 KEPT_S = 3600.0
 BUCKETS_MAX = 4000
-BINS_PER_E = 50
+BINS_PER_E = 75
 
 
 class Bucket:
