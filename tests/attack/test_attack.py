@@ -57,7 +57,7 @@ def plant(server: RunningServer, mark: str, who: str) -> Person:
         "org", "credit", organisation["id"], "--micros", "2000000", "--sandbox", "--reason", f"{word('reason')} gift"
     )
     _call(server, person, made["key"])
-    status, made = browser.api("POST", "/api/v1/keys", {"name": f"{word('storing')} key", "store_days": 7})
+    status, made = browser.api("POST", "/api/v1/keys", {"name": f"{word('storing')} key", "store_days": 23})
     assert status == 201, made
     _call_stored(server, person, made["key"])
     return person
