@@ -11,7 +11,6 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
-import pytest
 
 from fixtures_database import Database
 from ruxa.kernel.clock import Clock
@@ -141,7 +140,6 @@ async def test_what_is_sealed_is_in_no_file_of_the_cluster(memory_path: Path) ->
     assert any(b"email_sealed" in path.read_bytes() for path in files)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="core dumps are Linux's")
 def test_no_process_that_holds_keys_dumps_core() -> None:
     said = subprocess.run(
         [

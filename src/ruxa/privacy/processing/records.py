@@ -34,8 +34,3 @@ async def restrict(work: Work, member_id: UUID, asked_by: str) -> bool:
 async def lift(work: Work, member_id: UUID) -> bool:
     """Whether there was one."""
     return bool(await work.run("DELETE FROM privacy.restriction WHERE member_id = %s", member_id))
-
-
-async def is_restricted(work: Work, member_id: UUID) -> bool:
-    """By the function that the policies ask."""
-    return bool(await work.value("SELECT privacy.is_restricted(%s)", member_id))

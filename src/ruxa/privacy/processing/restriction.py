@@ -40,8 +40,3 @@ async def lift(work: Work, vault: Vault, member_id: UUID, *, actor: Actor, by: U
         work, vault, "subject:unrestricted", actor=actor, member_id=by, object_id=member_id, purpose="legal"
     )
     return True
-
-
-async def is_restricted(work: Work, member_id: UUID) -> bool:
-    """Whether it is in force."""
-    return await records.is_restricted(work, member_id)
