@@ -1,0 +1,263 @@
+"""Call: what a caller asks of a model, in no vendor's words - the form through which every two dialects translate.
+
+A dialect reads its own request into a ``Call`` and writes its request from one; what the call cannot hold, or the
+other dialect cannot carry, becomes a ``Loss`` with a name. Order is kept everywhere: turns, parts of a turn, tools.
+Numbers and tool arguments keep their spelling. Nothing here is changed in place once it is read.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from ruxa.dialects.dialect import Name
+from ruxa.dialects.losses import Loss
+
+Origin = Literal["anthropic", "google", "openai", ""]
+"""Whose signature stands on a piece of thinking: it means something to that vendor only; '' is nobody's."""
+
+Number = int | float
+
+
+class Cache(msgspec.Struct, frozen=True):
+    """A mark: what stands up to here may be kept in the provider's prompt cache. ttl: ``5m`` or ``1h``."""
+
+    ttl: Literal["5m", "1h"] = "5m"
+
+
+class Text(msgspec.Struct, kw_only=True, tag=True):
+    """Text, exact. signature: Gemini signs text parts too."""
+
+    text: str
+    cache: Cache | None = None
+    signature: str = ""
+    origin: Origin = ""
+
+
+class Media(msgspec.Struct, kw_only=True, tag=True):
+    """An image, document, audio or video, given by exactly one of ``data`` (base64, as sent), ``url``, ``file_id`` or
+    (a document) ``text``.
+
+    media_type: '' when the sender said none; detail: how closely an image is looked at (``low``, ``high``, ``auto``);
+    title: a document's name or title; context: what is said of a document; cited: citations are asked for.
+    """
+
+    kind: Literal["image", "document", "audio", "video"]
+    media_type: str = ""
+    data: str = ""
+    url: str = ""
+    file_id: str = ""
+    text: str = ""
+    title: str = ""
+    context: str = ""
+    detail: str = ""
+    cited: bool = False
+    cache: Cache | None = None
+    signature: str = ""
+    origin: Origin = ""
+
+
+class Thinking(msgspec.Struct, kw_only=True, tag=True):
+    """A model's thinking. text: '' when hidden; signature: the vendor's proof, sent back unchanged or not at all.
+
+    redacted: the thinking itself is encrypted in ``signature`` (Anthropic's ``redacted_thinking``, OpenAI's
+    ``encrypted_content``); summary: the text is a summary of it; id: OpenAI's id of a reasoning item.
+    """
+
+    text: str = ""
+    signature: str = ""
+    origin: Origin = ""
+    redacted: bool = False
+    summary: bool = False
+    id: str = ""
+
+
+class ToolCall(msgspec.Struct, kw_only=True, tag=True):
+    """The model asks for a tool. arguments: JSON text of an object exactly as written (never '' once read: ``{}``);
+    for a ``custom`` tool free text. signature: Gemini signs the first call of a turn. namespace: OpenAI's."""
+
+    id: str
+    name: str
+    arguments: str = "{}"
+    custom: bool = False
+    namespace: str = ""
+    cache: Cache | None = None
+    signature: str = ""
+    origin: Origin = ""
+
+
+class ToolResult(msgspec.Struct, kw_only=True, tag=True):
+    """What a tool gave back; stands in a user's turn. name: '' when the dialect does not say it (``names`` finds it).
+
+    parts: Text and Media (and Carried); data: the JSON text of a structured result (Gemini's ``response``), '' when
+    the result is ``parts``; error: the tool failed.
+    """
+
+    call_id: str
+    name: str = ""
+    parts: list[Part] = []
+    data: str = ""
+    error: bool = False
+    custom: bool = False
+    cache: Cache | None = None
+
+
+class Refusal(msgspec.Struct, kw_only=True, tag=True):
+    """The model says why it does not answer."""
+
+    text: str
+
+
+class Carried(msgspec.Struct, kw_only=True, tag=True):
+    """A block that only its own dialect knows: written back there byte for byte, a ``Loss`` of ``kind`` elsewhere."""
+
+    dialect: Name
+    kind: str
+    raw: bytes
+
+
+Part = Text | Media | Thinking | ToolCall | ToolResult | Refusal | Carried
+
+
+class Turn(msgspec.Struct, kw_only=True):
+    """One message. ``system`` may stand anywhere; tool results stand in a ``user`` turn, tool calls in ``assistant``.
+
+    name: the author's name (OpenAI); developer: OpenAI's newer word for ``system``; phase and id: OpenAI's responses.
+    """
+
+    role: Literal["system", "user", "assistant"]
+    parts: list[Part] = []
+    name: str = ""
+    developer: bool = False
+    id: str = ""
+    phase: str = ""
+
+
+class Tool(msgspec.Struct, kw_only=True):
+    """A tool the model may ask for. schema: JSON Schema of the arguments as sent, b'' when none was given.
+
+    kind: ``function``; ``custom`` (free text, OpenAI; ``schema`` holds its ``format``); ``hosted``: run by the
+    provider - ``raw`` is its definition and ``dialect`` whose it is. namespace: OpenAI's group of tools.
+    """
+
+    name: str
+    kind: Literal["function", "custom", "hosted"] = "function"
+    description: str = ""
+    schema: bytes = b""
+    strict: bool | None = None
+    namespace: str = ""
+    cache: Cache | None = None
+    raw: bytes = b""
+    dialect: Name | None = None
+
+
+class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """auto, any (one of ``names`` when there are some, else any tool), or none."""
+
+    mode: Literal["auto", "any", "none"]
+    names: tuple[str, ...] = ()
+
+
+class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the model should think. None everywhere: not said.
+
+    mode: ``off``, ``on`` (with ``budget`` tokens), ``adaptive``; effort: none, minimal, low, medium, high, xhigh, max;
+    shown: whether the thinking (or its summary) is to be part of the answer.
+    """
+
+    mode: Literal["off", "on", "adaptive"] | None = None
+    effort: str | None = None
+    budget: int | None = None
+    shown: bool | None = None
+
+
+class Format(msgspec.Struct, frozen=True, kw_only=True):
+    """What the answer's text has to be: ``json`` (any) or ``schema`` (that JSON Schema, as sent)."""
+
+    kind: Literal["json", "schema"]
+    name: str = ""
+    description: str = ""
+    schema: bytes = b""
+    strict: bool | None = None
+
+
+class Call(msgspec.Struct, kw_only=True):
+    """One request for an answer. None or empty: the caller did not say.
+
+    choices: answers asked for; cap: output tokens at most; penalties, ``logit_bias`` (JSON text) and the like are
+    OpenAI's and Gemini's; identity: the caller's own end user (never sent as it is); cache_key: the caller's hint for
+    prompt caching (likewise); verbosity: low, medium, high; modalities: ``text``, ``image``, ``audio``;
+    losses: what the reading dialect could not put into this form.
+    """
+
+    model: str
+    turns: list[Turn]
+    tools: list[Tool] = []
+    choice: ToolChoice | None = None
+    parallel: bool | None = None
+    reasoning: Reasoning | None = None
+    format: Format | None = None
+    stream: bool = False
+    usage: bool = False
+    choices: int = 1
+    cap: int | None = None
+    temperature: Number | None = None
+    top_p: Number | None = None
+    top_k: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    presence_penalty: Number | None = None
+    frequency_penalty: Number | None = None
+    logit_bias: bytes = b""
+    logprobs: int | None = None
+    verbosity: str | None = None
+    modalities: tuple[str, ...] = ()
+    identity: str = ""
+    cache_key: str = ""
+    losses: tuple[Loss, ...] = ()
+
+
+class Embedding(msgspec.Struct, kw_only=True):
+    """A request for vectors. inputs: texts, or token lists (``int``) where the dialect knows them; purpose: Gemini's
+    ``taskType``; base64: float32 little-endian instead of a list of numbers."""
+
+    model: str
+    inputs: list[str | list[int]]
+    dimensions: int | None = None
+    base64: bool = False
+    purpose: str = ""
+    title: str = ""
+    single: bool = False
+    identity: str = ""
+    losses: tuple[Loss, ...] = ()
+
+
+class Vectors(msgspec.Struct, kw_only=True):
+    """The answer to ``Embedding``, one vector an input in order; tokens: of all inputs, None when not told."""
+
+    vectors: list[list[float]]
+    tokens: int | None = None
+
+
+def merged(call: Call) -> list[Turn]:
+    """The turns with neighbours of one role made one (system apart), as dialects with strict alternation want them.
+
+    Within a user's turn the tool results come first, in order (W13).
+    """
+    turns: list[Turn] = []
+    for turn in call.turns:
+        last = turns[-1] if turns else None
+        if last is None or last.role != turn.role or turn.role == "system":
+            turns.append(msgspec.structs.replace(turn, parts=list(turn.parts)))
+        else:
+            last.parts.extend(turn.parts)
+    for turn in turns:
+        if turn.role == "user":
+            turn.parts.sort(key=lambda part: not isinstance(part, ToolResult))
+    return turns
+
+
+def names(call: Call) -> dict[str, str]:
+    """The tool's name of each call id: what a dialect that matches results by name needs (W14)."""
+    return {part.id: part.name for turn in call.turns for part in turn.parts if isinstance(part, ToolCall)}

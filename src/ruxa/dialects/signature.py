@@ -1,0 +1,48 @@
+"""Signatures of thinking on foreign ground: how one vendor's proof travels through another vendor's dialect and back.
+
+Thinking of one vendor may pass through a client that speaks another's dialect. Its signature is packed together with
+whose it is, so that it comes back to its own vendor byte for byte and is never shown to another one as if it were
+theirs. A packed signature is standard base64 (Gemini's SDK decodes the field) and begins with a mark.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from ruxa.dialects.call import Origin
+
+_MARK = b"ruxa1."  # eight characters of base64, without a remainder of the next
+_START = base64.b64encode(_MARK).decode()
+_ORIGINS: dict[bytes, Origin] = {b"anthropic": "anthropic", b"google": "google", b"openai": "openai", b"": ""}
+
+
+def pack(origin: Origin, signature: str) -> str:
+    """A signature as another dialect may carry it."""
+    return base64.b64encode(_MARK + origin.encode() + b"." + signature.encode()).decode()
+
+
+def unpack(text: str) -> tuple[Origin, str] | None:
+    """Whose signature it is, and the signature; None when it was not packed here."""
+    if not text.startswith(_START):
+        return None
+    try:
+        origin, _, signature = base64.b64decode(text, validate=True)[len(_MARK) :].partition(b".")
+        known = _ORIGINS.get(origin)
+        return None if known is None else (known, signature.decode())
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+def read(text: str, own: Origin) -> tuple[Origin, str]:
+    """A signature found in a dialect: packed, so another's; else its own vendor's, or nobody's when empty."""
+    if not text:
+        return "", ""
+    return unpack(text) or (own, text)
+
+
+def write(origin: Origin, signature: str, own: Origin) -> str:
+    """The signature for an answer in the dialect of ``own``: bare when it is that vendor's, packed when not."""
+    if not signature and not origin:
+        return ""
+    return signature if origin == own else pack(origin, signature)
