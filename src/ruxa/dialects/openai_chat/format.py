@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from ruxa.dialects import openai
 from ruxa.dialects.dialect import (
     Allowance,
     Answer,
@@ -87,24 +88,24 @@ class OpenAIChat:
 
     def upstream_error(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> RuxaError:
         """See the contract."""
-        return write.error_of(status, headers, body)
+        return openai.error_of(status, headers, body)
 
     def error(self, error: RuxaError, request_id: str) -> Rendered:
         """See the contract."""
-        return write.write_error(error, request_id)
+        return openai.write_error(error, request_id)
 
     def unknown_model(self, name: str) -> NotFound:
         """See the contract."""
-        return write.unknown_model(name)
+        return openai.unknown_model(name)
 
     def models(self, place: Place, cards: Sequence[ModelCard]) -> Rendered:
         """See the contract."""
-        return write.write_models(cards)
+        return openai.write_models(cards)
 
     def model(self, place: Place, cards: Sequence[ModelCard]) -> Rendered:
         """See the contract."""
-        return write.write_model(place, cards)
+        return openai.write_model(place, cards)
 
     def limit_headers(self, allowance: Allowance) -> bytes:
         """See the contract."""
-        return write.limit_headers(allowance)
+        return openai.limit_headers(allowance)

@@ -8,7 +8,8 @@ import msgspec
 
 from ruxa.dialects.body import take
 from ruxa.dialects.dialect import Envelope, Patched, Terms
-from ruxa.dialects.openai_chat.read import read_stream_options, read_tokens, style
+from ruxa.dialects.openai import read_tokens, style
+from ruxa.dialects.openai_chat.read import read_stream_options
 from ruxa.dialects.table import check, dropped, splice
 
 _encode = msgspec.json.Encoder().encode

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 import msgspec
 
-from ruxa.dialects.body import ABSENT, cut, given, kind_word, kind_words, take
+from ruxa.dialects.body import ABSENT, cut, given, kind_word, take
 from ruxa.dialects.dialect import Claim, Envelope, Load, Place
+from ruxa.dialects.openai import (
+    read_int,
+    read_model,
+    read_tokens,
+    recipient,
+    refuse_missing,
+    refuse_type,
+    refuse_value,
+    style,
+    take_media,
+)
 from ruxa.dialects.openai_chat.table import CHAT, CLIENT_TOOLS, EMBEDDINGS
-from ruxa.dialects.table import Table, scan
-from ruxa.kernel.errors import InvalidCall
+from ruxa.dialects.table import scan
 
 CHOICES_MAX = 128
-TOKENS_MAX = 2**31 - 1
 
 
 class _Url(msgspec.Struct, gc=False):
@@ -50,8 +57,6 @@ class _StreamOptions(msgspec.Struct, gc=False):
 
 _decode_messages = msgspec.json.Decoder(list[_Message]).decode
 _decode_tools = msgspec.json.Decoder(list[_Tool]).decode
-_decode_text = msgspec.json.Decoder(str).decode
-_decode_int = msgspec.json.Decoder(int).decode
 _decode_stream_options = msgspec.json.Decoder(_StreamOptions).decode
 _decode_words = msgspec.json.Decoder(list[str]).decode
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -65,11 +70,11 @@ def read_chat(place: Place, body: bytes) -> Envelope:
     members = cut(body)
     seen = scan(body, members, CHAT)
     if seen.wrong is not None:
-        _refuse_type(seen.wrong, members, CHAT)
+        refuse_type(seen.wrong, members, CHAT)
     get = members.get
     messages = get("messages")
     if messages is None:
-        _refuse_missing("messages")
+        refuse_missing("messages")
     load = Load(text_bytes=seen.content_bytes)
     claims = seen.claims
     if bytes(messages).find(b"[", 1) > 0:  # without a second array no message has parts, so none has media
@@ -89,7 +94,7 @@ def read_chat(place: Place, body: bytes) -> Envelope:
         if more is not None and (load.output_cap is None or more > load.output_cap):
             load.output_cap = more
     if (choices := get("n")) is not None and choices != _NULL:
-        load.choices = _read_int("n", choices, CHOICES_MAX)
+        load.choices = read_int("n", choices, CHOICES_MAX)
     effort = get("reasoning_effort")
     load.reasoning = effort is None or effort != _NONE
     if (modalities := get("modalities")) is not None and modalities != _NULL:
@@ -114,15 +119,15 @@ def read_embeddings(place: Place, body: bytes) -> Envelope:
     members = cut(body)
     seen = scan(body, members, EMBEDDINGS)
     if seen.wrong is not None:
-        _refuse_type(seen.wrong, members, EMBEDDINGS)
+        refuse_type(seen.wrong, members, EMBEDDINGS)
     texts = members.get("input")
     if texts is None:
-        _refuse_missing("input")
+        refuse_missing("input")
     load = Load(text_bytes=seen.content_bytes, inputs=1)
     if kind_word(texts) == "array":
         items = take("input", _decode_items, texts, style)
         if not items:
-            _refuse_value("input", "'input' must not be an empty array.")
+            refuse_value("input", "'input' must not be an empty array.")
         if kind_word(items[0]) != "number":  # a list of texts or of token lists; a list of numbers is one text
             load.inputs = len(items)
     return Envelope(
@@ -138,25 +143,9 @@ def read_embeddings(place: Place, body: bytes) -> Envelope:
     )
 
 
-def read_model(members: dict[str, msgspec.Raw]) -> str:
-    """The model asked for. Raises InvalidCall when it is missing or empty."""
-    raw = members.get("model")
-    if raw is None:
-        _refuse_missing("model")
-    model = take("model", _decode_text, raw, style)
-    if not model or len(model) > 256:
-        _refuse_value("model", "'model' must be a non-empty string of at most 256 characters.")
-    return model
-
-
 def read_stream_options(raw: msgspec.Raw) -> _StreamOptions:
     """The two known options of a stream."""
     return take("stream_options", _decode_stream_options, raw, style)
-
-
-def read_tokens(name: str, raw: msgspec.Raw) -> int | None:
-    """A bound on tokens, None for null."""
-    return None if raw == _NULL else _read_int(name, raw, TOKENS_MAX)
 
 
 def weigh_messages(messages: msgspec.Raw, load: Load) -> tuple[Claim, ...]:
@@ -171,68 +160,25 @@ def weigh_messages(messages: msgspec.Raw, load: Load) -> tuple[Claim, ...]:
                 url = part.image_url
                 raw = url.url if isinstance(url, _Url) else msgspec.Raw(msgspec.json.encode(url))
                 if bytes(memoryview(raw)[:6]) == b'"data:':
-                    _take_media(load, raw)
+                    take_media(load, raw)
                 else:
-                    claims.append(_claim("url:image", f"messages[{index}].content[{at}].image_url"))
+                    claims.append(recipient("url:image", f"messages[{index}].content[{at}].image_url"))
             if part.input_audio is not None:
                 load.audios += 1
-                _take_media(load, part.input_audio.data)
+                take_media(load, part.input_audio.data)
             if part.file is not None:
                 load.documents += 1
                 if given(part.file.file_data):
-                    _take_media(load, part.file.file_data)
+                    take_media(load, part.file.file_data)
                 if given(part.file.file_id):
                     load.file_ids += 1
-                    claims.append(_claim("file_id", f"messages[{index}].content[{at}].file"))
+                    claims.append(recipient("file_id", f"messages[{index}].content[{at}].file"))
     return tuple(claims)
-
-
-def _take_media(load: Load, raw: msgspec.Raw) -> None:
-    load.media_bytes += len(raw)
-    load.text_bytes -= len(raw)
-
-
-def _claim(name: str, param: str) -> Claim:
-    return Claim(kind="recipient", name=name, param=param)
 
 
 def _tool_claims(tools: msgspec.Raw) -> tuple[Claim, ...]:
     return tuple(
-        _claim(f"tool:{tool.type}", f"tools[{index}]")
+        recipient(f"tool:{tool.type}", f"tools[{index}]")
         for index, tool in enumerate(take("tools", _decode_tools, tools, style))
         if tool.type not in CLIENT_TOOLS
     )
-
-
-def _read_int(name: str, raw: msgspec.Raw, most: int) -> int:
-    text = bytes(raw)
-    if text.isdigit() and len(text) < 10 and (value := int(text)) and value <= most:
-        return value
-    value = take(name, _decode_int, raw, style)
-    if not 1 <= value <= most:
-        _refuse_value(name, f"Invalid value for '{name}': expected an integer from 1 to {most}.")
-    return value
-
-
-def style(path: str, expected: str, got: str) -> str:
-    """OpenAI's sentence for a wrong type."""
-    return f"Invalid type for '{path}': expected {_article(expected)}, but got {_article(got)} instead."
-
-
-def _article(word: str) -> str:
-    if word in ("null", "nothing", "another", "valid text", "broken text", "a value", "a valid value"):
-        return word
-    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
-
-
-def _refuse_type(name: str, members: dict[str, msgspec.Raw], table: Table) -> NoReturn:
-    message = style(name, kind_words(table[name].kinds), kind_word(members[name]))
-    raise InvalidCall(message, code="invalid_type", param=name)
-
-
-def _refuse_missing(name: str) -> NoReturn:
-    raise InvalidCall(f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name)
-
-
-def _refuse_value(name: str, message: str) -> NoReturn:
-    raise InvalidCall(message, code="invalid_value", param=name)

@@ -8,8 +8,8 @@ import msgspec
 
 from ruxa.dialects.body import ABSENT
 from ruxa.dialects.dialect import Finish
+from ruxa.dialects.openai import error_body, error_of
 from ruxa.dialects.openai_chat.figures import Figures, finish_of, usage_of
-from ruxa.dialects.openai_chat.write import error_body, error_of
 from ruxa.dialects.sse import ENDS, HEARTBEAT, Cutter, data_of, events
 from ruxa.dialects.usage import Usage, estimate
 from ruxa.kernel.errors import RuxaError, UpstreamBroken
