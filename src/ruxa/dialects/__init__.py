@@ -11,9 +11,13 @@ from ruxa.dialects.anthropic_messages.format import AnthropicMessages
 from ruxa.dialects.dialect import Dialect, Name
 from ruxa.dialects.gemini_generate.format import GeminiGenerate
 from ruxa.dialects.openai_chat.format import OpenAIChat
+from ruxa.dialects.translator import Embedder, Translator
 
 DIALECTS: dict[Name, Dialect] = {
     "openai_chat": OpenAIChat(),
     "anthropic_messages": AnthropicMessages(),
     "gemini_generate": GeminiGenerate(),
 }
+
+TRANSLATORS: dict[Name, Translator] = {}
+EMBEDDERS: dict[Name, Embedder] = {}
