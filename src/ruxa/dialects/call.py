@@ -123,7 +123,9 @@ Part = Text | Media | Thinking | ToolCall | ToolResult | Refusal | Carried
 class Turn(msgspec.Struct, kw_only=True):
     """One message. ``system`` may stand anywhere; tool results stand in a ``user`` turn, tool calls in ``assistant``.
 
-    name: the author's name (OpenAI); developer: OpenAI's newer word for ``system``; phase and id: OpenAI's responses.
+    name: the author's name (OpenAI); developer: OpenAI's newer word for ``system``; phase and id: OpenAI's responses;
+    at: where it stood in the caller's body, in that vendor's notation (``messages[2]``): the param of what a writer
+    refuses or loses.
     """
 
     role: Literal["system", "user", "assistant"]
@@ -132,6 +134,7 @@ class Turn(msgspec.Struct, kw_only=True):
     developer: bool = False
     id: str = ""
     phase: str = ""
+    at: str = ""
 
 
 class Tool(msgspec.Struct, kw_only=True):
@@ -188,6 +191,7 @@ class Call(msgspec.Struct, kw_only=True):
     choices: answers asked for; cap: output tokens at most; penalties, ``logit_bias`` (JSON text) and the like are
     OpenAI's and Gemini's; identity: the caller's own end user (never sent as it is); cache_key: the caller's hint for
     prompt caching (likewise); verbosity: low, medium, high; modalities: ``text``, ``image``, ``audio``;
+    functions: the caller speaks OpenAI's older words (``functions``, ``function_call``) and is answered in them;
     losses: what the reading dialect could not put into this form.
     """
 
@@ -215,6 +219,7 @@ class Call(msgspec.Struct, kw_only=True):
     modalities: tuple[str, ...] = ()
     identity: str = ""
     cache_key: str = ""
+    functions: bool = False
     losses: tuple[Loss, ...] = ()
 
 
@@ -256,6 +261,11 @@ def merged(call: Call) -> list[Turn]:
         if turn.role == "user":
             turn.parts.sort(key=lambda part: not isinstance(part, ToolResult))
     return turns
+
+
+def flat(namespace: str, name: str) -> str:
+    """A tool's name where the dialect knows no namespaces; the same on the way out and in a history that comes back."""
+    return f"{namespace}__{name}" if namespace else name
 
 
 def names(call: Call) -> dict[str, str]:

@@ -22,7 +22,8 @@ Said = Text | Thinking | ToolCall | Refusal | Media | Carried
 
 class Choice(msgspec.Struct, kw_only=True):
     """One answer. detail: the vendor's own word for the end where ``finish`` is coarser (``SAFETY``,
-    ``model_context_window_exceeded``); stop: the stop sequence that ended it; logprobs: OpenAI's JSON, b'' for none."""
+    ``model_context_window_exceeded``); stop: the stop sequence that ended it; logprobs: a JSON array of OpenAI's
+    entries (token, logprob, bytes, top_logprobs) for the tokens of the text, b'' for none."""
 
     parts: list[Said] = []
     finish: Finish = "stop"
@@ -66,13 +67,14 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
     """More of a part: text of a text, thinking or refusal, a fragment of a tool call's arguments; or its signature
-    (whole, not a fragment)."""
+    (whole, not a fragment). logprobs: of this text, see ``Choice``."""
 
     index: int
     text: str = ""
     signature: str = ""
     origin: Origin = ""
     choice: int = 0
+    logprobs: bytes = b""
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +138,9 @@ def collected(deltas: list[Delta]) -> Reply:
                 parts[delta.choice, delta.index] = part
             case Piece():
                 _add(parts[delta.choice, delta.index], delta)
+                if delta.logprobs:
+                    choice = choices[delta.choice]
+                    choice.logprobs = joined(choice.logprobs, delta.logprobs)
             case Closed():
                 part = parts[delta.choice, delta.index]
                 if isinstance(part, ToolCall) and not part.arguments and not part.custom:
@@ -149,6 +154,13 @@ def collected(deltas: list[Delta]) -> Reply:
                 pass
     reply.choices = [choices[number] for number in sorted(choices)]
     return reply
+
+
+def joined(one: bytes, other: bytes) -> bytes:
+    """Two JSON arrays as one, either may be b''."""
+    if len(one) <= 2 or len(other) <= 2:
+        return one if len(one) > 2 else other or one
+    return one[:-1] + b"," + other[1:]
 
 
 def _begin(opened: Opened) -> Said:

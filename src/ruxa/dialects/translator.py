@@ -40,16 +40,20 @@ Way = Literal[
     "media_in_results",  # Gemini: ``functionResponse.parts`` (W21)
     "image_urls",  # may fetch image URLs itself; without it the caller has fetched them (W24, W25)
     "audio_input",  # takes audio
+    "reasoning_content",  # OpenAI-like: takes thinking that nobody signed back as ``reasoning_content``
+    "reasoning_details",  # OpenRouter: takes thinking back with its signature and the vendor's name
 ]
 
 
 class Aim(msgspec.Struct, frozen=True, kw_only=True):
     """The model a call is written for. model: as its provider names it; cap: its most output tokens, None unknown;
-    ways: how it differs within its dialect (catalogue data)."""
+    ways: how it differs within its dialect (catalogue data); refused: top-level names that this provider knows nothing
+    of and that are never sent to it, not even by us (``Terms.drop_fields``)."""
 
     model: str
     cap: int | None = None
     ways: frozenset[Way] = frozenset()
+    refused: frozenset[str] = frozenset()
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,4 +146,20 @@ class Embedder(Protocol):
 
     def write_vectors(self, vectors: Vectors, wanted: Embedding, model: str) -> bytes:
         """The caller's answer."""
+        ...
+
+
+class Counter(Protocol):
+    """A dialect that can count the tokens of a call, or is asked to."""
+
+    def write_count(self, body: bytes, model: str) -> bytes:
+        """The request for a count, from the request for an answer that the dialect wrote."""
+        ...
+
+    def read_count(self, body: bytes) -> int:
+        """The provider's count. Raises UpstreamBroken."""
+        ...
+
+    def write_counted(self, tokens: int) -> bytes:
+        """The answer to a caller who asked for a count."""
         ...
