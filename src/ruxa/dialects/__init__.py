@@ -7,17 +7,22 @@ again. A new dialect is a folder and a line.
 
 from __future__ import annotations
 
+from ruxa.dialects.anthropic_messages import count as anthropic_count
 from ruxa.dialects.anthropic_messages.format import AnthropicMessages
 from ruxa.dialects.dialect import Dialect, Name
+from ruxa.dialects.gemini_generate import count as gemini_count
 from ruxa.dialects.gemini_generate.format import GeminiGenerate
 from ruxa.dialects.openai_chat.format import OpenAIChat
-from ruxa.dialects.translator import Embedder, Translator
+from ruxa.dialects.openai_responses.format import OpenAIResponses
+from ruxa.dialects.translator import Counter, Embedder, Translator
 
 DIALECTS: dict[Name, Dialect] = {
     "openai_chat": OpenAIChat(),
+    "openai_responses": OpenAIResponses(),
     "anthropic_messages": AnthropicMessages(),
     "gemini_generate": GeminiGenerate(),
 }
 
 TRANSLATORS: dict[Name, Translator] = {}
 EMBEDDERS: dict[Name, Embedder] = {}
+COUNTERS: dict[Name, Counter] = {"anthropic_messages": anthropic_count, "gemini_generate": gemini_count}

@@ -1,0 +1,401 @@
+"""Translated: one call between two dialects - the caller's words in, the provider's out, and the answer's way back.
+
+What the pipeline asks of a call that is relayed it asks here of one that is not: a body to send, what a whole answer
+holds, and a ``Reader`` for a stream. The figures, the finish and the errors are told by the provider's own dialect,
+whose reader is fed beside the translation, so that a call is charged alike whichever way it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from ruxa.dialects.call import Call, Embedding, Media, Origin, ToolCall, ToolResult, Turn
+from ruxa.dialects.dialect import Answer, Dialect, Endpoint, Envelope, Finish, Load, Name, Place, Reader
+from ruxa.dialects.losses import Loss, told
+from ruxa.dialects.reply import Asked, Delta, Opened, Piece, Reply, made_id
+from ruxa.dialects.translator import Aim, Counter, DeltaReader, DeltaWriter, Embedder, Translator, Written
+from ruxa.dialects.usage import Usage
+from ruxa.kernel.errors import InvalidCall, RuxaError
+
+Kind = Literal["answer", "vectors", "count"]
+
+KINDS: dict[Endpoint, Kind] = {
+    "chat": "answer",
+    "messages": "answer",
+    "generate": "answer",
+    "embeddings": "vectors",
+    "embed": "vectors",
+    "batch_embed": "vectors",
+    "count_tokens": "count",
+}
+"""What an endpoint gives; those of one kind can stand for each other."""
+
+ANSWERS: dict[Name, Endpoint] = {
+    "openai_chat": "chat",
+    "anthropic_messages": "messages",
+    "gemini_generate": "generate",
+}
+# How a tool call's id looks, where the provider gave none.
+ID_PREFIX: dict[Name, str] = {"anthropic_messages": "toolu_"}
+ID_PREFIX_USUAL = "call_"
+
+Mark = tuple[Origin, str]
+"""Whose signature, and the signature."""
+
+
+class Marks(Protocol):
+    """The signatures of tool calls, kept for clients that lose them on the way (W34, W35)."""
+
+    def keep(self, call_id: str, mark: Mark) -> None:
+        """A model signed that call."""
+        ...
+
+    def find(self, call_id: str) -> Mark | None:
+        """The signature of a call that was ``kept`` not long ago."""
+        ...
+
+
+class Crossing(Protocol):
+    """A call under translation. place, dialect: where it goes at the provider.
+
+    body: what the caller gets, once ``answer`` has read a whole answer; losses: what did not come back with it.
+    """
+
+    place: Place
+    dialect: Dialect
+    body: bytes
+    losses: tuple[Loss, ...]
+
+    def write(self, aim: Aim, output_cap: int | None) -> Written:
+        """The provider's body. output_cap: replaces a higher cap of the caller's (D21). Raises InvalidCall."""
+        ...
+
+    def answer(self, body: bytes, load: Load) -> Answer:
+        """Usage and finish of a whole answer of status 2xx; sets ``body`` and ``losses``."""
+        ...
+
+    def stream(self) -> Bridge:
+        """A fresh reader for one attempt."""
+        ...
+
+
+class Bridge:
+    """A provider's stream as the caller's (``dialect.Reader``). losses: what the stream held and no delta could."""
+
+    __slots__ = (
+        "_asked",
+        "_deltas",
+        "_made",
+        "_marks",
+        "_open",
+        "_prefix",
+        "_reader",
+        "_writer",
+        "done",
+        "error",
+        "events",
+        "finish",
+        "peek",
+    )
+
+    def __init__(
+        self, reader: Reader, deltas: DeltaReader, writer: DeltaWriter, asked: Asked, prefix: str, marks: Marks
+    ) -> None:
+        self._reader = reader
+        self._deltas = deltas
+        self._writer = writer
+        self._asked = asked
+        self._prefix = prefix
+        self._marks = marks
+        self._made = 0
+        self._open: dict[tuple[int, int], str] = {}
+        self.peek: Literal["waiting", "meaningful", "error"] = "waiting"
+        self.finish: Finish | None = None
+        self.error: RuxaError | None = None
+        self.done = False
+        self.events = 0
+
+    @property
+    def usage(self) -> Usage | None:
+        """See ``dialect.Reader``."""
+        return self._reader.usage
+
+    @property
+    def losses(self) -> Sequence[Loss]:
+        """See the class."""
+        return self._deltas.losses
+
+    def feed(self, data: bytes) -> bytes:
+        """See ``dialect.Reader``."""
+        if self.error is not None:
+            return b""
+        self._reader.feed(data)
+        out = self._writer.write(self._named(self._deltas.feed(data)))
+        self._note()
+        return out
+
+    def end(self) -> bytes:
+        """See ``dialect.Reader``."""
+        self._reader.end()
+        self._note()
+        return b"" if self.error is not None else self._writer.write(self._named(self._deltas.end()))
+
+    def _note(self) -> None:
+        reader = self._reader
+        self.peek = reader.peek
+        self.finish = reader.finish
+        self.error = reader.error
+        self.done = reader.done
+        self.events = reader.events
+
+    def _named(self, deltas: Sequence[Delta]) -> Sequence[Delta]:
+        """Every tool call has an id, and its signature is kept by it."""
+        renamed: list[Delta] | None = None
+        for at, delta in enumerate(deltas):
+            if type(delta) is Piece:
+                if delta.signature and (call_id := self._open.get((delta.choice, delta.index))) is not None:
+                    self._marks.keep(call_id, (delta.origin, delta.signature))
+            elif type(delta) is Opened and delta.kind == "tool":
+                call_id = delta.id
+                if not call_id:
+                    call_id = made_id(self._asked, self._prefix, self._made)
+                    self._made += 1
+                    if renamed is None:
+                        renamed = list(deltas)
+                    renamed[at] = msgspec.structs.replace(delta, id=call_id)
+                self._open[delta.choice, delta.index] = call_id
+        return deltas if renamed is None else renamed
+
+    def fail(self, error: RuxaError, request_id: str) -> bytes:
+        """See ``dialect.Reader``."""
+        return self._writer.fail(error, request_id)
+
+    def heartbeat(self) -> bytes:
+        """See ``dialect.Reader``."""
+        return self._writer.heartbeat()
+
+    def counted(self) -> Usage:
+        """See ``dialect.Reader``."""
+        return self._reader.counted()
+
+
+class Conversation:
+    """See ``Crossing``: a call for an answer, whole or streamed."""
+
+    __slots__ = ("_asked", "_call", "_envelope", "_marks", "_reads", "_writes", "body", "dialect", "losses", "place")
+
+    def __init__(
+        self,
+        reads: Translator,
+        writes: Translator,
+        dialect: Dialect,
+        call: Call,
+        asked: Asked,
+        model: str,
+        marks: Marks,
+    ) -> None:
+        """reads: the caller's side; writes: the provider's, as ``dialect``; model: as the provider names it."""
+        self._reads = reads
+        self._writes = writes
+        self._call = _marked(call, marks)
+        self._asked = asked
+        self._marks = marks
+        self.dialect = dialect
+        self.place = Place(dialect=dialect.name, endpoint=ANSWERS[dialect.name], model=model, stream=call.stream)
+        self._envelope = _envelope(self.place, call.choices)
+        self.body = b""
+        self.losses: tuple[Loss, ...] = ()
+
+    def write(self, aim: Aim, output_cap: int | None) -> Written:
+        """See ``Crossing``."""
+        call = self._call
+        if output_cap is not None:
+            call = msgspec.structs.replace(call, cap=output_cap if call.cap is None else min(call.cap, output_cap))
+        return self._writes.write_call(call, aim)
+
+    def answer(self, body: bytes, load: Load) -> Answer:
+        """See ``Crossing``."""
+        found = self.dialect.answer(self._envelope, body)
+        if found.error is not None:
+            return found
+        try:
+            reply = self._writes.read_reply(body)
+        except RuxaError as error:
+            return Answer(error=error)
+        self._name(reply)
+        self.losses = reply.losses
+        self.body = self._reads.write_reply(reply, self._asked)
+        return found
+
+    def _name(self, reply: Reply) -> None:
+        """As ``Bridge._named``."""
+        made = 0
+        for choice in reply.choices:
+            for part in choice.parts:
+                if isinstance(part, ToolCall):
+                    if not part.id:
+                        part.id = made_id(self._asked, _prefix(self._reads.name), made)
+                        made += 1
+                    if part.signature:
+                        self._marks.keep(part.id, (part.origin, part.signature))
+
+    def stream(self) -> Bridge:
+        """See ``Crossing``."""
+        reads, writes = self._reads, self._writes
+        return Bridge(
+            self.dialect.stream(self._envelope),
+            writes.reader(),
+            reads.writer(self._asked),
+            self._asked,
+            _prefix(reads.name),
+            self._marks,
+        )
+
+
+class Vectoring:
+    """See ``Crossing``: texts to vectors."""
+
+    __slots__ = ("_reads", "_wanted", "_writes", "body", "dialect", "losses", "place")
+
+    def __init__(self, reads: Embedder, writes: Embedder, dialect: Dialect, wanted: Embedding, model: str) -> None:
+        """See ``Conversation``."""
+        self._reads = reads
+        self._writes = writes
+        self._wanted = wanted
+        self.dialect = dialect
+        endpoint: Endpoint = "embeddings"
+        if dialect.name == "gemini_generate":
+            endpoint = "embed" if wanted.single else "batch_embed"
+        self.place = Place(dialect=dialect.name, endpoint=endpoint, model=model)
+        self.body = b""
+        self.losses: tuple[Loss, ...] = ()
+
+    def write(self, aim: Aim, output_cap: int | None) -> Written:
+        """See ``Crossing``."""
+        return self._writes.write_embedding(self._wanted, aim)
+
+    def answer(self, body: bytes, load: Load) -> Answer:
+        """See ``Crossing``."""
+        found = self.dialect.answer(_envelope(self.place, 1), body)
+        if found.error is not None:
+            return found
+        try:
+            vectors = self._writes.read_vectors(body)
+        except RuxaError as error:
+            return Answer(error=error)
+        if vectors.tokens is None and found.usage is not None:
+            vectors.tokens = found.usage.input_total
+        self.body = self._reads.write_vectors(vectors, self._wanted, self._wanted.model)
+        return found
+
+    def stream(self) -> Bridge:
+        """Vectors come whole."""
+        raise AssertionError("vectors are not streamed")
+
+
+class Counting:
+    """See ``Crossing``: how many tokens a call would have."""
+
+    __slots__ = ("_call", "_reads", "_writes", "_written", "body", "dialect", "losses", "place")
+
+    def __init__(
+        self, reads: Counter, writes: Translator, counts: Counter, dialect: Dialect, call: Call, model: str
+    ) -> None:
+        """counts: how the provider's dialect asks for the count of what ``writes`` writes."""
+        self._reads = reads
+        self._writes = writes
+        self._written = counts
+        self._call = call
+        self.dialect = dialect
+        self.place = Place(dialect=dialect.name, endpoint="count_tokens", model=model)
+        self.body = b""
+        self.losses: tuple[Loss, ...] = ()
+
+    def write(self, aim: Aim, output_cap: int | None) -> Written:
+        """See ``Crossing``."""
+        written = self._writes.write_call(self._call, aim)
+        return Written(body=self._written.write_count(written.body, aim.model), losses=written.losses)
+
+    def answer(self, body: bytes, load: Load) -> Answer:
+        """See ``Crossing``."""
+        found = self.dialect.answer(_envelope(self.place, 1), body)
+        if found.error is not None:
+            return found
+        try:
+            tokens = self._written.read_count(body)
+        except RuxaError as error:
+            return Answer(error=error)
+        self.body = self._reads.write_counted(tokens)
+        return found
+
+    def stream(self) -> Bridge:
+        """A count comes whole."""
+        raise AssertionError("counts are not streamed")
+
+
+def fetched(call: Call, passes: Callable[[Media], bool]) -> list[Media]:
+    """The media of a call that are given by a URL which may not go out as it is, in order."""
+    found: list[Media] = []
+    for turn in call.turns:
+        for part in turn.parts:
+            inner = part.parts if isinstance(part, ToolResult) else [part]
+            found += [media for media in inner if isinstance(media, Media) and media.url and not passes(media)]
+    return found
+
+
+def replaced(call: Call, by: dict[int, Media]) -> Call:
+    """The call with other media in place of some, these by ``id()``; what was read stays as it was."""
+    turns: list[Turn] = []
+    for turn in call.turns:
+        parts = list(turn.parts)
+        for at, part in enumerate(parts):
+            if isinstance(part, Media):
+                parts[at] = by.get(id(part), part)
+            elif isinstance(part, ToolResult):
+                inner = [by.get(id(each), each) if isinstance(each, Media) else each for each in part.parts]
+                parts[at] = msgspec.structs.replace(part, parts=inner)
+        turns.append(msgspec.structs.replace(turn, parts=parts))
+    return msgspec.structs.replace(call, turns=turns)
+
+
+def refuse_losses(losses: tuple[Loss, ...], model: str) -> None:
+    """For a caller who wants all or nothing: raises InvalidCall ``lossy`` that names what can't be carried."""
+    if losses:
+        names = ", ".join(told(losses)[:12])
+        raise InvalidCall(
+            f"This can't be carried to {model}: {names}.", code="lossy", param=losses[0].param or losses[0].name
+        )
+
+
+def _marked(call: Call, marks: Marks) -> Call:
+    """The call with the signatures that its client lost put back."""
+    if not any(isinstance(part, ToolCall) and not part.signature for turn in call.turns for part in turn.parts):
+        return call
+    turns: list[Turn] = []
+    for turn in call.turns:
+        parts = list(turn.parts)
+        for at, part in enumerate(parts):
+            if isinstance(part, ToolCall) and not part.signature and (mark := marks.find(part.id)) is not None:
+                parts[at] = msgspec.structs.replace(part, origin=mark[0], signature=mark[1])
+        turns.append(msgspec.structs.replace(turn, parts=parts))
+    return msgspec.structs.replace(call, turns=turns)
+
+
+def _prefix(name: Name) -> str:
+    return ID_PREFIX.get(name, ID_PREFIX_USUAL)
+
+
+def _envelope(place: Place, choices: int) -> Envelope:
+    """What the provider's dialect needs to read an answer to a body that it wrote itself."""
+    return Envelope(
+        place=place,
+        body=b"",
+        members={},
+        model=place.model,
+        stream=place.stream,
+        include_usage=True,
+        load=Load(choices=choices),
+    )
