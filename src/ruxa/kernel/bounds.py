@@ -12,6 +12,7 @@ BODY_TIMEOUT_S = 60
 IDLE_TIMEOUT_S = 75
 PIPELINED_MAX = 16  # requests of one connection begun in one turn of the loop; the rest waits unread
 JSON_DEPTH_MAX = 200
+FORM_PARTS_MAX = 64  # of a multipart/form-data body
 HELD_BYTES_MAX = 64 * 1024  # of a next request, kept while an answer is pending; then reading stops
 BODY_BYTES_PER_S_MIN = 8 * 1024  # a body may take BODY_TIMEOUT_S plus its bytes at this pace
 BODIES_BYTES_MAX = 512 * 1024 * 1024  # of all bodies over SMALL_BODY_BYTES in one process
@@ -96,6 +97,17 @@ CONTENT_ERROR_BYTES = 64 * 1024  # of a provider's own error body, for the opera
 CONTENT_SHOWN_BYTES = 64 * 1024  # of a side on the call's page; the rest by download
 SEALED_CHUNK_BYTES = 64 * 1024
 OBJECT_TIMEOUT_S = 30
+
+# Files and batches (bytes, counts, hours)
+FILE_BYTES_MAX = 32 * 1024 * 1024  # of one uploaded file; the door's own bound counts too
+FILES_MAX = 10_000  # of one organisation
+FILE_LIFE_S_MIN = 3600  # the shortest life that a caller may choose
+BATCH_LINES_MAX = 50_000
+BATCH_LINE_BYTES_MAX = 4 * 1024 * 1024
+BATCH_HOURS = 24
+BATCH_CONCURRENCY = 8  # calls of one batch at once; the key's own limit counts too
+BATCHES_AT_ONCE = 2  # of one gateway worker
+BATCHES_WAITING_MAX = 100  # of one organisation
 
 # Stopping (seconds)
 DRAIN_S = 30
