@@ -24,11 +24,12 @@ from ruxa.dialects.body import Span
 from ruxa.dialects.usage import Usage
 from ruxa.kernel.errors import NotFound, RuxaError
 
-Name = Literal["openai_chat", "anthropic_messages", "gemini_generate"]
+Name = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini_generate"]
 
 Endpoint = Literal[
     "chat",  # openai_chat: chat/completions
     "embeddings",  # openai_chat: embeddings
+    "responses",  # openai_responses: responses
     "messages",  # anthropic_messages: messages
     "count_tokens",  # anthropic_messages, gemini_generate: free of charge
     "generate",  # gemini_generate: generateContent, streamGenerateContent (place.stream)

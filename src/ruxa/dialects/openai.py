@@ -8,8 +8,8 @@ from typing import NoReturn
 import msgspec
 
 from ruxa.dialects.body import NULL_RAW, kind_word, kind_words, take
-from ruxa.dialects.dialect import Allowance, Claim, Load, ModelCard, Place, Rendered
-from ruxa.dialects.headers import error_headers, field, ratelimit
+from ruxa.dialects.dialect import Allowance, Claim, Forwarded, Load, ModelCard, Place, Rendered, Terms
+from ruxa.dialects.headers import error_headers, field, join, ratelimit, words
 from ruxa.dialects.table import Table
 from ruxa.dialects.upstream import classify, clean, word
 from ruxa.kernel.errors import InvalidCall, NotFound, RuxaError
@@ -35,6 +35,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_error = msgspec.json.Decoder(_Error).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_int = msgspec.json.Decoder(int).decode
+_NO_HEADERS = Forwarded()
 
 
 def read_model(members: dict[str, msgspec.Raw]) -> str:
@@ -204,6 +205,17 @@ def unknown_model(name: str) -> NotFound:
 
 def _card(card: ModelCard) -> dict[str, object]:
     return {"id": card.name, "object": "model", "created": card.created_s, "owned_by": card.owner}
+
+
+def forward_headers(headers: Mapping[bytes, bytes], terms: Terms) -> Forwarded:
+    """The caller's headers that go to a provider: none but ``openai-beta`` words that the terms name."""
+    if b"openai-beta" not in headers:
+        return _NO_HEADERS
+    asked = words(headers, b"openai-beta")
+    kept = [word for word in asked if word in terms.pass_betas]
+    gone = tuple(f"openai-beta:{word}" for word in asked if word not in terms.pass_betas)
+    lines = b"OpenAI-Beta: " + join(kept) + b"\r\n" if kept else b""
+    return Forwarded(lines=lines, dropped=gone)
 
 
 def limit_headers(allowance: Allowance) -> bytes:

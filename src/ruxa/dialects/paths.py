@@ -19,6 +19,7 @@ KEY_PREFIX = b"rx_"
 
 # After the prefix: the exact paths, their endpoint, and whether they are asked with POST.
 OPENAI: dict[str, Endpoint] = {"chat/completions": "chat", "embeddings": "embeddings"}
+RESPONSES: dict[str, Endpoint] = {"responses": "responses"}
 ANTHROPIC: dict[str, Endpoint] = {"messages": "messages", "messages/count_tokens": "count_tokens"}
 METHODS: dict[str, tuple[Endpoint, bool]] = {
     "generateContent": ("generate", False),
@@ -26,6 +27,12 @@ METHODS: dict[str, tuple[Endpoint, bool]] = {
     "countTokens": ("count_tokens", False),
     "embedContent": ("embed", False),
     "batchEmbedContents": ("batch_embed", False),
+}
+TABLES: dict[Name, dict[str, Endpoint]] = {
+    "openai_chat": OPENAI,
+    "openai_responses": RESPONSES,
+    "anthropic_messages": ANTHROPIC,
+    "gemini_generate": {},
 }
 _PREFIXES: tuple[tuple[str, Name | None], ...] = (
     ("/openai/v1/", "openai_chat"),
@@ -38,6 +45,8 @@ _PREFIXES: tuple[tuple[str, Name | None], ...] = (
 _EXACT: dict[bytes, Place] = {
     b"/v1/chat/completions": Place(dialect="openai_chat", endpoint="chat"),
     b"/openai/v1/chat/completions": Place(dialect="openai_chat", endpoint="chat"),
+    b"/v1/responses": Place(dialect="openai_responses", endpoint="responses"),
+    b"/openai/v1/responses": Place(dialect="openai_responses", endpoint="responses"),
     b"/v1/embeddings": Place(dialect="openai_chat", endpoint="embeddings"),
     b"/v1/messages": Place(dialect="anthropic_messages", endpoint="messages"),
     b"/anthropic/v1/messages": Place(dialect="anthropic_messages", endpoint="messages"),
@@ -61,6 +70,8 @@ def locate(method: bytes, path: bytes, query: bytes, headers: Mapping[bytes, byt
             return _under(method, text[len(prefix) :], owner, query, headers)
         if text == prefix[:-1]:
             return _nothing(owner or "openai_chat", text)
+    if text == "/responses":
+        return _nothing("openai_responses", text, f"/v1{text}")
     if text in ("/chat/completions", "/embeddings"):
         return _nothing("openai_chat", text, f"/v1{text}")
     if text in ("/messages", "/messages/count_tokens"):
@@ -83,7 +94,9 @@ def _under(method: bytes, rest: str, owner: Name | None, query: bytes, headers: 
         owner = "anthropic_messages" if anthropic else "openai_chat"
     if rest == "models" or rest.startswith("models/"):
         return _models(method, rest, owner, query)
-    table = ANTHROPIC if owner == "anthropic_messages" else OPENAI
+    if owner == "openai_chat" and (rest == "responses" or rest.startswith("responses/")):
+        owner = "openai_responses"
+    table = TABLES[owner]
     endpoint = table.get(rest)
     if endpoint is not None:
         return Place(dialect=owner, endpoint=endpoint) if method == b"POST" else _wrong_method(owner, method, "POST")
@@ -91,6 +104,8 @@ def _under(method: bytes, rest: str, owner: Name | None, query: bytes, headers: 
     if twice[0] in ("v1", "v1beta") and twice[2]:
         if owner == "openai_chat" and twice[2].startswith("messages"):
             owner = "anthropic_messages"
+        if owner == "openai_chat" and twice[2].startswith("responses"):
+            owner = "openai_responses"
         return _nothing(owner, f"/v1/{rest}", f"/{rest}")
     return _nothing(owner, f"/v1/{rest}")
 

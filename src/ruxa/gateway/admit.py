@@ -17,6 +17,7 @@ KEY_HEADERS = (b"x-api-key", b"x-goog-api-key")
 
 SCOPE_OF: dict[Endpoint, Scope | None] = {
     "chat": "chat",
+    "responses": "chat",
     "messages": "chat",
     "generate": "chat",
     "count_tokens": "chat",

@@ -25,7 +25,7 @@ from ruxa.ledger.usage import Source
 
 HEARTBEAT_S = 15.0
 # Dialects whose SDKs skip an SSE comment; google-genai takes one for a broken answer.
-COMMENTED = ("openai_chat", "anthropic_messages")
+COMMENTED = ("openai_chat", "openai_responses", "anthropic_messages")
 
 
 class Attempt(Protocol):

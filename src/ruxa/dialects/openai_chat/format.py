@@ -19,13 +19,10 @@ from ruxa.dialects.dialect import (
     Shaping,
     Terms,
 )
-from ruxa.dialects.headers import join, words
 from ruxa.dialects.openai_chat import patch, read, write
 from ruxa.dialects.openai_chat.stream import ChatReader
 from ruxa.dialects.table import check
 from ruxa.kernel.errors import NotFound, RuxaError
-
-_NOTHING = Forwarded()
 
 
 class OpenAIChat:
@@ -69,14 +66,8 @@ class OpenAIChat:
         return b"/embeddings" if place.endpoint == "embeddings" else b"/chat/completions"
 
     def forward_headers(self, headers: Mapping[bytes, bytes], terms: Terms) -> Forwarded:
-        """See the contract: none but ``openai-beta`` words that the terms name."""
-        if b"openai-beta" not in headers:
-            return _NOTHING
-        asked = words(headers, b"openai-beta")
-        kept = [word for word in asked if word in terms.pass_betas]
-        gone = tuple(f"openai-beta:{word}" for word in asked if word not in terms.pass_betas)
-        lines = b"OpenAI-Beta: " + join(kept) + b"\r\n" if kept else b""
-        return Forwarded(lines=lines, dropped=gone)
+        """See the contract."""
+        return openai.forward_headers(headers, terms)
 
     def stream(self, envelope: Envelope) -> Reader:
         """See the contract."""

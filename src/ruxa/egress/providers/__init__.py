@@ -13,14 +13,20 @@ from importlib.resources import files
 import msgspec
 
 from ruxa.dialects.dialect import Name
-from ruxa.egress.provider import Adapter, Provider, Row, read_dialect
+from ruxa.dialects.translator import Way
+from ruxa.egress.provider import Adapter, Provider, Row, Ways, read_dialect
 from ruxa.egress.providers import anthropic, google, openai, sandbox
 from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.settings import ProviderSettings
 
 ADAPTERS: dict[str, Adapter] = {"openai": openai, "anthropic": anthropic, "google": google, "sandbox": sandbox}
 # Whose ways a provider that is not in the catalogue has: those of the vendor whose dialect it speaks.
-OWNERS: dict[Name, str] = {"openai_chat": "openai", "anthropic_messages": "anthropic", "gemini_generate": "google"}
+OWNERS: dict[Name, str] = {
+    "openai_chat": "openai",
+    "openai_responses": "openai",
+    "anthropic_messages": "anthropic",
+    "gemini_generate": "google",
+}
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -36,6 +42,16 @@ def catalogue() -> dict[str, Row]:
     return {name: msgspec.convert(row, Row) for name, row in tomllib.loads(text).items()}
 
 
+def ways() -> dict[str, Ways]:
+    """What models can do, by provider; and by dialect, for providers without a table of their own."""
+    text = files(__name__).joinpath("ways.toml").read_text(encoding="utf-8")
+    tables = msgspec.convert(tomllib.loads(text), dict[str, dict[str, frozenset[Way]]])
+    return {
+        name: {beginning: can for line, can in table.items() for beginning in line.split(" ")}
+        for name, table in tables.items()
+    }
+
+
 def load(
     configured: Mapping[str, ProviderSettings],
     read_secret: Callable[[str], str],
@@ -47,6 +63,7 @@ def load(
     ``read_secret`` resolves ``env:NAME`` and ``file:PATH``. Raises InvalidCall for a row that makes no sense.
     """
     rows = catalogue()
+    tables = ways()
     ready: dict[str, Provider] = {}
     unready: dict[str, str] = {}
     wanted = dict(configured)
@@ -84,5 +101,6 @@ def load(
         elif not row.keyless and settings.base_url is None:
             unready[name] = "key is missing"
             continue
-        ready[name] = Provider(name, row, ADAPTERS[row.adapter], base_url=base_url, key=key)
+        can = tables.get(name) or tables.get(next(iter(row.dialects)))
+        ready[name] = Provider(name, row, ADAPTERS[row.adapter], base_url=base_url, key=key, ways=can)
     return Loaded(ready, unready)
