@@ -74,10 +74,10 @@ def read(body: bytes, boundary: str) -> list[Part]:
         start = body.find(b"\r\n\r\n", at, at + _HEAD_BYTES_MAX)
         if start < 0:
             raise _malformed("a part has no end of its head")
-        end = body.find(between, start + 2)
+        end = body.find(between, start + 4)
         if end < 0:
             raise _malformed("its last boundary is missing")
-        parts.append(_part(body[at + 2 : start], min(start + 4, end), end))
+        parts.append(_part(body[at + 2 : start], start + 4, end))
         at = end + len(between)
 
 
