@@ -7,12 +7,13 @@ key lives here and in the request heads built from it, never in a URL, a log lin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, get_args
+from typing import Protocol, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 
 from ruxa.dialects.dialect import Name, Terms
+from ruxa.dialects.translator import Way
 from ruxa.egress.http import Origin
 from ruxa.egress.recipient import Recipient
 from ruxa.kernel.errors import InvalidCall
@@ -24,12 +25,16 @@ ACCEPTED = "application/json, text/event-stream"
 CONTENT = "user.content"
 STAND_IN = "user.unique_id.pseudonymous"
 SENT = (CONTENT, STAND_IN)
+# What a transfer to a recipient may rest on: a decision that its country protects as well, standard clauses, rules of
+# its own that bind it, or that nothing leaves this installation.
+MECHANISMS = ("adequacy", "scc", "bcr", "own", "unknown")
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Who a recipient is and what it does with what it gets; None is unknown, the worst class.
 
-    where: the country of its seat, ``own`` for this installation; source: where it publishes its terms.
+    where: the country of its seat, ``own`` for this installation; mechanism: what a transfer to it rests on
+    (``MECHANISMS``); source: where it publishes its terms.
     """
 
     who: str = "unknown"
@@ -38,6 +43,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     trains: bool | None = None
     zero_retention: bool | None = None
     safeguard: str = "the operator's own contract"
+    mechanism: str = "unknown"
     source: str = ""
 
 
@@ -59,6 +65,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     facts: Facts = Facts()
 
 
+Ways = Mapping[str, frozenset[Way]]
+"""Beginning of a model's name at the provider -> what such a model can do."""
+
+
 class Adapter(Protocol):
     """The ways of one vendor beyond its row."""
 
@@ -74,9 +84,22 @@ class Adapter(Protocol):
 class Provider:
     """One configured provider."""
 
-    __slots__ = ("_headers", "_reasoning_tokens", "adapter", "bases", "facts", "name", "origin", "recipient", "terms")
+    __slots__ = (
+        "_headers",
+        "_reasoning_tokens",
+        "_ways",
+        "adapter",
+        "bases",
+        "facts",
+        "name",
+        "origin",
+        "recipient",
+        "terms",
+    )
 
-    def __init__(self, name: str, row: Row, adapter: Adapter, *, base_url: str, key: str | None) -> None:
+    def __init__(
+        self, name: str, row: Row, adapter: Adapter, *, base_url: str, key: str | None, ways: Ways | None = None
+    ) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise InvalidCall(f"providers.{name}: base_url must be http(s)://host[:port][/path].", code="bad_base_url")
@@ -95,6 +118,7 @@ class Provider:
         )
         self.facts = row.facts
         self._reasoning_tokens = row.reasoning_tokens
+        self._ways: Ways = ways or {}
         self.recipient = Recipient(
             name=name,
             role="own" if name == "sandbox" else "provider",
@@ -117,12 +141,21 @@ class Provider:
 
     def reasoning_tokens(self, model: str) -> int:
         """The catalogue's estimate of the unseen thinking of one call; ``model`` as the provider names it."""
-        fitting = [name for name in self._reasoning_tokens if model.startswith(name)]
-        return self._reasoning_tokens[max(fitting, key=len)] if fitting else 0
+        return _longest(self._reasoning_tokens, model, 0)
 
-    def serves(self, dialect: Name) -> bool:
-        """Whether calls of that dialect can be relayed to it."""
-        return dialect in self.bases
+    def ways(self, model: str) -> frozenset[Way]:
+        """What a model can do within its dialect; ``model`` as the provider names it."""
+        return _longest(self._ways, model, _NO_WAYS)
+
+
+_NO_WAYS: frozenset[Way] = frozenset()
+Value = TypeVar("Value")
+
+
+def _longest(table: Mapping[str, Value], model: str, otherwise: Value) -> Value:
+    """The value of the longest beginning of the model's name."""
+    fitting = [name for name in table if model.startswith(name)]
+    return table[max(fitting, key=len)] if fitting else otherwise
 
 
 def read_dialect(name: str, text: str) -> Name:

@@ -38,6 +38,20 @@ RESOLVED_S = 30
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ATTEMPTS_MAX = 3
 
+# What is fetched for a provider that gets no URLs (bytes, seconds, counts)
+FETCH_BYTES_MAX = 20 * 1024 * 1024  # of one URL
+FETCH_CALL_BYTES_MAX = 32 * 1024 * 1024  # of all URLs of one call
+FETCH_URLS_MAX = 20  # of one call
+FETCH_TIMEOUT_S = 15
+
+# Routes (counts, characters)
+ROUTE_TARGETS_MAX = 16
+FALLBACK_MODELS_MAX = 8
+
+# Signatures of tool calls, kept in memory for clients that lose them (counts, bytes; of one gateway worker)
+MARKS_MAX = 20_000
+MARKS_BYTES_MAX = 32 * 1024 * 1024
+
 # Money (micros, seconds)
 LEASE_MICROS_MAX = 5_000_000
 LEASE_TTL_S = 30

@@ -25,19 +25,30 @@ Role = Literal["all", "gateway", "console", "worker"]
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[providers.NAME]``: base URL, key (``env:NAME`` or ``file:PATH``), dialect when the catalogue lacks it."""
+    """``[providers.NAME]``: base URL, key (``env:NAME`` or ``file:PATH``), dialect when the catalogue lacks it.
+
+    where, retention_days, trains, zero_retention, mechanism: what the operator's contract with it says, over the
+    catalogue: the country where it computes (ISO 3166), days it keeps what it gets, whether it trains on it, whether
+    it keeps nothing, and what a transfer rests on (``adequacy``, ``scc``, ``bcr``, ``own``). Not said: unknown.
+    """
 
     base_url: str | None = None
     key: str | None = None
     dialect: str | None = None
     pass_fields: tuple[str, ...] = ()
+    where: str | None = None
+    retention_days: int | None = None
+    trains: bool | None = None
+    zero_retention: bool | None = None
+    mechanism: str | None = None
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[models."provider/name"]``: prices (micros per million tokens) and limits (tokens) over the catalogue.
 
     reasoning_tokens: about how many tokens it thinks, unseen, before it answers; only for callers who leave before the
-    provider told its figures.
+    provider told its figures; ways: what it can do within its dialect, for calls that are translated to it, instead of
+    what the catalogue says.
     """
 
     input_micros_per_mtok: int | None = None
@@ -50,6 +61,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     reasoning_tokens: int | None = None
     upstream_model: str | None = None
     aliases: tuple[str, ...] = ()
+    ways: tuple[str, ...] | None = None
 
 
 class ProcessorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

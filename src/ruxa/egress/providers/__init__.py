@@ -14,7 +14,7 @@ import msgspec
 
 from ruxa.dialects.dialect import Name
 from ruxa.dialects.translator import Way
-from ruxa.egress.provider import Adapter, Provider, Row, Ways, read_dialect
+from ruxa.egress.provider import MECHANISMS, Adapter, Facts, Provider, Row, Ways, read_dialect
 from ruxa.egress.providers import anthropic, google, openai, sandbox
 from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.settings import ProviderSettings
@@ -24,9 +24,13 @@ ADAPTERS: dict[str, Adapter] = {"openai": openai, "anthropic": anthropic, "googl
 OWNERS: dict[Name, str] = {
     "openai_chat": "openai",
     "openai_responses": "openai",
+    "openai_media": "openai",
     "anthropic_messages": "anthropic",
     "gemini_generate": "google",
 }
+
+# What the operator's file may say of a provider over the catalogue's facts.
+FACTS = ("where", "retention_days", "trains", "zero_retention", "mechanism")
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -50,6 +54,14 @@ def ways() -> dict[str, Ways]:
         name: {beginning: can for line, can in table.items() for beginning in line.split(" ")}
         for name, table in tables.items()
     }
+
+
+def _facts(name: str, facts: Facts, settings: ProviderSettings) -> Facts:
+    """The catalogue's facts with what the operator says over them."""
+    said = {field: getattr(settings, field) for field in FACTS}
+    if settings.mechanism is not None and settings.mechanism not in MECHANISMS:
+        raise InvalidCall(f"providers.{name}: mechanism must be one of {', '.join(MECHANISMS)}.", code="bad_provider")
+    return msgspec.structs.replace(facts, **{field: value for field, value in said.items() if value is not None})
 
 
 def load(
@@ -84,7 +96,9 @@ def load(
                 f'providers.{name} is not in the catalogue: give it a dialect (for instance "openai_chat").',
                 code="bad_provider",
             )
-        row = msgspec.structs.replace(row, pass_fields=(*row.pass_fields, *settings.pass_fields))
+        row = msgspec.structs.replace(
+            row, pass_fields=(*row.pass_fields, *settings.pass_fields), facts=_facts(name, row.facts, settings)
+        )
         base_url = settings.base_url or row.base_url
         if not base_url:
             unready[name] = "base_url is missing"
