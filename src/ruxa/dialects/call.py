@@ -263,6 +263,40 @@ def merged(call: Call) -> list[Turn]:
     return turns
 
 
+def identified(call: Call) -> Call:
+    """The call with an id on every tool call and result, for dialects that match by id what others match by name.
+
+    A call without one gets ``call_`` and its number in the conversation, the same in every later turn; a result
+    without one belongs to the first call of its name, else the first of all, that has no result yet.
+    """
+    if not any(
+        (isinstance(part, ToolCall) and not part.id) or (isinstance(part, ToolResult) and not part.call_id)
+        for turn in call.turns
+        for part in turn.parts
+    ):
+        return call
+    waiting: list[tuple[str, str]] = []
+    turns: list[Turn] = []
+    made = 0
+    for turn in call.turns:
+        parts = list(turn.parts)
+        for at, part in enumerate(parts):
+            if isinstance(part, ToolCall):
+                if not part.id:
+                    part = parts[at] = msgspec.structs.replace(part, id=f"call_{made}")
+                made += 1
+                waiting.append((part.id, part.name))
+            elif isinstance(part, ToolResult):
+                mine = part.call_id
+                if not mine:
+                    fitting = [call_id for call_id, name in waiting if name == part.name]
+                    mine = next(iter(fitting), waiting[0][0] if waiting else f"call_{made}")
+                    parts[at] = msgspec.structs.replace(part, call_id=mine)
+                waiting = [each for each in waiting if each[0] != mine]
+        turns.append(msgspec.structs.replace(turn, parts=parts))
+    return msgspec.structs.replace(call, turns=turns)
+
+
 def flat(namespace: str, name: str) -> str:
     """A tool's name where the dialect knows no namespaces; the same on the way out and in a history that comes back."""
     return f"{namespace}__{name}" if namespace else name
