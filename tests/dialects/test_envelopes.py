@@ -18,6 +18,7 @@ from ruxa.dialects import DIALECTS
 from ruxa.dialects.dialect import Envelope, Name, Patched, Place, Terms
 from ruxa.dialects.gemini_generate.table import GENERATE, camel
 from ruxa.dialects.openai_chat.table import CHAT
+from ruxa.dialects.openai_responses.table import CREATE
 from ruxa.kernel.errors import CallerError
 
 FREE = Terms(allowed=frozenset({"*"}))
@@ -73,6 +74,30 @@ CONTENTS = st.lists(
     min_size=1,
     max_size=4,
 )
+ITEMS = TEXT | st.lists(
+    st.one_of(
+        st.fixed_dictionaries(
+            {"role": st.sampled_from(["user", "assistant", "developer"])},
+            optional={
+                "type": st.just("message"),
+                "content": TEXT
+                | st.lists(
+                    st.fixed_dictionaries({"type": st.just("input_text"), "text": TEXT})
+                    | st.builds(
+                        lambda url: {"type": "input_image", "image_url": url},
+                        st.sampled_from(["data:image/png;base64,AAAA", "https://x.test/a.png"]),
+                    ),
+                    max_size=3,
+                ),
+                "mystery": VALUES,
+            },
+        ),
+        st.fixed_dictionaries({"type": st.just("function_call_output"), "call_id": TEXT, "output": TEXT}),
+        st.fixed_dictionaries({"type": st.just("novel_item"), "anything": VALUES}),
+    ),
+    min_size=1,
+    max_size=4,
+)
 SOME = st.sampled_from
 
 CALLS: dict[Name, dict[str, st.SearchStrategy[Any]]] = {
@@ -92,6 +117,24 @@ CALLS: dict[Name, dict[str, st.SearchStrategy[Any]]] = {
         "temperature": SOME([0, 0.25, None]),
         "frobnicate": VALUES,
         "metadata": SOME([{"a": "b"}]),
+        "client_metadata": SOME([{"account": "secret"}]),
+        "prompt_cache_key": SOME(["k"]),
+    },
+    "openai_responses": {
+        "model": SOME(["a/b", "x", 'q"uote', "ü"]),
+        "input": ITEMS,
+        "instructions": TEXT,
+        "stream": SOME([True, False, None]),
+        "max_output_tokens": SOME([None, 1, 100, 2**31 - 1]),
+        "tools": SOME([None, [], [{"type": "function", "name": "f", "parameters": {"é": [1.0, 1]}}]]),
+        "previous_response_id": SOME([None, "resp_secret"]),
+        "user": SOME([None, "u-1"]),
+        "store": SOME([True, False, None]),
+        "background": SOME([True, False, None]),
+        "conversation": SOME([None, "conv_secret"]),
+        "temperature": SOME([0, 0.25, None]),
+        "frobnicate": VALUES,
+        "metadata": SOME([{"a": "secret"}]),
         "client_metadata": SOME([{"account": "secret"}]),
         "prompt_cache_key": SOME(["k"]),
     },
@@ -123,11 +166,13 @@ CALLS: dict[Name, dict[str, st.SearchStrategy[Any]]] = {
 }
 REQUIRED = {
     "openai_chat": {"model", "messages"},
+    "openai_responses": {"model", "input"},
     "anthropic_messages": {"model", "messages", "max_tokens"},
     "gemini_generate": {"contents"},
 }
 ENDPOINTS: dict[Name, Place] = {
     "openai_chat": Place(dialect="openai_chat", endpoint="chat"),
+    "openai_responses": Place(dialect="openai_responses", endpoint="responses"),
     "anthropic_messages": Place(dialect="anthropic_messages", endpoint="messages"),
     "gemini_generate": Place(dialect="gemini_generate", endpoint="generate", model="sandbox/chat", stream=True),
 }
@@ -174,7 +219,7 @@ def test_the_provider_parses_what_was_read(name: Name, data: st.DataObject) -> N
         _check_gemini(envelope, parsed)
     else:
         _check_named(name, envelope, patched, parsed, given_pairs)
-    for field in ("messages", "contents", "tools", "system", "systemInstruction"):
+    for field in ("messages", "input", "instructions", "contents", "tools", "system", "systemInstruction"):
         if field in envelope.members and field in parsed:
             assert bytes(envelope.members[field]) in body, "content goes out byte for byte"
 
@@ -185,12 +230,17 @@ def _check_named(
     assert envelope.model == ours["model"]
     assert parsed["model"] == "up/stream"
     assert bool(parsed.get("stream")) == envelope.stream
-    caps = [parsed[cap] for cap in ("max_tokens", "max_completion_tokens") if parsed.get(cap) is not None]
+    names = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+    caps = [parsed[cap] for cap in names if parsed.get(cap) is not None]
     assert envelope.load.output_cap == max(caps, default=None)
     assert parsed.get("tools") == ours.get("tools")
     assert "u-1" not in json.dumps(parsed, default=str)
     assert "secret" not in json.dumps(parsed, default=str)
     assert "w-1" not in json.dumps(parsed, default=str)
+    if name == "openai_responses":
+        assert parsed["store"] is False
+        assert set(parsed) <= CREATE.keys() - {"previous_response_id", "conversation"}
+        assert not parsed.get("background")
     if name == "openai_chat":
         assert parsed["store"] is False
         assert (parsed.get("n") or 1) == envelope.load.choices
@@ -247,6 +297,10 @@ DEEP: dict[str, tuple[Place, str]] = {
     "openai": (
         ENDPOINTS["openai_chat"],
         '{"model":"m","messages":[{"role":"user","content":[{"type":"text","x":DEEP}]}],"tools":[{"x":DEEP}]}',
+    ),
+    "responses": (
+        ENDPOINTS["openai_responses"],
+        '{"model":"m","input":[{"role":"user","content":[{"type":"input_text","x":DEEP}],"tools":[{"x":DEEP}]}],"tools":[{"type":"function","x":DEEP}]}',
     ),
     "openai-embeddings": (Place(dialect="openai_chat", endpoint="embeddings"), '{"model":"m","input":[DEEP]}'),
     "anthropic": (

@@ -11,6 +11,7 @@ from ruxa.dialects.anthropic_messages.table import MESSAGES
 from ruxa.dialects.dialect import Envelope, Patched, Place, Terms
 from ruxa.dialects.gemini_generate.table import GENERATE, camel, snake
 from ruxa.dialects.openai_chat.table import CHAT
+from ruxa.dialects.openai_responses.table import CREATE
 from ruxa.dialects.table import PIECE_BYTES_MIN
 from ruxa.kernel.errors import Unsupported
 
@@ -75,9 +76,9 @@ def test_large_content_is_passed_without_a_copy() -> None:
 
 def test_identities_of_the_design_have_their_class_everywhere() -> None:
     for name in ("user", "safety_identifier", "prompt_cache_key", "client_metadata"):
-        assert CHAT[name].kind == "identity"
+        assert CHAT[name].kind == CREATE[name].kind == "identity"
     assert MESSAGES["metadata"].kind == "identity"
-    assert CHAT["store"].kind == GENERATE["store"].kind == "own"
+    assert CHAT["store"].kind == CREATE["store"].kind == GENERATE["store"].kind == "own"
     assert "previous_response_id" not in CHAT
 
 
