@@ -13,12 +13,14 @@ from ruxa.dialects.dialect import Dialect, Name
 from ruxa.dialects.gemini_generate import count as gemini_count
 from ruxa.dialects.gemini_generate.format import GeminiGenerate
 from ruxa.dialects.openai_chat.format import OpenAIChat
+from ruxa.dialects.openai_media.format import OpenAIMedia
 from ruxa.dialects.openai_responses.format import OpenAIResponses
 from ruxa.dialects.translator import Counter, Embedder, Translator
 
 DIALECTS: dict[Name, Dialect] = {
     "openai_chat": OpenAIChat(),
     "openai_responses": OpenAIResponses(),
+    "openai_media": OpenAIMedia(),
     "anthropic_messages": AnthropicMessages(),
     "gemini_generate": GeminiGenerate(),
 }

@@ -21,15 +21,28 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from ruxa.dialects.body import Span
+from ruxa.dialects.multipart import Part
 from ruxa.dialects.usage import Usage
 from ruxa.kernel.errors import NotFound, RuxaError
 
-Name = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini_generate"]
+Name = Literal["openai_chat", "openai_responses", "openai_media", "anthropic_messages", "gemini_generate"]
 
 Endpoint = Literal[
     "chat",  # openai_chat: chat/completions
     "embeddings",  # openai_chat: embeddings
     "responses",  # openai_responses: responses
+    "images",  # openai_media: images/generations
+    "image_edits",  # openai_media: images/edits
+    "speech",  # openai_media: audio/speech
+    "transcriptions",  # openai_media: audio/transcriptions
+    "translations",  # openai_media: audio/translations
+    "moderations",  # openai_media: moderations
+    "files",  # openai_media: ours; POST uploads, GET lists
+    "file",  # openai_media: ours; GET, DELETE (place.item)
+    "file_content",  # openai_media: ours
+    "batches",  # openai_media: ours; POST creates, GET lists
+    "batch",  # openai_media: ours (place.item)
+    "batch_cancel",  # openai_media: ours
     "messages",  # anthropic_messages: messages
     "count_tokens",  # anthropic_messages, gemini_generate: free of charge
     "generate",  # gemini_generate: generateContent, streamGenerateContent (place.stream)
@@ -49,7 +62,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     model: the model named in the path ('' when the body names it); stream: the path asks for a stream; array: that
     stream is a JSON array, not SSE; refusal: set when the endpoint is ``none`` (404 or 405, to be rendered by the
-    dialect); query: paging of model lists (``limit``, ``after_id``, ``before_id``, ``pageSize``, ``pageToken``).
+    dialect); query: paging of model lists (``limit``, ``after_id``, ``before_id``, ``pageSize``, ``pageToken``); item:
+    the id that the path names; boundary: of a body that is a form.
     """
 
     dialect: Name
@@ -59,6 +73,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     array: bool = False
     refusal: RuxaError | None = None
     query: dict[str, str] = {}
+    item: str = ""
+    boundary: str = ""
 
 
 class Load(msgspec.Struct, kw_only=True):
@@ -67,7 +83,9 @@ class Load(msgspec.Struct, kw_only=True):
     text_bytes: bytes of the content fields as sent, without base64 media; images, documents, audios, videos: media
     parts by kind; media_bytes: their base64 bytes; file_ids: references to files kept at the provider; choices: how
     many answers are asked for; output_cap: the caller's bound on output tokens, None when there is none;
-    reasoning: the call may think (asked for, or not switched off); inputs: texts to embed.
+    reasoning: the call may think (asked for, or not switched off); inputs: texts to embed; characters: of a text to be
+    spoken; audio_s: the most seconds that an audio file can last; pixels, quality: of each image to be made, 0 and ''
+    where the model decides; partials: of it, sent before it is done.
     """
 
     text_bytes: int = 0
@@ -83,6 +101,11 @@ class Load(msgspec.Struct, kw_only=True):
     audio_output: bool = False
     image_output: bool = False
     inputs: int = 0
+    characters: int = 0
+    audio_s: int = 0
+    pixels: int = 0
+    quality: str = ""
+    partials: int = 0
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +143,8 @@ class Envelope(msgspec.Struct, kw_only=True):
     model: the public model name asked for; stream: the caller wants a stream; array: as a JSON array (Gemini);
     include_usage: the caller asked for the usage chunk (OpenAI); claims: what needs permission; unknown: top-level
     names outside the table; identities: fields that hold an identity of the caller's own users; shape: how it was
-    read, if not member by member (then ``members`` are its settings alone).
+    read, if not member by member (then ``members`` are its settings alone); parts: of a form, which has no members;
+    binary: the answer is bytes of a type that the provider names, no events, and tells no figures.
     """
 
     place: Place
@@ -136,18 +160,22 @@ class Envelope(msgspec.Struct, kw_only=True):
     unknown: tuple[str, ...] = ()
     identities: tuple[str, ...] = ()
     shape: Known | None = None
+    parts: tuple[Part, ...] = ()
+    binary: bool = False
 
 
 class Patched(msgspec.Struct, kw_only=True):
     """The body for the provider as pieces in order (no piece is a copy of content), and what was changed.
 
-    dropped: names for ``ruxa-lossy``; replaced: identity fields for ``ruxa-privacy``; length: bytes in all.
+    dropped: names for ``ruxa-lossy``; replaced: identity fields for ``ruxa-privacy``; length: bytes in all;
+    content_type: of a form; b'' for JSON.
     """
 
     pieces: list[bytes | memoryview]
     length: int
     dropped: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
+    content_type: bytes = b""
 
 
 class Known(Protocol):
@@ -190,11 +218,15 @@ class Forwarded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, kw_only=True):
-    """What a whole (not streamed) answer says: usage and finish; error when a 200 carries one or is no answer."""
+    """What a whole (not streamed) answer says: usage and finish; error when a 200 carries one or is no answer.
+
+    counted: the provider told no figures, and these are an estimate.
+    """
 
     usage: Usage | None = None
     finish: Finish | None = None
     error: RuxaError | None = None
+    counted: bool = False
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ _EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,8})\Z")
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One part: ``name`` as sent (``image[]``); filename: None for a plain value; start, end: of its bytes in the body."""
+    """One part: ``name`` as sent (``image[]``); filename: None for a plain value; start, end: where its bytes lie."""
 
     name: str
     start: int

@@ -11,16 +11,39 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote
 
 from ruxa.dialects.dialect import Endpoint, Name, Place
+from ruxa.dialects.multipart import boundary_of
 from ruxa.kernel.errors import CallerError, InvalidCall, NotFound
 
 MODEL_CHARS_MAX = 256
 PAGING = frozenset({"limit", "after_id", "before_id", "pageSize", "pageToken"})
+PAGES = frozenset({"limit", "after", "order", "purpose"})
 KEY_PREFIX = b"rx_"
 
 # After the prefix: the exact paths, their endpoint, and whether they are asked with POST.
 OPENAI: dict[str, Endpoint] = {"chat/completions": "chat", "embeddings": "embeddings"}
 RESPONSES: dict[str, Endpoint] = {"responses": "responses"}
+MEDIA: dict[str, Endpoint] = {
+    "images/generations": "images",
+    "images/edits": "image_edits",
+    "audio/speech": "speech",
+    "audio/transcriptions": "transcriptions",
+    "audio/translations": "translations",
+    "moderations": "moderations",
+}
 ANTHROPIC: dict[str, Endpoint] = {"messages": "messages", "messages/count_tokens": "count_tokens"}
+# What is kept here: below a roof its list, its items, and what is done with one; with the methods of each.
+KEPT: dict[str, dict[str, tuple[Endpoint, tuple[bytes, ...]]]] = {
+    "files": {
+        "": ("files", (b"GET", b"POST")),
+        "item": ("file", (b"GET", b"DELETE")),
+        "/content": ("file_content", (b"GET",)),
+    },
+    "batches": {
+        "": ("batches", (b"GET", b"POST")),
+        "item": ("batch", (b"GET",)),
+        "/cancel": ("batch_cancel", (b"POST",)),
+    },
+}
 METHODS: dict[str, tuple[Endpoint, bool]] = {
     "generateContent": ("generate", False),
     "streamGenerateContent": ("generate", True),
@@ -31,6 +54,7 @@ METHODS: dict[str, tuple[Endpoint, bool]] = {
 TABLES: dict[Name, dict[str, Endpoint]] = {
     "openai_chat": OPENAI,
     "openai_responses": RESPONSES,
+    "openai_media": MEDIA,
     "anthropic_messages": ANTHROPIC,
     "gemini_generate": {},
 }
@@ -96,6 +120,8 @@ def _under(method: bytes, rest: str, owner: Name | None, query: bytes, headers: 
         return _models(method, rest, owner, query)
     if owner == "openai_chat" and (rest == "responses" or rest.startswith("responses/")):
         owner = "openai_responses"
+    if owner == "openai_chat" and (rest in MEDIA or rest.partition("/")[0] in KEPT):
+        return _media(method, rest, query, headers)
     table = TABLES[owner]
     endpoint = table.get(rest)
     if endpoint is not None:
@@ -108,6 +134,25 @@ def _under(method: bytes, rest: str, owner: Name | None, query: bytes, headers: 
             owner = "openai_responses"
         return _nothing(owner, f"/v1/{rest}", f"/{rest}")
     return _nothing(owner, f"/v1/{rest}")
+
+
+def _media(method: bytes, rest: str, query: bytes, headers: Mapping[bytes, bytes]) -> Place:
+    """OpenAI's endpoints beside chat; files and batches are kept here, so their items have paths of their own."""
+    boundary = boundary_of(headers.get(b"content-type"))
+    roof, _, below = rest.partition("/")
+    if rest in MEDIA:
+        known: tuple[Endpoint, tuple[bytes, ...]] | None = (MEDIA[rest], (b"POST",))
+        item = ""
+    else:
+        item, _, verb = below.partition("/")
+        known = KEPT[roof].get("/" + verb if verb else "item" if item else "")
+    if known is None or len(item) > MODEL_CHARS_MAX:
+        return _nothing("openai_media", f"/v1/{rest}")
+    endpoint, methods = known
+    if method not in methods:
+        return _wrong_method("openai_media", method, " or ".join(name.decode() for name in methods))
+    paging = {name: value for name, value in _asked(query).items() if name in PAGES}
+    return Place(dialect="openai_media", endpoint=endpoint, item=unquote(item), boundary=boundary, query=paging)
 
 
 def _gemini(method: bytes, rest: str, query: bytes) -> Place | None:

@@ -23,6 +23,7 @@ from ruxa.ledger.prices import Price
 SPOKEN: dict[Name, str] = {
     "openai_chat": "the OpenAI dialect (POST /v1/chat/completions)",
     "openai_responses": "the OpenAI dialect (POST /v1/responses)",
+    "openai_media": "the OpenAI dialect (images, audio, moderations)",
     "anthropic_messages": "the Anthropic dialect (POST /v1/messages)",
     "gemini_generate": "the Gemini dialect (POST /v1beta/models/MODEL:generateContent)",
 }
