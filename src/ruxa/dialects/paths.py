@@ -31,6 +31,7 @@ MEDIA: dict[str, Endpoint] = {
     "moderations": "moderations",
 }
 ANTHROPIC: dict[str, Endpoint] = {"messages": "messages", "messages/count_tokens": "count_tokens"}
+FORMS: frozenset[Endpoint] = frozenset({"image_edits", "transcriptions", "translations", "files"})
 # What is kept here: below a roof its list, its items, and what is done with one; with the methods of each.
 KEPT: dict[str, dict[str, tuple[Endpoint, tuple[bytes, ...]]]] = {
     "files": {
@@ -138,7 +139,6 @@ def _under(method: bytes, rest: str, owner: Name | None, query: bytes, headers: 
 
 def _media(method: bytes, rest: str, query: bytes, headers: Mapping[bytes, bytes]) -> Place:
     """OpenAI's endpoints beside chat; files and batches are kept here, so their items have paths of their own."""
-    boundary = boundary_of(headers.get(b"content-type"))
     roof, _, below = rest.partition("/")
     if rest in MEDIA:
         known: tuple[Endpoint, tuple[bytes, ...]] | None = (MEDIA[rest], (b"POST",))
@@ -152,6 +152,7 @@ def _media(method: bytes, rest: str, query: bytes, headers: Mapping[bytes, bytes
     if method not in methods:
         return _wrong_method("openai_media", method, " or ".join(name.decode() for name in methods))
     paging = {name: value for name, value in _asked(query).items() if name in PAGES}
+    boundary = boundary_of(headers.get(b"content-type")) if endpoint in FORMS else ""
     return Place(dialect="openai_media", endpoint=endpoint, item=unquote(item), boundary=boundary, query=paging)
 
 

@@ -152,6 +152,8 @@ class Attempt(msgspec.Struct, eq=False):
         source: Source = "provider"
         if usage is None:
             usage, source = meter.counted(envelope.load, len(body)), "counted"
+        elif found.counted:
+            source = "counted"
         if self._left:
             self._forget()
             meter.settle_left(self._gear, exchange, usage, source)
@@ -287,7 +289,7 @@ class Attempt(msgspec.Struct, eq=False):
         assert exchange.envelope is not None
         self._forget()
         answer.cancel()
-        embeds = exchange.place.endpoint in reserve.EMBEDDING
+        embeds = exchange.place.endpoint in reserve.FIXED
         made = meter.counted(exchange.envelope.load, 0)
         meter.settle_left(self._gear, exchange, made if embeds else meter.left(exchange, made))
 

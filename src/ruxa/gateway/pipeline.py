@@ -419,6 +419,8 @@ class Pipeline:
         habit = exchange.habit
         head = target.head(exchange.dialect, exchange.place) if habit is None else habit.head
         exchange.head = head + forwarded.lines if forwarded.lines else head
+        if patched.content_type:
+            exchange.head += b"content-type: %b\r\n" % patched.content_type
         reservation = exchange.reservation
         if reservation is not None:
             gear.journal.open(exchange.id, reservation.lease.raw, reservation.hold)

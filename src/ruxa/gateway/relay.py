@@ -111,6 +111,8 @@ class Relay:
         dialect, envelope = exchange.dialect, exchange.envelope
         assert envelope is not None
         content_type = dialect.content_type if envelope.array else dialect.stream_type
+        if envelope.binary:
+            content_type = self._answer.content_type() or b"application/octet-stream"
         self._reply.start(200, answers.head(exchange, content_type, True))
         self.on_data = self._answer.on_data = self._pass
         self.due = self._gear.wheel.now + HEARTBEAT_S
@@ -250,7 +252,9 @@ class Relay:
                 error_code=error.code,
                 charged=False,
             )
-        if self._reply.started:
+        if self._reply.started and exchange.envelope is not None and exchange.envelope.binary:
+            self._reply.abort()  # half a file must not look like a whole one
+        elif self._reply.started:
             self._reply.write(self._reader.fail(error, exchange.request_id))
             self._reply.end()
         else:
@@ -343,8 +347,15 @@ class Relay:
         """The provider's figures, or ours where it gave none."""
         usage = self._reader.usage
         if usage is not None:
-            return usage, "provider"
+            return usage, self._source()
         return self._made()
+
+    def _source(self) -> Source:
+        """Who counted what the reader tells: of a file, we did - exactly, where its price is by the character."""
+        exchange = self._exchange
+        if exchange.envelope is None or not exchange.envelope.binary:
+            return "provider"
+        return "policy" if exchange.target is not None and exchange.target.price.units == "characters" else "counted"
 
     def _made(self, *, left: bool = False) -> tuple[Usage, Source]:
         """What was made until now: the provider's final figures; else its figures so far, at least what passed."""

@@ -13,9 +13,16 @@ from ruxa.gateway.exchange import Exchange, Gear, Habit
 from ruxa.kernel.errors import InsufficientCredit, NoUpstream
 from ruxa.ledger import quotes
 from ruxa.ledger.leases import Reservation
+from ruxa.ledger.prices import Price
 
 FREE: frozenset[Endpoint] = frozenset({"count_tokens"})
 EMBEDDING: frozenset[Endpoint] = frozenset({"embeddings", "embed", "batch_embed"})
+# What is made at once, at a price that its envelope bounds.
+MADE: frozenset[Endpoint] = frozenset(
+    {"images", "image_edits", "speech", "transcriptions", "translations", "moderations"}
+)
+# The hold is all that such a call can cost: it has no cap that could be lowered.
+FIXED = EMBEDDING | MADE
 # Below this many tokens an answer is worth nothing: better a clear 402.
 OUTPUT_TOKENS_LEAST = 16
 
@@ -37,27 +44,31 @@ def draw(gear: Gear, exchange: Exchange) -> bool:
     if exchange.habit is not None and _draw_usual(exchange, exchange.habit, envelope.load):
         return True
     grant = entry.grant
-    embeds = place.endpoint in EMBEDDING
+    fixed = place.endpoint in FIXED
     if envelope.claims and unsized(envelope):
         envelope.load.file_ids += 1
-    hold = exchange.hold = quotes.worst(
-        target.price,
-        envelope.load,
-        output_tokens_default=grant.output_tokens_default,
-        output=not embeds,
-        cache=not embeds,
-    )
+    hold = exchange.hold = most(place.endpoint, target.price, envelope.load, grant.output_tokens_default)
+    if not hold and place.endpoint in MADE:
+        return True  # its price says that it is free
     purse = gear.leases.find(grant.organisation_ref, target.scope, grant.budget_scope)
     if exchange.habit is not None:
         exchange.habit.purse = purse
     reservation = None if purse is None else purse.draw(hold)
     if reservation is None:
         return False
-    if not embeds and reservation.lease.available < beyond(exchange):
+    if not fixed and reservation.lease.available < beyond(exchange):
         reservation.release()
         return False
     exchange.reservation = reservation
     return True
+
+
+def most(endpoint: Endpoint, price: Price, load: Load, output_tokens_default: int) -> int:
+    """The most that a call can cost, in micros. Raises Unsupported for unbounded costs."""
+    if endpoint in MADE:
+        return quotes.made(price, load)
+    answers = endpoint not in EMBEDDING
+    return quotes.worst(price, load, output_tokens_default=output_tokens_default, output=answers, cache=answers)
 
 
 def _draw_usual(exchange: Exchange, habit: Habit, load: Load) -> bool:
@@ -113,8 +124,8 @@ async def borrow(gear: Gear, exchange: Exchange) -> None:
     assert target is not None
     assert entry is not None
     grant, hold, least = entry.grant, exchange.hold, exchange.hold
-    embeds = exchange.place.endpoint in EMBEDDING
-    if not embeds:
+    fixed = exchange.place.endpoint in FIXED
+    if not fixed:
         least = quotes.worst(
             target.price,
             capped(envelope.load, OUTPUT_TOKENS_LEAST),
@@ -129,7 +140,7 @@ async def borrow(gear: Gear, exchange: Exchange) -> None:
             raise InsufficientCredit("The prepaid balance does not cover this call. Add credit.")
         exchange.output_cap = cap
         exchange.hold = reservation.hold
-    elif not embeds:
+    elif not fixed:
         await _cover(gear, exchange, reservation)
 
 

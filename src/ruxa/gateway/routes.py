@@ -28,8 +28,7 @@ def weigh(gear: Gear, exchange: Exchange, figure_micros: int) -> None:
     target, envelope = exchange.target, exchange.envelope
     assert target is not None
     assert envelope is not None
-    embeds = exchange.place.endpoint in reserve.EMBEDDING
-    beyond = 0 if embeds else reserve.beyond(exchange)
+    beyond = 0 if exchange.place.endpoint in reserve.FIXED else reserve.beyond(exchange)
     held = exchange.hold + beyond
     if not _over(figure_micros, held):
         return
@@ -46,7 +45,7 @@ def weigh(gear: Gear, exchange: Exchange, figure_micros: int) -> None:
     load = msgspec.structs.replace(envelope.load, text_bytes=envelope.load.text_bytes * quotes.TEXT_BYTES_PER_TOKEN)
     default = 0 if exchange.entry is None else exchange.entry.grant.output_tokens_default
     try:
-        most = quotes.worst(target.price, load, output_tokens_default=default, output=not embeds, cache=not embeds)
+        most = reserve.most(exchange.place.endpoint, target.price, load, default)
     except RuxaError:
         most = held
     if _over(figure_micros, max(most, exchange.hold) + beyond) and not target.closed:

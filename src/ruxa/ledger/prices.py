@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from importlib.resources import files
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,8 @@ import msgspec
 from ruxa.kernel import codec, ids
 from ruxa.ledger import records
 from ruxa.store.work import Work
+
+Units = Literal["tokens", "seconds", "characters"]
 
 
 class Quantities(Protocol):
@@ -47,7 +49,9 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
     long_from_tokens: when all input tokens together exceed it, the ``long_`` rates apply to every token of the call;
     input_tokens_max, output_tokens_max: what the model takes and gives, where known; image_tokens_max,
-    page_tokens_max: the most that one image or one page of a document can count as input.
+    page_tokens_max: the most that one image or one page of a document can count as input; units: what the input counts
+    - tokens, seconds of audio (in the class ``audio_input``), or characters of a text to be spoken (in ``input``). Of a
+    model that makes images, ``output_tokens_max`` is the most that one of them of the usual size can count.
     """
 
     input_micros: int
@@ -70,6 +74,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_max: int | None = None
     image_tokens_max: int = 12_000
     page_tokens_max: int = 6_000
+    units: Units = "tokens"
 
 
 class Price(Rates, frozen=True, kw_only=True):

@@ -21,6 +21,15 @@ VIDEO_BYTES_PER_TOKEN = 24
 # A document: no provider takes more pages than this, and no page is smaller than this many bytes of base64.
 PAGES_MAX = 1000
 PAGE_BYTES_MIN = 400
+# Speech: nobody speaks slower than four characters a second, or more than 32 tokens a second.
+SPOKEN_TOKENS_PER_CHARACTER = 8
+HEARD_TOKENS_PER_S = 32
+# A second of audio holds at most so many tokens of text.
+WRITTEN_TOKENS_PER_S = 16
+# An image: the largest of the usual sizes, what the best qualities cost beside the usual ones, and an image on the way.
+PIXELS_USUAL = 1536 * 1024
+QUALITY_TIMES = {"xhigh": 2, "max": 4}
+PARTIAL_TOKENS = 100
 # A model whose bound of output is unknown gives at most this when the caller states no cap.
 OUTPUT_TOKENS_UNKNOWN_MAX = 1_000_000
 
@@ -91,6 +100,41 @@ def line(price: Rates, load: Load, output_tokens_default: int) -> Line:
 def micros(millionths: int) -> int:
     """Rounded up."""
     return -(-millionths // 1_000_000)
+
+
+def made(price: Rates, load: Load) -> int:
+    """The hold, in micros, of a call that makes images or speech or hears audio, or moderates (its output is free).
+
+    Raises Unsupported ``cost_unbounded`` when the price book does not bound what an image can count.
+    """
+    tokens = FRAME_TOKENS - (-load.text_bytes // TEXT_BYTES_PER_TOKEN) + load.images * price.image_tokens_max
+    rate = max(price.input_micros, price.cache_read_micros)
+    output = max(price.output_micros, price.reasoning_micros)
+    if load.characters:
+        spoken = load.characters * SPOKEN_TOKENS_PER_CHARACTER * max(price.audio_output_micros, output)
+        total = (load.characters if price.units == "characters" else tokens) * rate
+        total += spoken if price.units != "characters" else 0
+    elif load.audios:
+        heard = load.audio_s if price.units == "seconds" else load.audio_s * HEARD_TOKENS_PER_S
+        text = 0 if price.units == "seconds" else load.audio_s * WRITTEN_TOKENS_PER_S
+        text = text if price.output_tokens_max is None else min(text, price.output_tokens_max)
+        total = heard * max(price.audio_input_micros, rate) + text * output + tokens * rate
+    elif load.image_output:
+        total = tokens * rate + load.choices * (price.image_micros + _image_tokens(price, load, output) * output)
+    else:
+        total = tokens * rate
+    return -(-total // 1_000_000)
+
+
+def _image_tokens(price: Rates, load: Load, output_rate: int) -> int:
+    """The most output tokens of one image: the price book's figure, more for larger and for better ones."""
+    if not output_rate:
+        return 0
+    if price.output_tokens_max is None:
+        raise Unsupported("An image model needs a price with output_tokens_max.", code="cost_unbounded")
+    larger = max(-(-load.pixels // PIXELS_USUAL), 1)
+    tokens = price.output_tokens_max * larger * QUALITY_TIMES.get(load.quality, 1)
+    return tokens + load.partials * PARTIAL_TOKENS
 
 
 def affordable_output(price: Rates, load: Load, micros: int, *, cache: bool = True) -> int:

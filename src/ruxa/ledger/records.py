@@ -31,6 +31,7 @@ PRICE_FIELDS: Final = (
     "output_tokens_max",
     "image_tokens_max",
     "page_tokens_max",
+    "units",
 )
 
 _PRICE: Final[LiteralString] = """
@@ -38,7 +39,7 @@ _PRICE: Final[LiteralString] = """
            cache_write_1h_micros, reasoning_micros, audio_input_micros, audio_output_micros, image_micros,
            long_from_tokens, long_input_micros, long_output_micros, long_cache_read_micros,
            long_cache_write_5m_micros, long_cache_write_1h_micros, long_reasoning_micros, input_tokens_max,
-           output_tokens_max, image_tokens_max, page_tokens_max, lower(effective), upper(effective)
+           output_tokens_max, image_tokens_max, page_tokens_max, units, lower(effective), upper(effective)
     FROM ledger.price
 """
 PRICES_NOW: Final = _PRICE + "WHERE effective @> ruxa.now() ORDER BY model"

@@ -333,6 +333,7 @@ CREATE TABLE ledger.price (
     output_tokens_max          bigint CHECK (output_tokens_max > 0),
     image_tokens_max           bigint NOT NULL CHECK (image_tokens_max >= 0),
     page_tokens_max            bigint NOT NULL CHECK (page_tokens_max >= 0),
+    units                      text NOT NULL CHECK (units IN ('tokens', 'seconds', 'characters')),
     created_at                 timestamptz NOT NULL DEFAULT ruxa.now(),
     CONSTRAINT price_overlap EXCLUDE USING gist (model WITH =, effective WITH &&)
 );
@@ -2399,6 +2400,7 @@ COMMENT ON COLUMN ledger.journal_run.worker IS 'data: none';
 COMMENT ON COLUMN ledger.journal_run.run IS 'data: none';
 COMMENT ON COLUMN ledger.journal_run.began_at IS 'data: none';
 COMMENT ON COLUMN ledger.journal_run.ended_at IS 'data: none';
+COMMENT ON COLUMN ledger.price.units IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.worker IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.run IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.number IS 'data: none';
