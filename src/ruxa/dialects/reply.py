@@ -67,7 +67,8 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
     """More of a part: text of a text, thinking or refusal, a fragment of a tool call's arguments; or its signature
-    (whole, not a fragment). logprobs: of this text, see ``Choice``."""
+    (whole, not a fragment). origin: without a signature, whose thinking it is though nobody signed it; logprobs: of
+    this text, see ``Choice``."""
 
     index: int
     text: str = ""
@@ -182,3 +183,5 @@ def _add(part: Said, piece: Piece) -> None:
         part.text += piece.text
     if piece.signature and isinstance(part, ToolCall | Text | Thinking):
         part.signature, part.origin = piece.signature, piece.origin
+    elif piece.origin and isinstance(part, Thinking) and not part.origin:
+        part.origin = piece.origin

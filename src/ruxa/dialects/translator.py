@@ -33,6 +33,7 @@ Way = Literal[
     "structured_output",  # takes a JSON Schema for its text; without it a forced tool is unwrapped (W63)
     "adaptive_thinking",  # Anthropic: ``adaptive`` with ``output_config.effort``; without it a budget (W28)
     "thinking",  # the model can think at all; without it what asks for thinking is a loss
+    "always_thinks",  # Gemini: thinking cannot be switched off, only made short
     "system_anywhere",  # Anthropic: ``role: system`` inside ``messages`` (W01)
     "sampling",  # takes temperature, top_p, top_k; newest Anthropic models take none
     "thinking_level",  # Gemini: ``thinkingLevel`` instead of ``thinkingBudget`` (W30)
