@@ -65,12 +65,13 @@ class Target:
 
     def head(self, dialect: Dialect, place: Place) -> bytes:
         """The request head for that endpoint without the caller's own headers and without framing."""
-        key = (place.dialect, place.endpoint, place.stream, place.array)
+        form = bool(place.boundary)  # then its type is a line of the call's own
+        key = (place.dialect, place.endpoint, place.stream, place.array or form)
         head = self._heads.get(key)
         if head is None:
             path = dialect.upstream_path(place, self.upstream_model).decode()
             base = self.provider.bases[place.dialect]
-            head = self._heads[key] = self.upstream.head("POST", base + path, self.provider.headers())
+            head = self._heads[key] = self.upstream.head("POST", base + path, _headers(self.provider, form))
         return head
 
     def columns(self, dialect: str, endpoint: str, stream: bool) -> bytes:
@@ -203,3 +204,17 @@ def allowed(models: Iterable[str], target: Target) -> bool:
 def _shown(name: str) -> str:
     """A model name as it may stand in an error: it came from the caller, so it is cut and made plain."""
     return "".join(char if char.isprintable() else "?" for char in name[:100])
+def _ways(name: str, words: tuple[str, ...]) -> frozenset[Way]:
+    for word in words:
+        if word not in WAYS:
+            raise InvalidCall(f'models."{name}".ways: {word} is none of {", ".join(WAYS)}.', code="bad_setting")
+    return frozenset(cast(tuple[Way, ...], words))
+
+
+def _headers(provider: Provider, form: bool) -> dict[str, str]:
+    headers = provider.headers()
+    if form:
+        del headers["content-type"]
+    return headers
+
+
