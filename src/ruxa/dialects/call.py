@@ -7,6 +7,7 @@ Numbers and tool arguments keep their spelling. Nothing here is changed in place
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 import msgspec
@@ -18,6 +19,12 @@ Origin = Literal["anthropic", "google", "openai", ""]
 """Whose signature stands on a piece of thinking: it means something to that vendor only; '' is nobody's."""
 
 Number = int | float
+
+NAME_CHARS_MAX = 64
+FREE_TEXT = (
+    b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}'
+)
+"""The schema of a ``custom`` tool where the dialect has only tools with a schema; see ``wrapped``."""
 
 
 class Cache(msgspec.Struct, frozen=True):
@@ -141,7 +148,8 @@ class Tool(msgspec.Struct, kw_only=True):
     """A tool the model may ask for. schema: JSON Schema of the arguments as sent, b'' when none was given.
 
     kind: ``function``; ``custom`` (free text, OpenAI; ``schema`` holds its ``format``); ``hosted``: run by the
-    provider - ``raw`` is its definition and ``dialect`` whose it is. namespace: OpenAI's group of tools.
+    provider - ``raw`` is its definition and ``dialect`` whose it is. namespace: OpenAI's group of tools; about: what
+    the group says of itself.
     """
 
     name: str
@@ -150,6 +158,7 @@ class Tool(msgspec.Struct, kw_only=True):
     schema: bytes = b""
     strict: bool | None = None
     namespace: str = ""
+    about: str = ""
     cache: Cache | None = None
     raw: bytes = b""
     dialect: Name | None = None
@@ -192,7 +201,8 @@ class Call(msgspec.Struct, kw_only=True):
     OpenAI's and Gemini's; identity: the caller's own end user (never sent as it is); cache_key: the caller's hint for
     prompt caching (likewise); verbosity: low, medium, high; modalities: ``text``, ``image``, ``audio``;
     functions: the caller speaks OpenAI's older words (``functions``, ``function_call``) and is answered in them;
-    losses: what the reading dialect could not put into this form.
+    echo: members of the request that the caller's own dialect repeats in its answers (OpenAI's responses), a JSON
+    object that no other dialect reads; losses: what the reading dialect could not put into this form.
     """
 
     model: str
@@ -220,6 +230,7 @@ class Call(msgspec.Struct, kw_only=True):
     identity: str = ""
     cache_key: str = ""
     functions: bool = False
+    echo: bytes = b""
     losses: tuple[Loss, ...] = ()
 
 
@@ -243,6 +254,13 @@ class Vectors(msgspec.Struct, kw_only=True):
 
     vectors: list[list[float]]
     tokens: int | None = None
+
+
+class _Free(msgspec.Struct, forbid_unknown_fields=True):
+    input: str
+
+
+_decode_free = msgspec.json.Decoder(_Free).decode
 
 
 def merged(call: Call) -> list[Turn]:
@@ -298,8 +316,35 @@ def identified(call: Call) -> Call:
 
 
 def flat(namespace: str, name: str) -> str:
-    """A tool's name where the dialect knows no namespaces; the same on the way out and in a history that comes back."""
-    return f"{namespace}__{name}" if namespace else name
+    """A tool's name where the dialect knows no namespaces; the same on the way out and in a history that comes back.
+
+    No vendor takes more than ``NAME_CHARS_MAX`` everywhere: a longer one ends in a mark made from the whole.
+    """
+    if not namespace:
+        return name
+    whole = f"{namespace}__{name}"
+    if len(whole) <= NAME_CHARS_MAX:
+        return whole
+    mark = hashlib.sha256(whole.encode()).hexdigest()[:8]
+    return f"{whole[: NAME_CHARS_MAX - 9]}_{mark}"
+
+
+def offered(call: Call) -> dict[str, Tool]:
+    """The caller's tools by the name that a dialect without namespaces has for them: the way back from ``flat``."""
+    return {flat(tool.namespace, tool.name): tool for tool in call.tools if tool.kind != "hosted"}
+
+
+def wrapped(text: str) -> str:
+    """Free text for a ``custom`` tool as JSON arguments, where the dialect has only tools with a schema."""
+    return msgspec.json.encode({"input": text}).decode()
+
+
+def unwrapped(arguments: str) -> str:
+    """The free text in arguments that follow ``FREE_TEXT``; arguments of another form as they are."""
+    try:
+        return _decode_free(arguments).input
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return arguments
 
 
 def names(call: Call) -> dict[str, str]:

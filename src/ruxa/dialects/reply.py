@@ -110,13 +110,15 @@ Delta = Begun | Opened | Piece | Closed | Ended | Counted | Over
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a writer of answers must know. call: what was asked (tools and format to echo, ``usage``, ``stream``);
     model: the public name the caller used; request_id: ``req_`` and 32 hex digits - ids that an answer needs and the
-    provider did not give are made from it (``made_id``); created_s: unix seconds; array: Gemini's JSON array stream."""
+    provider did not give are made from it (``made_id``); created_s: unix seconds; array: Gemini's JSON array stream;
+    answer_id: the answer's own id where it can be asked for again (OpenAI's responses), '' when nothing is kept."""
 
     call: Call
     model: str
     request_id: str
     created_s: int
     array: bool = False
+    answer_id: str = ""
 
 
 def made_id(asked: Asked, prefix: str, number: int = 0) -> str:
