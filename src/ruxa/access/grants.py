@@ -19,7 +19,10 @@ CHANNEL = "key_revoked"
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """What one live secret stands for. Limits are per minute; None means no limit; ``expires_at_ms`` is wall time."""
+    """What one live secret stands for. Limits are per minute; None means no limit; ``expires_at_ms`` is wall time.
+
+    conditions: what it demands of those who get its calls (``conditions``).
+    """
 
     key_id: UUID
     organisation_id: UUID
@@ -34,6 +37,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     budget_scope: str | None
     expires_at_ms: int | None
     output_tokens_default: int
+    conditions: tuple[str, ...] = ()
 
 
 async def find(work: Work, *key_hashes: bytes) -> Grant | None:
@@ -60,6 +64,7 @@ async def find(work: Work, *key_hashes: bytes) -> Grant | None:
         budget_scope=row[0].hex if row[10] else None,
         expires_at_ms=row[11],
         output_tokens_default=row[12],
+        conditions=tuple(row[13]),
     )
 
 

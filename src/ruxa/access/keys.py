@@ -17,7 +17,7 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.access import addresses, records
+from ruxa.access import addresses, conditions, records
 from ruxa.access.roles import CALL_SCOPES, OF_ROLE, OF_SCOPE, SCOPES, Permission, Role, Scope
 from ruxa.kernel import bounds, ids
 from ruxa.kernel.errors import Conflict, Forbidden, InvalidCall, NotFound
@@ -41,7 +41,10 @@ Period = Literal["day", "month", "total"]
 
 
 class KeyWish(msgspec.Struct, frozen=True, kw_only=True):
-    """What a new key shall be. ``models`` None: all; an entry is a public name or ``provider/*``. Limits None: none."""
+    """What a new key shall be. ``models`` None: all; an entry is a public name or ``provider/*``. Limits None: none.
+
+    conditions: what it demands of those who get its calls (``conditions``).
+    """
 
     name: Sealed[str]
     livemode: bool = True
@@ -53,6 +56,7 @@ class KeyWish(msgspec.Struct, frozen=True, kw_only=True):
     store_days: int = 0
     budget_micros: int | None = None
     budget_period: Period | None = None
+    conditions: tuple[str, ...] = ()
     expires_at: datetime | None = None
 
 
@@ -81,6 +85,7 @@ class KeyLine(msgspec.Struct, frozen=True, kw_only=True):
     store_days: int
     budget_micros: int | None
     budget_period: Period | None
+    conditions: tuple[str, ...]
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_day: date | None
@@ -168,6 +173,7 @@ def _values(wish: KeyWish) -> tuple[object, ...]:
         wish.store_days,
         wish.budget_micros,
         wish.budget_period,
+        list(conditions.read(wish.conditions)),
         wish.expires_at,
     )
 
@@ -323,8 +329,14 @@ async def _line(vault: Vault, line: records.KeyRow) -> KeyLine:
         store_days=line.store_days,
         budget_micros=line.budget_micros,
         budget_period=cast(Period | None, line.budget_period),
+        conditions=tuple(line.conditions),
         expires_at=line.expires_at,
         revoked_at=line.revoked_at,
         last_used_day=line.last_used_day,
         created_at=line.created_at,
     )
+
+
+async def made_before(work: Work, moment: datetime) -> int:
+    """How many keys that still work have no secret made since that moment: they end with the pepper of then."""
+    return await records.keys_made_before(work, moment)

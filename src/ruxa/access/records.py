@@ -36,6 +36,7 @@ class KeyRow(NamedTuple):
     store_days: int
     budget_micros: int | None
     budget_period: str | None
+    conditions: list[str]
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_day: date | None
@@ -72,10 +73,11 @@ async def insert_key(
         work,
         """
         INSERT INTO access.key (id, organisation_id, name_sealed, created_by, livemode, scopes, models,
-            requests_per_minute, tokens_per_minute, concurrency, store_days, budget_micros, budget_period, expires_at)
+            requests_per_minute, tokens_per_minute, concurrency, store_days, budget_micros, budget_period, conditions,
+            expires_at)
         SELECT v.* FROM (VALUES (%s::uuid, %s::uuid, %s::bytea, %s::uuid, %s::boolean, %s::text[], %s::text[],
-            %s::bigint, %s::bigint, %s::bigint, %s::integer, %s::bigint, %s::text, %s::timestamptz)) AS v
-        WHERE v.column14 IS NULL OR v.column14 > ruxa.now()
+            %s::bigint, %s::bigint, %s::bigint, %s::integer, %s::bigint, %s::text, %s::text[], %s::timestamptz)) AS v
+        WHERE v.column15 IS NULL OR v.column15 > ruxa.now()
         """,
         key_id,
         organisation_id,
@@ -98,10 +100,10 @@ async def insert_playground_key(
     return await work.value(
         """
         INSERT INTO access.key (id, organisation_id, name_sealed, livemode, scopes, models, requests_per_minute,
-            tokens_per_minute, concurrency, store_days, budget_micros, budget_period, kind, session_id, created_by,
-            expires_at)
+            tokens_per_minute, concurrency, store_days, budget_micros, budget_period, conditions, kind, session_id,
+            created_by, expires_at)
         SELECT %s::uuid, %s::uuid, %s::bytea, %s::boolean, %s::text[], %s::text[], %s::bigint, %s::bigint, %s::bigint,
-            %s::integer, %s::bigint, %s::text, 'playground', s.id, s.member_id, ruxa.now() + make_interval(secs => %s)
+            %s::integer, %s::bigint, %s::text, %s::text[], 'playground', s.id, s.member_id, ruxa.now() + make_interval(secs => %s)
         FROM access.session s WHERE s.id = %s
         RETURNING expires_at
         """,
@@ -185,8 +187,8 @@ async def keys_of(work: Work, organisation_id: UUID, below: UUID | None, limit: 
                       WHERE s.key_id = k.id AND (s.expires_at IS NULL OR s.expires_at > ruxa.now())
                       ORDER BY s.expires_at DESC NULLS FIRST),
                 k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute, k.concurrency,
-                k.store_days, k.budget_micros, k.budget_period, k.expires_at, k.revoked_at, k.last_used_day,
-                k.created_at
+                k.store_days, k.budget_micros, k.budget_period, k.conditions, k.expires_at, k.revoked_at,
+                k.last_used_day, k.created_at
             FROM access.key k
             WHERE k.organisation_id = %s AND k.kind = 'api' AND (%s::uuid IS NULL OR k.id < %s::uuid)
             ORDER BY k.id DESC LIMIT %s
@@ -208,7 +210,8 @@ async def key_by_id(work: Work, organisation_id: UUID, key_id: UUID) -> KeyRow |
                   WHERE s.key_id = k.id AND (s.expires_at IS NULL OR s.expires_at > ruxa.now())
                   ORDER BY s.expires_at DESC NULLS FIRST),
             k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute, k.concurrency,
-            k.store_days, k.budget_micros, k.budget_period, k.expires_at, k.revoked_at, k.last_used_day, k.created_at
+            k.store_days, k.budget_micros, k.budget_period, k.conditions, k.expires_at, k.revoked_at,
+            k.last_used_day, k.created_at
         FROM access.key k WHERE k.id = %s AND k.organisation_id = %s
         """,
         key_id,
@@ -1138,6 +1141,20 @@ _BODIES_OVER: Final[LiteralString] = """
     WHERE (recipient_sealed IS NOT NULL OR variables_sealed IS NOT NULL)
       AND created_at < ruxa.now() - make_interval(days => %s)
 """
+
+
+async def keys_made_before(work: Work, moment: datetime) -> int:
+    """How many API keys that still work have no secret made since that moment."""
+    count: int = await work.value(
+        "SELECT count(*) FROM access.key AS k WHERE k.kind = 'api' AND k.revoked_at IS NULL"
+        " AND (k.expires_at IS NULL OR k.expires_at > ruxa.now())"
+        " AND EXISTS (SELECT FROM access.key_secret AS s WHERE s.key_id = k.id)"
+        " AND NOT EXISTS (SELECT FROM access.key_secret AS s WHERE s.key_id = k.id AND s.created_at >= %s)",
+        moment,
+    )
+    return count
+
+
 _SECRETS_OVER: Final[LiteralString] = "FROM access.key_secret WHERE expires_at <= ruxa.now()"
 _PLAYGROUND_OVER: Final[LiteralString] = (
     "FROM access.key WHERE kind = 'playground' AND expires_at < ruxa.now() - make_interval(days => %s)"

@@ -37,6 +37,7 @@ def create(args: Namespace) -> int:
             store_days=args.store_days,
             budget_micros=args.budget_micros,
             budget_period=args.budget_period,
+            conditions=session.names(args.policy) or (),
             expires_at=session.moment(args.expires, house.clock, "--expires", past=False) if args.expires else None,
         )
         async with house.work() as work:
@@ -132,6 +133,7 @@ def _row(line: KeyLine) -> dict[str, Any]:
         "store_days": line.store_days,
         "budget_micros": line.budget_micros,
         "budget_period": line.budget_period,
+        "policy": list(line.conditions),
         "expires_at": line.expires_at,
         "revoked_at": line.revoked_at,
         "last_used_day": line.last_used_day,

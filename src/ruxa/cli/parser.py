@@ -195,6 +195,11 @@ def _keys(tree: Tree) -> None:
     )
     leaf.add_argument("--budget-micros", type=micros, metavar="N", help="budget per period, USD micros")
     leaf.add_argument("--budget-period", choices=["day", "month", "total"])
+    leaf.add_argument(
+        "--policy",
+        metavar="A,B",
+        help="who may get its calls: zero-retention, no-training, region=EU|CH, mechanism=adequacy|scc",
+    )
     leaf.add_argument("--expires", metavar="WHEN", help="30d (from now), or a date such as 2027-01-31 (UTC)")
     leaf.add_argument("--test", action="store_true", help="a key that reaches sandbox/* only (rx_test_)")
     leaf = _leaf(group, "list", "list an organisation's keys", "key list")
@@ -239,6 +244,22 @@ def _money(tree: Tree) -> None:
     leaf.add_argument("model", nargs="?", metavar="MODEL", help="only names that begin so")
     leaf = _leaf(group, "import", "read a price file (JSON, as `price list --json` prints it)", "price import")
     leaf.add_argument("file", metavar="FILE")
+    group = _group(tree, "route", "public names that stand for several models, or for one that will go")
+    leaf = _leaf(group, "list", "list the routes in force, or all that a name ever stood for", "route list")
+    leaf.add_argument("name", nargs="?", metavar="NAME", help="the history of that name, newest first")
+    leaf = _leaf(group, "set", "let a name stand for models from now on", "route set")
+    leaf.add_argument("name", metavar="NAME")
+    leaf.add_argument("targets", nargs="+", metavar="MODEL[=WEIGHT]", help="public name, provider/model, best first")
+    leaf.add_argument(
+        "--by",
+        choices=["order", "weight", "price", "latency"],
+        default="order",
+        help="which target is tried first (default: as they stand)",
+    )
+    leaf.add_argument("--retires", metavar="WHEN", help="30d (from now), or a date: from then on the name is refused")
+    leaf.add_argument("--successor", metavar="NAME", help="what to use instead, told before and after")
+    leaf = _leaf(group, "remove", "let a name stand for nothing any more", "route remove")
+    leaf.add_argument("name", metavar="NAME")
     group = _group(tree, "provider", "upstreams that answer calls")
     leaf = _leaf(group, "check", "reach a provider, try its key, make one cheap call", "provider check")
     leaf.add_argument("name", nargs="?", metavar="NAME", help="default: every configured one")
@@ -334,6 +355,11 @@ def _backups(tree: Tree) -> None:
     leaf.add_argument("--recovery-kit", required=True, metavar="FILE")
     leaf.add_argument("--keystore", metavar="DIR", help="folder of keystore exports (default: where the kit lies)")
     leaf.add_argument("--checkpoint", metavar="FILE", help="a checkpoint of the audit log from outside")
+    leaf.add_argument(
+        "--accept-old-checkpoint",
+        metavar="REASON",
+        help="restore beside a checkpoint that is too old to tell what was erased; it stays in quarantine",
+    )
     leaf.add_argument("--backup", metavar="NAME", help="this backup instead of the newest")
     leaf.add_argument("--kind", choices=["logical", "base"], help="newest of this kind (default logical)")
     leaf.add_argument("--until", metavar="WHEN", help="to this moment, by a base backup and its log")
@@ -372,6 +398,9 @@ def _upkeep(tree: Tree) -> None:
     )
     leaf.add_argument("--use", choices=("audit", "backup", "receipt", "report"), help="of signing keys: only this use")
     leaf.add_argument("--now", action="store_true", help="of signing keys: sign by the new one at once, not in 30 days")
+    leaf = _leaf(group, "end", "destroy the older versions of a replaced key; what only they find is lost", "keys end")
+    leaf.add_argument("kind", metavar="KIND", choices=("pepper", "index"), help="pepper, index")
+    leaf.add_argument("--yes", action="store_true", help="do not ask")
     group = _group(tree, "db", "the database")
     leaf = _leaf(group, "url", "print how psql reaches the database as operator", "db url")
     leaf.add_argument("--show-password", action="store_true", help="on a terminal too (a script gets it always)")
@@ -455,6 +484,12 @@ def _act(command: str) -> Act:
             from ruxa.cli.keys import revoke as act
         case ["key", "rotate"]:
             from ruxa.cli.keys import rotate as act
+        case ["route", "list"]:
+            from ruxa.cli.routes import list_ as act
+        case ["route", "set"]:
+            from ruxa.cli.routes import set_ as act
+        case ["route", "remove"]:
+            from ruxa.cli.routes import remove as act
         case ["usage", "show"]:
             from ruxa.cli.usage import show as act
         case ["usage", "list"]:
@@ -485,6 +520,8 @@ def _act(command: str) -> Act:
             from ruxa.cli.audit import export_ as act
         case ["keys", "show"]:
             from ruxa.cli.custody import show as act
+        case ["keys", "end"]:
+            from ruxa.cli.custody import end as act
         case ["keys", "rotate"]:
             from ruxa.cli.custody import rotate as act
         case ["retention", "run"]:

@@ -54,6 +54,8 @@ Act = Literal[
     "credit:given",
     "price:changed",
     "route:opened",
+    "route:set",
+    "route:removed",
     "content:read",
     "content:deleted",
     "subject:exported",

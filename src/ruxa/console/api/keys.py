@@ -37,6 +37,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     store_days: int
     budget_micros: int | None
     budget_period: keys.Period | None
+    policy: tuple[str, ...]
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_day: str | None
@@ -65,6 +66,10 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 0
     budget_micros: int | None = None
     budget_period: keys.Period | None = None
+    policy: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(description="Who may get its calls: zero-retention, no-training, region=EU, mechanism=scc."),
+    ] = ()
     expires_at: datetime | None = None
 
 
@@ -97,6 +102,7 @@ def shown(line: keys.KeyLine) -> Key:
         store_days=line.store_days,
         budget_micros=line.budget_micros,
         budget_period=line.budget_period,
+        policy=line.conditions,
         expires_at=line.expires_at,
         revoked_at=line.revoked_at,
         last_used_day=None if line.last_used_day is None else line.last_used_day.isoformat(),
@@ -138,6 +144,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
                 store_days=data.store_days,
                 budget_micros=data.budget_micros,
                 budget_period=data.budget_period,
+                conditions=data.policy,
                 expires_at=data.expires_at,
             )
             if who.session is None and not set(data.scopes) <= who.principal.scopes | set(CALL_SCOPES):

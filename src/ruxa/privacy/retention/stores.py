@@ -106,7 +106,7 @@ CLASSES: Final[tuple[Store, ...]] = (
            "ledger.account", "ledger.transfer", "ledger.lot", "ledger.budget", "ledger.lease", "ledger.lease_slice",
            "ledger.billing_evidence", "ledger.erased_reference", "ledger.seal"),
     _table("holds nothing personal", "instance", "ledger.price", "ledger.evidence_day", "ledger.route_closed",
-           "ledger.journal_run", "ledger.journal_segment"),
+           "ledger.route", "ledger.journal_run", "ledger.journal_segment"),
     # People and organisations.
     _table("keys destroyed and rows erased when the account has been closed for its time",
            "account session sign_up transactions", "access.organisation", "access.member", "access.membership",
