@@ -13,6 +13,7 @@ from ruxa.dialects.dialect import Dialect, Name
 from ruxa.dialects.gemini_generate import count as gemini_count
 from ruxa.dialects.gemini_generate.format import GeminiGenerate
 from ruxa.dialects.openai_chat.format import OpenAIChat
+from ruxa.dialects.openai_chat.translator import ChatTranslator
 from ruxa.dialects.openai_media.format import OpenAIMedia
 from ruxa.dialects.openai_responses.format import OpenAIResponses
 from ruxa.dialects.translator import Counter, Embedder, Translator
@@ -25,6 +26,7 @@ DIALECTS: dict[Name, Dialect] = {
     "gemini_generate": GeminiGenerate(),
 }
 
-TRANSLATORS: dict[Name, Translator] = {}
-EMBEDDERS: dict[Name, Embedder] = {}
+_CHAT = ChatTranslator()
+TRANSLATORS: dict[Name, Translator] = {"openai_chat": _CHAT}
+EMBEDDERS: dict[Name, Embedder] = {"openai_chat": _CHAT}
 COUNTERS: dict[Name, Counter] = {"anthropic_messages": anthropic_count, "gemini_generate": gemini_count}

@@ -7,12 +7,17 @@ import msgspec
 from ruxa.dialects.dialect import Finish
 from ruxa.dialects.usage import Usage, split, whole
 
+# The last ones are words of servers that speak this dialect.
 FINISHES: dict[str, Finish] = {
     "stop": "stop",
     "length": "length",
     "tool_calls": "tool",
     "function_call": "tool",
     "content_filter": "filter",
+    "model_length": "length",
+    "eos": "stop",
+    "error": "error",
+    "insufficient_system_resource": "error",
 }
 
 
@@ -88,3 +93,33 @@ def usage_of(figures: Figures) -> Usage:
 def finish_of(reason: str | None) -> Finish | None:
     """The house's word for a finish reason."""
     return None if reason is None else FINISHES.get(reason, "other")
+
+
+WORDS: dict[Finish, str] = {
+    "stop": "stop",
+    "length": "length",
+    "tool": "tool_calls",
+    "filter": "content_filter",
+    "pause": "stop",
+    "error": "stop",
+    "other": "stop",
+}
+"""The dialect's word for a finish; what is coarser stands beside it as ``native_finish_reason``."""
+
+
+def figures_of(usage: Usage) -> dict[str, object]:
+    """The usage object of an answer; its wholes are the sums of the vector, so that it adds up (W44, W46)."""
+    return {
+        "prompt_tokens": usage.input_total,
+        "completion_tokens": usage.output_total,
+        "total_tokens": usage.total,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read_tokens,
+            "cache_write_tokens": usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
+            "audio_tokens": usage.audio_input_tokens,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning_tokens,
+            "audio_tokens": usage.audio_output_tokens,
+        },
+    }
