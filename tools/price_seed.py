@@ -1,8 +1,8 @@
 """Makes the price seed from the public data of genai-prices: ``python tools/price_seed.py --date 2026-11-24``.
 
 Run by hand when prices are refreshed; the file it writes is what ships, dated, integers only. Kept are the models that
-the three shipped vendors serve themselves and that are priced by text and audio tokens alone; left out is what is
-priced by image, hour or character, what is free of charge there, and names that only other vendors use.
+the three shipped vendors serve themselves and that are priced by text and audio tokens alone; left out is what is free
+of charge there, and names that only other vendors use. What makes images or speech or hears audio has its own file.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from genai_prices.types import (
 
 ROOT = Path(__file__).parents[1]
 SEED = ROOT / "src" / "ruxa" / "ledger" / "seed" / "providers.json"
+MEDIA_SEED = SEED.with_name("media.json")
 
 # Units a usage vector can hold; a model with a price in any other unit is left out.
 UNITS = {
@@ -78,6 +79,10 @@ OUTPUT_TOKENS = {
 # The most that one image, and one page of a document, counts as input.
 IMAGE_TOKENS = {"openai": 12_000, "anthropic": 5_000, "google": 5_000}
 PAGE_TOKENS = {"openai": 14_000, "anthropic": 8_000, "google": 2_600}
+# The most that one image of a usual size counts as output, at the best of the usual qualities.
+IMAGE_OUTPUT_TOKENS = 6_240
+MEDIA = re.compile(r"image|whisper|tts|transcribe|^moderation$")
+MEDIA_LEFT_OUT = re.compile(r"realtime|live|^gpt-5|:|/|@")
 IMAGE_TOKENS_OF = {"gpt-4o-mini": 50_000}
 
 
@@ -159,8 +164,80 @@ def names(model: ModelInfo) -> list[str]:
     return sorted({model.id, *exact, *DATED.get(model.id, ())})
 
 
+def media_rates(name: str, model: ModelInfo, price: ModelPrice) -> dict[str, Any] | None:
+    """The rates of a model that makes images or speech or hears audio; None for one that does not."""
+    given = {unit: value for unit, value in vars(price).items() if isinstance(value, Decimal)}
+    found: dict[str, Any] = dict.fromkeys(
+        (
+            "input",
+            "output",
+            "cache_read",
+            "cache_write_5m",
+            "cache_write_1h",
+            "reasoning",
+            "audio_input",
+            "audio_output",
+        ),
+        0,
+    )
+    more: dict[str, Any] = {"image_tokens_max": IMAGE_TOKENS["openai"], "page_tokens_max": PAGE_TOKENS["openai"]}
+    inputs = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "audio_input")
+    if "input_audio_hours" in given:
+        more["units"] = "seconds"
+        found["audio_input"] = -(-micros(given["input_audio_hours"]) * 1_000_000 // 3600)
+    elif "input_mchars" in given:
+        more["units"] = "characters"
+        found["input"] = micros(given["input_mchars"])
+    elif "image" in name and "input_image_mtok" in given:
+        # The vector has one class for what goes in and one for what comes out: the dearer of text and image.
+        found.update(dict.fromkeys(inputs, micros(max(given["input_mtok"], given["input_image_mtok"]))))
+        found["cache_read"] = micros(max(given["cache_read_mtok"], given["cache_image_read_mtok"]))
+        out = micros(max(given["output_mtok"], given.get("output_image_mtok", Decimal(0))))
+        found.update(output=out, reasoning=out, audio_output=out)
+        more["output_tokens_max"] = IMAGE_OUTPUT_TOKENS
+    elif "transcribe" in name and "input_audio_mtok" in given:
+        found.update(dict.fromkeys(inputs, micros(given["input_mtok"])))
+        found["audio_input"] = micros(given["input_audio_mtok"])
+        found.update(output=micros(given["output_mtok"]), reasoning=micros(given["output_mtok"]))
+        more["input_tokens_max"] = model.context_window
+    elif name.endswith("-tts"):
+        found.update(dict.fromkeys(inputs, micros(given["input_mtok"])))
+        found["audio_output"] = micros(given["output_mtok"])
+    elif name != "moderation":
+        return None
+    return {f"{kind}_micros": value for kind, value in found.items()} | more
+
+
+def media(today: date) -> list[bytes]:
+    """The lines of the seed of media."""
+    lines: list[bytes] = []
+    for provider in providers:
+        if provider.id not in ("openai", "groq"):
+            continue
+        for model in provider.models:
+            if not MEDIA.search(model.id) or MEDIA_LEFT_OUT.search(model.id):
+                continue
+            dated = [(starts, media_rates(model.id, model, price)) for starts, price in periods(model, today)]
+            if any(found is None for _, found in dated):
+                continue
+            for name in ("omni-moderation-latest",) if model.id == "moderation" else names(model):
+                entry = {
+                    "model": f"{provider.id}/{name}",
+                    "aliases": [name],
+                    "prices": [{"starts": starts, "rates": found} for starts, found in dated],
+                }
+                lines.append(msgspec.json.encode(entry))
+    return lines
+
+
+def write(file: Path, today: date, lines: list[bytes]) -> None:
+    """One seed file."""
+    head = msgspec.json.encode(f"seed {today.isoformat()} genai-prices {genai_prices.__version__}")
+    file.write_bytes(b'{"source": ' + head + b',\n"models": [\n' + b",\n".join(sorted(lines)) + b"\n]}\n")
+
+
 def main() -> None:
-    """Writes the seed file."""
+    """Writes the seed files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--date", type=date.fromisoformat, required=True, help="the day whose prices are in force")
     today: date = parser.parse_args().date
@@ -183,10 +260,8 @@ def main() -> None:
                     "prices": [{"starts": starts, "rates": found} for starts, found in dated],
                 }
                 lines.append(msgspec.json.encode(entry))
-    version = genai_prices.__version__
-    head = msgspec.json.encode(f"seed {today.isoformat()} genai-prices {version}")
-    body = b",\n".join(sorted(lines))
-    SEED.write_bytes(b'{"source": ' + head + b',\n"models": [\n' + body + b"\n]}\n")
+    write(SEED, today, lines)
+    write(MEDIA_SEED, today, media(today))
 
 
 if __name__ == "__main__":

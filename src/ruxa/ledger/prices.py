@@ -222,11 +222,11 @@ async def put(
 
 
 def read_seed(name: str) -> Seed:
-    """A seed file that ships with the product: ``providers`` or ``sandbox``."""
+    """A seed file that ships with the product: ``providers``, ``media`` or ``sandbox``."""
     return msgspec.json.decode(files("ruxa.ledger").joinpath("seed", f"{name}.json").read_bytes(), type=Seed)
 
 
-async def seed(work: Work, names: Iterable[str] = ("providers", "sandbox")) -> int:
+async def seed(work: Work, names: Iterable[str] = ("providers", "media", "sandbox")) -> int:
     """Puts the shipped prices where the price in force is absent or an older seed's; announced ones start on their day.
 
     An operator's price is never touched. Any number of times; the number of rows written.

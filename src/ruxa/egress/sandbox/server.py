@@ -16,13 +16,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httptools
 
-from ruxa.egress.sandbox import anthropic, gemini, openai
+from ruxa.egress.sandbox import anthropic, gemini, media, openai
 from ruxa.egress.sandbox.faults import FAULTS, SLOW_FIRST_TOKEN_MS
 from ruxa.egress.sandbox.fields import Json, encode
 from ruxa.egress.sandbox.reply import Asked, Refusal, Said, Step
 from ruxa.kernel.clock import Clock
 
-MODELS: Final = ["sandbox/chat", "sandbox/embedding", *(f"sandbox/fail-{fault}" for fault in FAULTS)]
+MODELS: Final = ["sandbox/chat", "sandbox/embedding", *media.MODELS, *(f"sandbox/fail-{fault}" for fault in FAULTS)]
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 HANG_S: Final = 3600
 REASONS: Final = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
@@ -83,6 +83,8 @@ class Server:
                 return openai.chat(asked)
             if rest == "embeddings":
                 return openai.embeddings(asked)
+            if (made := media.answer(asked, rest)) is not None:
+                return made
             if rest == "messages":
                 return anthropic.messages(asked, self.cache)
             if rest == "messages/count_tokens":
