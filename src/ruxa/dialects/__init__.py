@@ -12,6 +12,7 @@ from ruxa.dialects.anthropic_messages.format import AnthropicMessages
 from ruxa.dialects.dialect import Dialect, Name
 from ruxa.dialects.gemini_generate import count as gemini_count
 from ruxa.dialects.gemini_generate.format import GeminiGenerate
+from ruxa.dialects.gemini_generate.translator import GenerateEmbedder, GenerateTranslator
 from ruxa.dialects.openai_chat.format import OpenAIChat
 from ruxa.dialects.openai_chat.translator import ChatTranslator
 from ruxa.dialects.openai_media.format import OpenAIMedia
@@ -27,6 +28,6 @@ DIALECTS: dict[Name, Dialect] = {
 }
 
 _CHAT = ChatTranslator()
-TRANSLATORS: dict[Name, Translator] = {"openai_chat": _CHAT}
-EMBEDDERS: dict[Name, Embedder] = {"openai_chat": _CHAT}
+TRANSLATORS: dict[Name, Translator] = {"openai_chat": _CHAT, "gemini_generate": GenerateTranslator()}
+EMBEDDERS: dict[Name, Embedder] = {"openai_chat": _CHAT, "gemini_generate": GenerateEmbedder()}
 COUNTERS: dict[Name, Counter] = {"anthropic_messages": anthropic_count, "gemini_generate": gemini_count}

@@ -66,6 +66,30 @@ def usage_of(figures: Figures) -> Usage:
     )
 
 
+def figures_of(usage: Usage) -> dict[str, object]:
+    """``usageMetadata`` for an answer, as ``usage_of`` reads it: what was written to a cache counts as prompt."""
+    prompt = usage.input_total
+    answer = usage.output_tokens + usage.audio_output_tokens
+    told: dict[str, object] = {
+        "promptTokenCount": prompt,
+        "candidatesTokenCount": answer,
+        "totalTokenCount": usage.total,
+    }
+    if usage.reasoning_tokens:
+        told["thoughtsTokenCount"] = usage.reasoning_tokens
+    if usage.cache_read_tokens:
+        told["cachedContentTokenCount"] = usage.cache_read_tokens
+    if usage.audio_input_tokens:
+        told["promptTokensDetails"] = _details(prompt, usage.audio_input_tokens)
+    if usage.audio_output_tokens:
+        told["candidatesTokensDetails"] = _details(answer, usage.audio_output_tokens)
+    return told
+
+
+def _details(total: int, audio: int) -> list[dict[str, object]]:
+    return [{"modality": "TEXT", "tokenCount": total - audio}, {"modality": "AUDIO", "tokenCount": audio}]
+
+
 def _audio(details: list[Modality] | None) -> int:
     return sum(whole(part.token_count) for part in details or () if part.modality == "AUDIO")
 

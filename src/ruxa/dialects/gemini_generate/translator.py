@@ -1,0 +1,61 @@
+"""The dialect ``gemini_generate`` as one side of a translation: binds its readers and writers to the contract."""
+
+from __future__ import annotations
+
+from ruxa.dialects.call import Call, Embedding, Origin, Vectors
+from ruxa.dialects.dialect import Name, Place
+from ruxa.dialects.gemini_generate import call, deltas, embedding, reply, request
+from ruxa.dialects.gemini_generate.chunks import GenerateChunks
+from ruxa.dialects.reply import Asked, Reply
+from ruxa.dialects.translator import Aim, DeltaReader, DeltaWriter, Written
+
+
+class GenerateTranslator:
+    """See ``translator.Translator``."""
+
+    name: Name = "gemini_generate"
+    origin: Origin = "google"
+
+    def read_call(self, place: Place, body: bytes) -> Call:
+        """See the contract."""
+        return call.read_call(place, body)
+
+    def write_call(self, call: Call, aim: Aim) -> Written:
+        """See the contract."""
+        return request.write_call(call, aim)
+
+    def read_reply(self, body: bytes) -> Reply:
+        """See the contract."""
+        return deltas.read_reply(body)
+
+    def write_reply(self, told: Reply, asked: Asked) -> bytes:
+        """See the contract."""
+        return reply.write_reply(told, asked)
+
+    def reader(self) -> DeltaReader:
+        """See the contract."""
+        return deltas.GenerateDeltas()
+
+    def writer(self, asked: Asked) -> DeltaWriter:
+        """See the contract."""
+        return GenerateChunks(asked)
+
+
+class GenerateEmbedder:
+    """See ``translator.Embedder``."""
+
+    def read_embedding(self, place: Place, body: bytes) -> Embedding:
+        """See the contract."""
+        return embedding.read_embedding(place, body)
+
+    def write_embedding(self, wanted: Embedding, aim: Aim) -> Written:
+        """See the contract."""
+        return embedding.write_embedding(wanted, aim)
+
+    def read_vectors(self, body: bytes) -> Vectors:
+        """See the contract."""
+        return embedding.read_vectors(body)
+
+    def write_vectors(self, vectors: Vectors, wanted: Embedding, model: str) -> bytes:
+        """See the contract."""
+        return embedding.write_vectors(vectors, wanted, model)
