@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ruxa.dialects.anthropic_messages import count as anthropic_count
 from ruxa.dialects.anthropic_messages.format import AnthropicMessages
+from ruxa.dialects.anthropic_messages.translator import MessagesTranslator
 from ruxa.dialects.dialect import Dialect, Name
 from ruxa.dialects.gemini_generate import count as gemini_count
 from ruxa.dialects.gemini_generate.format import GeminiGenerate
@@ -28,6 +29,10 @@ DIALECTS: dict[Name, Dialect] = {
 }
 
 _CHAT = ChatTranslator()
-TRANSLATORS: dict[Name, Translator] = {"openai_chat": _CHAT, "gemini_generate": GenerateTranslator()}
+TRANSLATORS: dict[Name, Translator] = {
+    "openai_chat": _CHAT,
+    "anthropic_messages": MessagesTranslator(),
+    "gemini_generate": GenerateTranslator(),
+}
 EMBEDDERS: dict[Name, Embedder] = {"openai_chat": _CHAT, "gemini_generate": GenerateEmbedder()}
 COUNTERS: dict[Name, Counter] = {"anthropic_messages": anthropic_count, "gemini_generate": gemini_count}

@@ -117,7 +117,7 @@ class Translator(Protocol):
         """A provider's whole answer of status 2xx (its errors are ``Dialect.answer``'s). Raises UpstreamBroken."""
         ...
 
-    def write_reply(self, reply: Reply, asked: Asked) -> bytes:
+    def write_reply(self, reply: Reply, asked: Asked, /) -> bytes:
         """A whole answer for the caller."""
         ...
 
