@@ -560,22 +560,6 @@ async def test_metrics_of_a_live_installation_need_the_token(house: House) -> No
     assert right.status_code == 200
 
 
-@each_dialect
-async def test_a_model_of_another_dialect_is_a_clear_400(house: House, dialect: str) -> None:
-    from ruxa.kernel.settings import ProviderSettings
-
-    await house.begin()
-    async with house.operator.work() as work:
-        await prices.put(work, "elsewhere/m", prices.rates(1, 1), source="test")
-    other = "openai_chat" if dialect != "openai_chat" else "anthropic_messages"
-    await house.serve(
-        providers={"elsewhere": ProviderSettings(base_url="http://127.0.0.1:9/v1", dialect=other)}, sandbox_url=None
-    )
-    answer = await ask(house, dialect, model="elsewhere/m")
-    assert answer.status_code == 400
-    assert "dialect" in answer.text
-
-
 async def test_a_large_prompt_passes_whole(house: House) -> None:
     await house.begin()
     await house.serve()

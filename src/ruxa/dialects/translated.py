@@ -24,6 +24,7 @@ Kind = Literal["answer", "vectors", "count"]
 
 KINDS: dict[Endpoint, Kind] = {
     "chat": "answer",
+    "responses": "answer",
     "messages": "answer",
     "generate": "answer",
     "embeddings": "vectors",
@@ -35,6 +36,7 @@ KINDS: dict[Endpoint, Kind] = {
 
 ANSWERS: dict[Name, Endpoint] = {
     "openai_chat": "chat",
+    "openai_responses": "responses",
     "anthropic_messages": "messages",
     "gemini_generate": "generate",
 }

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ruxa.access import conditions
 from ruxa.access.grants import Grant
 from ruxa.access.roles import Scope
 from ruxa.dialects import DIALECTS, paths
 from ruxa.dialects.dialect import Dialect, Endpoint, Forwarded, Place, Terms
+from ruxa.dialects.headers import words
 from ruxa.gateway.door import Request
 from ruxa.gateway.snapshot import Entry
 from ruxa.kernel.errors import Forbidden, InvalidCall, Unauthenticated
 
+# Headers of ours: models that may stand in, and who may get the call.
+MODELS = b"ruxa-models"
+POLICY = b"ruxa-policy"
 # Besides Authorization; of these names a call may carry one key.
 KEY_HEADERS = (b"x-api-key", b"x-goog-api-key")
 
@@ -44,10 +49,11 @@ SCOPE_OF: dict[Endpoint, Scope | None] = {
 class Caller:
     """What a head alone says of a call; read once for all requests of a connection that repeat the head.
 
-    secret: the key as it was sent; near: its hash in the snapshot; coded: the body is compressed.
+    secret: the key as it was sent; near: its hash in the snapshot; coded: the body is compressed; models: what may
+    stand in for the model that the body names; conditions: its data policy; plain: neither was said.
     """
 
-    __slots__ = ("coded", "dialect", "forwarded", "near", "place", "secret", "terms")
+    __slots__ = ("coded", "conditions", "dialect", "forwarded", "models", "near", "place", "plain", "secret", "terms")
 
     def __init__(self, request: Request, place: Place, near: Callable[[bytes], bytes]) -> None:
         self.place = place
@@ -55,6 +61,11 @@ class Caller:
         self.secret = secret_of(request)
         self.near = near(self.secret)
         self.coded = b"content-encoding" in request.headers
+        self.models = tuple(words(request.headers, MODELS)) if MODELS in request.headers else ()
+        self.conditions: tuple[str, ...] = ()
+        if POLICY in request.headers:
+            self.conditions = conditions.read(words(request.headers, POLICY))
+        self.plain = not self.models and not self.conditions
         self.terms: Terms | None = None
         self.forwarded = Forwarded()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ruxa.dialects.losses import Loss
 from ruxa.gateway import meter, standing
 from ruxa.gateway.exchange import Exchange, Gear
 from ruxa.kernel.clock import monotonic
@@ -40,12 +43,20 @@ def head(exchange: Exchange, content_type: bytes, streamed: bool) -> bytes:
     patched = exchange.patched
     if patched is not None and patched.replaced:
         lines += b"ruxa-privacy: %b\r\n" % ", ".join(patched.replaced).encode("ascii", "replace")
+    if exchange.notice:
+        lines += b"ruxa-notice: %b\r\ndeprecation: true\r\n" % exchange.notice.encode("ascii", "replace")
     if exchange.output_cap is not None:
         lines += b"ruxa-output-cap: %d\r\n" % exchange.output_cap
     entry = exchange.entry
     if entry is not None and entry.limiter.limited:
         lines += standing.lines(exchange.dialect, entry.limiter, exchange.id >> 80)
     return lines + timing(exchange) if TIMING in exchange.request.headers else lines
+
+
+def lose(exchange: Exchange, losses: Sequence[Loss]) -> None:
+    """Name what did not come back with the answer, beside what did not go out with the call."""
+    if losses:
+        exchange.dropped = tuple(dict.fromkeys((*exchange.dropped, *(loss.name for loss in losses))))
 
 
 def limits(exchange: Exchange) -> bytes:

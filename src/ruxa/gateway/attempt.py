@@ -39,6 +39,8 @@ BACKOFF_S = (0.1, 0.4)
 # A provider that asks for more patience than this is not asked again on the caller's time.
 PATIENCE_S = 2
 ERROR_BYTES_MAX = 256 * 1024
+# The provider refused us, not the call: another one may do it.
+OURS = frozenset({"upstream_denied", "insufficient_quota"})
 
 
 class Attempt(msgspec.Struct, eq=False):
@@ -59,7 +61,7 @@ class Attempt(msgspec.Struct, eq=False):
         assert target is not None
         assert patched is not None
         if target.breaker.open_until and not target.breaker.allows():
-            self.fail(
+            self.elsewhere_or_fail(
                 NoUpstream(
                     f"{target.model} keeps failing and is given a pause.",
                     code="target_paused",
@@ -69,6 +71,8 @@ class Attempt(msgspec.Struct, eq=False):
             return
         exchange.attempts += 1
         exchange.first_byte_at = 0.0
+        if target.timed:
+            exchange.asked_at = monotonic()
         answer = self._answer = target.upstream.ask(exchange.head, patched.pieces, self._gear.deadlines)
         if patched.replaced:
             target.upstream.stand_ins += 1
@@ -141,12 +145,15 @@ class Attempt(msgspec.Struct, eq=False):
         envelope, target, reservation = exchange.envelope, exchange.target, exchange.reservation
         assert envelope is not None
         assert target is not None
-        found = exchange.dialect.answer(envelope, body)
+        crossing = exchange.crossing
+        found = exchange.dialect.answer(envelope, body) if crossing is None else crossing.answer(body, envelope.load)
         if found.error is not None:
             target.breaker.failed()
             self.fail(found.error)
             return
         target.breaker.succeeded()
+        if target.timed:
+            target.heard(exchange.first_byte_at - exchange.asked_at)
         exchange.reply.on_gone = None
         usage = found.usage
         source: Source = "provider"
@@ -160,6 +167,9 @@ class Attempt(msgspec.Struct, eq=False):
             return
         if exchange.place.endpoint in reserve.FREE:
             usage, source = meter.NOTHING, "none"
+        if crossing is not None:
+            body = crossing.body
+            answers.lose(exchange, crossing.losses)
         self._pieces.append(body)
         cost = 0 if reservation is None else prices.charge(target.price, usage)
         if reservation is None or cost <= reservation.hold or meter.fits(exchange, cost):
@@ -180,7 +190,8 @@ class Attempt(msgspec.Struct, eq=False):
         meter.booked(self._gear, exchange, segment)
         body = self._pieces.pop()
         if segment is not None:
-            content_type = answer.content_type() or exchange.dialect.content_type
+            told = answer.content_type() if exchange.crossing is None else None
+            content_type = told or exchange.dialect.content_type
             exchange.reply.send(answer.status, answers.head(exchange, content_type, False), body)
         else:
             self._refuse_unjournaled(
@@ -199,13 +210,17 @@ class Attempt(msgspec.Struct, eq=False):
         copy = self._exchange.reply.copy
         if copy is not None:
             copy.refused(body)
-        error = self._exchange.dialect.upstream_error(answer.status, answer.headers, body)
+        crossing = self._exchange.crossing
+        dialect = self._exchange.dialect if crossing is None else crossing.dialect
+        error = dialect.upstream_error(answer.status, answer.headers, body)
         if isinstance(error, UpstreamRefused) or error.code == "upstream_denied" or answer.status == 429:
             target.breaker.answered()
         else:
             target.breaker.failed()
         if answer.status in (429, 503, 529) and isinstance(error, UpstreamBusy):
             self.again_or_fail(error)
+        elif error.code in OURS:
+            self.elsewhere_or_fail(error)
         else:
             self.fail(error)
 
@@ -231,6 +246,9 @@ class Attempt(msgspec.Struct, eq=False):
             self._forget()
             meter.settle_unmade(self._gear, exchange)
             return
+        if exchange.rest:
+            self.elsewhere_or_fail(error)
+            return
         tries = exchange.attempts
         waits = error.retry_after_s
         if tries >= bounds.ATTEMPTS_MAX or (waits is not None and waits > PATIENCE_S):
@@ -240,6 +258,40 @@ class Attempt(msgspec.Struct, eq=False):
         delay = BACKOFF_S[min(tries, len(BACKOFF_S)) - 1] if waits is None else max(float(waits), BACKOFF_S[0])
         exchange.reply.on_gone = self._on_gone
         self._again = self._gear.loop.call_later(delay, self._retry)
+
+    def elsewhere_or_fail(self, error: RuxaError) -> None:
+        """The target did not do it, for sure: ask the next one that may stand in; else end with ``error``."""
+        exchange = self._exchange
+        if self._left:
+            self._forget()
+            meter.settle_unmade(self._gear, exchange)
+        elif exchange.rest:
+            self._gear.spawn(self._elsewhere(error))
+        else:
+            self.fail(error)
+
+    async def _elsewhere(self, error: RuxaError) -> None:
+        exchange = self._exchange
+        while exchange.rest and not exchange.reply.gone:
+            target, *rest = exchange.rest
+            exchange.rest = tuple(rest)
+            if target.breaker.open_until and not target.breaker.allows():
+                continue
+            try:
+                await self._gear.turn(exchange, target)
+            except RuxaError:
+                continue  # it can't go there: the caller is told what went wrong where it could
+            except BaseException:
+                self.fail(Broken("Something broke on our side."))
+                raise
+            if not exchange.reply.gone:
+                self._gear.metrics.add("fallbacks", 1, f'provider="{target.provider.name}"')
+                self.send()
+                return
+        if exchange.reply.gone:
+            meter.settle_unmade(self._gear, exchange)
+        else:
+            self.fail(error)
 
     def _retry(self) -> None:
         self._again = None

@@ -11,7 +11,9 @@ import os
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ruxa.dialects.call import Call
 from ruxa.dialects.dialect import Dialect, Envelope, Patched, Place
+from ruxa.dialects.translated import Crossing
 from ruxa.egress.http import Deadlines
 from ruxa.egress.timers import Wheel
 from ruxa.gateway.copies import Copies
@@ -43,6 +45,14 @@ class Spawn(Protocol):
         ...
 
 
+class Turn(Protocol):
+    """Makes a call ready for another target."""
+
+    async def __call__(self, exchange: Exchange, target: Target) -> None:
+        """Hold what it can cost there, write it for it. Raises RuxaError when it can't go there."""
+        ...
+
+
 class Gear:
     """What every stage needs, made once per worker."""
 
@@ -58,6 +68,7 @@ class Gear:
         "routes",
         "sink",
         "spawn",
+        "turn",
         "wheel",
     )
 
@@ -72,6 +83,7 @@ class Gear:
         wheel: Wheel,
         sink: Sink,
         spawn: Spawn,
+        turn: Turn,
         deadlines: Deadlines,
         copies: Copies | None = None,
     ) -> None:
@@ -83,6 +95,7 @@ class Gear:
         self.wheel = wheel
         self.sink = sink
         self.spawn = spawn
+        self.turn = turn
         self.deadlines = deadlines
         self.copies = copies
         self.departures = Departures()
@@ -106,8 +119,11 @@ class Exchange:
 
     __slots__ = (
         "amount",
+        "asked_at",
         "attempts",
+        "call",
         "caller",
+        "crossing",
         "dialect",
         "done",
         "dropped",
@@ -122,6 +138,7 @@ class Exchange:
         "hold",
         "id",
         "latency_ms",
+        "notice",
         "opened",
         "output_cap",
         "patched",
@@ -130,6 +147,7 @@ class Exchange:
         "reply",
         "request",
         "reservation",
+        "rest",
         "row",
         "started",
         "status",
@@ -143,6 +161,7 @@ class Exchange:
     status: int
     ended: float
     latency_ms: int
+    asked_at: float  # where somebody wants to know how long the target takes
 
     def __init__(
         self, request: Request, reply: Reply, place: Place, dialect: Dialect, now_ms: int, started: float
@@ -159,6 +178,10 @@ class Exchange:
         self.envelope: Envelope | None = None
         self.habit: Habit | None = None
         self.target: Target | None = None
+        self.rest: tuple[Target, ...] = ()  # what may stand in for the target, the best first
+        self.call: Call | None = None  # in no dialect's words, once somebody asked for it
+        self.crossing: Crossing | None = None  # to a target that speaks another dialect
+        self.notice = ""  # what the caller should know of the model's name
         self.reservation: Reservation | None = None
         self.patched: Patched | None = None
         self.head = b""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ruxa.dialects.dialect import Dialect, Envelope
 from ruxa.gateway import reserve
-from ruxa.gateway.plan import Plans
+from ruxa.gateway.plan import Plans, Target
 from ruxa.gateway.snapshot import Entry
 from ruxa.ledger import quotes
 from ruxa.ledger.leases import Purse
@@ -23,10 +23,10 @@ class Habit:
 
     __slots__ = ("beyond", "columns", "head", "line", "payer", "plans", "purse", "target")
 
-    def __init__(self, envelope: Envelope, dialect: Dialect, entry: Entry, plans: Plans) -> None:
-        """Raises NotFound, Forbidden, InvalidCall: see ``Plans.find``."""
+    def __init__(self, envelope: Envelope, dialect: Dialect, entry: Entry, plans: Plans, target: Target) -> None:
+        """target: the one that all of them go to as they are (``Plans.single``)."""
         self.plans = plans.version
-        target = self.target = plans.find(envelope.model, dialect, entry.grant)
+        self.target = target
         place = envelope.place
         self.head = target.head(dialect, place)
         self.payer = entry.payer(target.scope)

@@ -16,20 +16,22 @@ def answer(exchange: Exchange, plans: Plans) -> None:
     entry = exchange.entry
     assert entry is not None
     place = exchange.place
-    cards = [card(target) for target in plans.usable(entry.grant, place.dialect)]
+    cards = [card(target) for target in plans.usable(entry.grant)]
+    known = {each.name for each in cards}
+    cards += [card(target, name) for name, target in plans.routes(entry.grant) if name not in known]
     dialect = exchange.dialect
     rendered = dialect.model(place, cards) if place.endpoint == "model" else dialect.models(place, cards)
     lines = rendered.headers + b"x-request-id: %b\r\n" % exchange.request_id.encode()
     exchange.reply.send(rendered.status, lines + answers.limits(exchange), rendered.body)
 
 
-def card(target: Target) -> ModelCard:
-    """A target as the lists show it."""
+def card(target: Target, name: str = "") -> ModelCard:
+    """A target as the lists show it, or a route that goes to it."""
     price = target.price
     return ModelCard(
-        name=target.model,
-        owner=target.provider.name,
-        display_name=target.model,
+        name=name or target.model,
+        owner=target.provider.name if not name else "ruxa",
+        display_name=name or target.model,
         created_s=ids.unix_ms(price.id) // 1000,
         input_tokens_max=price.input_tokens_max,
         output_tokens_max=price.output_tokens_max,

@@ -20,24 +20,28 @@ import msgspec
 
 from ruxa.access import grants
 from ruxa.access.grants import Grant
-from ruxa.dialects import DIALECTS, paths
+from ruxa.dialects import COUNTERS, DIALECTS, paths
 from ruxa.dialects.dialect import Dialect, Envelope, Patched
+from ruxa.dialects.translated import KINDS
+from ruxa.egress.fetch import Fetcher
 from ruxa.egress.http import Deadlines, Pool, Upstream
 from ruxa.egress.provider import Provider
 from ruxa.egress.timers import Wheel
-from ruxa.gateway import admit, books, meter, metrics, models, reserve
+from ruxa.gateway import admit, books, crossing, meter, metrics, models, order, reserve
 from ruxa.gateway import answer as answers
 from ruxa.gateway.admit import Caller
 from ruxa.gateway.attempt import Attempt
 from ruxa.gateway.closed import Routes
 from ruxa.gateway.copies import Copies, Keeper
+from ruxa.gateway.crossing import Crossings
 from ruxa.gateway.door import Reply, Request
 from ruxa.gateway.exchange import Exchange, Gear, fresh_id
 from ruxa.gateway.flusher import Flusher
 from ruxa.gateway.habit import Habit
 from ruxa.gateway.journal import SEGMENT_BYTES, Journal
+from ruxa.gateway.marks import Marks
 from ruxa.gateway.metrics import Metrics
-from ruxa.gateway.plan import Plans, Target
+from ruxa.gateway.plan import Plans, Target, Wish
 from ruxa.gateway.pseudonyms import Pseudonyms
 from ruxa.gateway.relayed import Console
 from ruxa.gateway.shares import Shares
@@ -47,7 +51,7 @@ from ruxa.kernel.clock import Clock, monotonic
 from ruxa.kernel.errors import Broken, InvalidCall, NotFound, RuxaError, Unauthenticated, Unavailable
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import Sink
-from ruxa.ledger import prices, usage
+from ruxa.ledger import prices, routing, usage
 from ruxa.ledger.leases import Intent, Leases, Works
 
 CALLER = "caller"  # in ``Request.known``
@@ -58,6 +62,9 @@ LEARN_EVERY_S = 10
 DRAIN_LEASES_S = 10.0
 
 JSON_LINES = b"content-type: application/json\r\ncache-control: no-store\r\n"
+# A member of a body that is ours: models that may stand in for the one it names.
+FALLBACKS = "models"
+_decode_names = msgspec.json.Decoder(list[str]).decode
 # Where the errors of ``/api/v1`` are explained.
 ERRORS_URL = "/docs/api#errors"
 
@@ -155,7 +162,7 @@ class Pipeline:
             older=lambda secret: keys.keyed_hashes("api-key", secret)[1:],
         )
         self._routes = Routes(works, self._polled.set)
-        self._plans = Plans(providers, self._upstreams(), settings.models)
+        self._plans = Plans(providers, self._upstreams(), settings.models, lambda: self._leases.now_ms())
         self._own: dict[bytes, Callable[[Request, Reply], None]] = {
             b"/healthz": self._healthz,
             b"/readyz": self._readyz,
@@ -205,6 +212,7 @@ class Pipeline:
             self._copies = Copies(self._keeper, today=self._today, sink=self._sink, metrics=self._metrics)
         self._pseudonyms = Pseudonyms(self._keys.pseudonym_key, self._providers)
         await self._pseudonyms.turn(self._today())
+        self._crossings = Crossings(self._pseudonyms, Fetcher(self._pool), Marks())
         self._gear = Gear(
             journal=journal,
             leases=leases,
@@ -214,6 +222,7 @@ class Pipeline:
             wheel=self._wheel,
             sink=self._sink,
             spawn=self._spawn,
+            turn=self._turn,
             deadlines=self._deadlines,
             copies=self._copies,
         )
@@ -370,19 +379,66 @@ class Pipeline:
         if exchange.caller.coded:
             admit.refuse_coding(exchange.request)
         body = exchange.request.body
-        envelope = exchange.envelope = entry.shapes.read(place, body)
+        envelope = entry.shapes.read(place, body) if exchange.caller.plain else None
         if envelope is not None and envelope.shape is not None:
             habit: Habit | None = envelope.shape.kept
             if habit is None or habit.plans is not self._plans.version:
-                habit = envelope.shape.kept = Habit(envelope, dialect, entry, self._plans)
-            exchange.habit = habit
-            exchange.target = habit.target
-        else:
-            envelope = exchange.envelope = dialect.read(place, body)
-            target = exchange.target = self._plans.find(envelope.model, dialect, entry.grant)
+                target = self._plans.single(envelope.model, dialect, entry.grant)
+                habit = None if target is None else Habit(envelope, dialect, entry, self._plans, target)
+                envelope.shape.kept = habit
+            if habit is not None:
+                exchange.envelope = envelope
+                exchange.habit = habit
+                exchange.target = habit.target
+                self._hold(exchange, envelope)
+                return
+        self._plan(exchange)
+
+    def _plan(self, exchange: Exchange) -> None:
+        """The long way to the target and those that may stand in for it; what has to be fetched first is waited for."""
+        place, dialect, entry, caller = exchange.place, exchange.dialect, exchange.entry, exchange.caller
+        assert entry is not None
+        assert caller is not None
+        envelope = exchange.envelope = dialect.read(place, exchange.request.body)
+        chosen = self._plans.choose(self._wish(exchange, envelope), entry.grant)
+        target = exchange.target = chosen.targets[0]
+        exchange.rest = chosen.targets[1:]
+        exchange.notice = chosen.notice
+        if target.relays(dialect.name):
             dialect.refuse(envelope, target.provider.terms)
-            if dialect.shaping is not None:
+            if dialect.shaping is not None and not exchange.rest and caller.plain:
                 entry.shapes.learn(envelope, dialect.shaping)
+        else:
+            self._crossings.read(exchange)
+            if crossing.estimates(exchange, target):
+                self._estimate(exchange, envelope)
+                return
+            if self._crossings.unshown(exchange, target):
+                self._spawn(self._guarded(exchange, self._fetch_and_hold(exchange, envelope, target)))
+                return
+        self._hold(exchange, envelope)
+
+    def _wish(self, exchange: Exchange, envelope: Envelope) -> Wish:
+        entry, caller, endpoint = exchange.entry, exchange.caller, exchange.place.endpoint
+        assert entry is not None
+        assert caller is not None
+        grant = entry.grant
+        names = envelope.model, *caller.models, *fallbacks(envelope)
+        if len(names) > 1 + bounds.FALLBACK_MODELS_MAX:
+            raise InvalidCall(f"At most {bounds.FALLBACK_MODELS_MAX} models stand in for one.", param="models")
+        return Wish(
+            names=tuple(dict.fromkeys(names)),
+            dialect=exchange.dialect,
+            kind=KINDS.get(endpoint),
+            conditions=(*grant.conditions, *caller.conditions),
+            prefix=lambda: order.prefix(envelope, grant.key_id),
+            worst=lambda price: reserve.most(endpoint, price, envelope.load, grant.output_tokens_default),
+        )
+
+    def _hold(self, exchange: Exchange, envelope: Envelope) -> None:
+        """Limits of tokens, money; then send, or wait for money first."""
+        entry = exchange.entry
+        assert entry is not None
         if entry.limiter.tokens is not None:
             exchange.expected = entry.limiter.expect(meter.expected_tokens(envelope.load), exchange.started)
         if reserve.draw(self._gear, exchange):
@@ -390,14 +446,43 @@ class Pipeline:
         else:
             self._spawn(self._guarded(exchange, self._borrow_and_send(exchange)))
 
+    def _estimate(self, exchange: Exchange, envelope: Envelope) -> None:
+        """A count of tokens for a model whose provider has none to give: an estimate, which says that it is one."""
+        if answers.asks(exchange, answers.STRICT):
+            raise InvalidCall(
+                f"{envelope.model} has no exact count of tokens, only an estimate.", code="lossy", param="exact_count"
+            )
+        exchange.dropped = ("exact_count",)
+        body = COUNTERS[exchange.place.dialect].write_counted(meter.expected_tokens(envelope.load))
+        meter.settle(self._gear, exchange, 200)
+        exchange.reply.send(200, answers.head(exchange, exchange.dialect.content_type, False), body)
+
     def _send(self, exchange: Exchange) -> None:
-        """Patch, OPEN, go."""
-        gear, request, caller = self._gear, exchange.request, exchange.caller
+        """Write, OPEN, go."""
+        gear, entry = self._gear, exchange.entry
+        assert entry is not None
+        self._write(exchange)
+        reservation = exchange.reservation
+        if reservation is not None:
+            gear.journal.open(exchange.id, reservation.lease.raw, reservation.hold)
+            exchange.opened = True
+        exchange.planned_at = monotonic()
+        if entry.grant.store_days and gear.copies is not None:
+            exchange.reply.copy = gear.copies.begin(exchange.id, entry.grant, exchange.request, exchange.reply)
+        Attempt(gear, exchange).send()
+
+    def _write(self, exchange: Exchange) -> None:
+        """What goes to the target: the caller's own body, patched, or a translation of it."""
+        request, caller = exchange.request, exchange.caller
         envelope, target, entry = exchange.envelope, exchange.target, exchange.entry
         assert caller is not None
         assert envelope is not None
         assert target is not None
         assert entry is not None
+        if exchange.habit is None and not target.relays(exchange.place.dialect):
+            self._crossings.write(exchange, target, strict=answers.asks(exchange, answers.STRICT))
+            return
+        exchange.crossing = None
         terms = target.provider.terms
         if envelope.shape is not None and exchange.output_cap is None:
             patched = envelope.shape.patch(envelope, target.upstream_model, terms)
@@ -408,27 +493,20 @@ class Pipeline:
             caller.forward(request, terms)
         forwarded = caller.forwarded
         dropped = patched.dropped + forwarded.dropped
-        if dropped:
-            if answers.asks(exchange, answers.STRICT):
-                raise InvalidCall(
-                    f"This can't be carried to {target.model}: {', '.join(name[:100] for name in dropped[:12])}.",
-                    code="lossy",
-                    param=dropped[0][:100],
-                )
-            exchange.dropped = dropped
+        if FALLBACKS in dropped:
+            dropped = tuple(name for name in dropped if name != FALLBACKS)  # it was for us, and is heeded
+        exchange.dropped = dropped
+        if dropped and answers.asks(exchange, answers.STRICT):
+            raise InvalidCall(
+                f"This can't be carried to {target.model}: {', '.join(name[:100] for name in dropped[:12])}.",
+                code="lossy",
+                param=dropped[0][:100],
+            )
         habit = exchange.habit
         head = target.head(exchange.dialect, exchange.place) if habit is None else habit.head
         exchange.head = head + forwarded.lines if forwarded.lines else head
         if patched.content_type:
             exchange.head += b"content-type: %b\r\n" % patched.content_type
-        reservation = exchange.reservation
-        if reservation is not None:
-            gear.journal.open(exchange.id, reservation.lease.raw, reservation.hold)
-            exchange.opened = True
-        exchange.planned_at = monotonic()
-        if entry.grant.store_days and gear.copies is not None:
-            exchange.reply.copy = gear.copies.begin(exchange.id, entry.grant, request, exchange.reply)
-        Attempt(gear, exchange).send()
 
     def _patched(self, exchange: Exchange, envelope: Envelope, target: Target) -> Patched:
         assert exchange.entry is not None
@@ -451,6 +529,32 @@ class Pipeline:
     async def _call_slowly(self, exchange: Exchange) -> None:
         await asyncio.sleep(0)
         self._call(exchange)
+
+    async def _fetch_and_hold(self, exchange: Exchange, envelope: Envelope, target: Target) -> None:
+        await self._crossings.fetch(exchange, self._crossings.unshown(exchange, target))
+        if exchange.reply.gone:
+            meter.settle_unmade(self._gear, exchange)
+        else:
+            self._hold(exchange, envelope)
+
+    async def _turn(self, exchange: Exchange, target: Target) -> None:
+        """See ``exchange.Turn``."""
+        envelope, before = exchange.envelope, exchange.target
+        assert envelope is not None
+        exchange.target = target
+        try:
+            if target.relays(exchange.place.dialect):
+                exchange.dialect.refuse(envelope, target.provider.terms)
+            else:
+                self._crossings.read(exchange)
+                unshown = self._crossings.unshown(exchange, target)
+                if unshown:
+                    await self._crossings.fetch(exchange, unshown)
+            await reserve.requote(self._gear, exchange)
+            self._write(exchange)
+        except RuxaError:
+            exchange.target = before
+            raise
 
     async def _borrow_and_send(self, exchange: Exchange) -> None:
         await reserve.borrow(self._gear, exchange)
@@ -526,7 +630,8 @@ class Pipeline:
         async with self._works.work() as work:
             priced = await prices.current(work)
             closed = await self._routes.read(work)
-        self._plans.update(priced, closed)
+            routes = await routing.current(work)
+        self._plans.update(priced, closed, routes)
 
     async def _note_used(self) -> None:
         self._snapshot.tidy()
@@ -631,6 +736,17 @@ class Pipeline:
 def _tell_ready(reply: Reply, checks: dict[str, bool]) -> None:
     ready = all(checks.values())
     reply.send(200 if ready else 503, JSON_LINES, codec.encode({"ready": ready, "checks": checks}) + b"\n")
+
+
+def fallbacks(envelope: Envelope) -> list[str]:
+    """The body's ``models``: what may stand in for its model. Raises InvalidCall."""
+    raw = envelope.members.get(FALLBACKS)
+    if raw is None or FALLBACKS not in envelope.unknown:
+        return []
+    try:
+        return [name for name in _decode_names(raw) if name]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidCall("models is a list of model names.", code="invalid_type", param=FALLBACKS) from None
 
 
 def _nobody(identity: str) -> str:

@@ -1,54 +1,76 @@
-"""Plan: from the model a caller names to the one target that serves it, or a refusal that says what to do.
+"""Plan: from the model a caller names to the targets that may serve it, the best first, or a refusal that says what to
+do.
 
-A public name is ``provider/model``; a bare name is an alias of the price book or of the operator's file. What has no
-price is not served (D23); a key that reaches only the sandbox gets only the sandbox (D10).
+A public name is ``provider/model``, a route of the operator's, or a bare name: an alias of the price book or of the
+operator's file. What has no price is not served (D23); a key that reaches only the sandbox gets only the sandbox (D10);
+who may not get the call by its data policy is left out before anything else is looked at (``lawful``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import cast, get_args
 from uuid import UUID
 
+import msgspec
+
 from ruxa.access.grants import Grant
+from ruxa.dialects import COUNTERS, EMBEDDERS, TRANSLATORS
 from ruxa.dialects.dialect import Dialect, Name, Place
+from ruxa.dialects.translated import Kind
+from ruxa.dialects.translator import Aim, Way
 from ruxa.egress.http import Upstream
-from ruxa.egress.provider import Provider
+from ruxa.egress.provider import Facts, Provider
+from ruxa.gateway import order as orders
 from ruxa.gateway.breaker import Breaker
+from ruxa.gateway.lawful import lawful
 from ruxa.kernel.clock import monotonic
-from ruxa.kernel.errors import Forbidden, InvalidCall, NotFound
+from ruxa.kernel.errors import Forbidden, InvalidCall, NotFound, Unsupported
 from ruxa.kernel.settings import ModelSettings
 from ruxa.ledger import packed
 from ruxa.ledger.prices import Price
+from ruxa.ledger.routing import Route
 
-SPOKEN: dict[Name, str] = {
-    "openai_chat": "the OpenAI dialect (POST /v1/chat/completions)",
-    "openai_responses": "the OpenAI dialect (POST /v1/responses)",
-    "openai_media": "the OpenAI dialect (images, audio, moderations)",
-    "anthropic_messages": "the Anthropic dialect (POST /v1/messages)",
-    "gemini_generate": "the Gemini dialect (POST /v1beta/models/MODEL:generateContent)",
-}
+WAYS: tuple[Way, ...] = get_args(Way)
+# Endpoints that stand for others go out in any dialect that can be written.
+WRITTEN: Mapping[Kind, Container[Name]] = {"answer": TRANSLATORS, "vectors": EMBEDDERS, "count": TRANSLATORS}
+_SLOWNESS = 0.2  # share of the newest figure in a target's time to the first token
 
 
 class Target:
-    """A model at a provider, with its price. Request heads are built once per endpoint and kept."""
+    """A model at a provider, with its price. Request heads are built once per endpoint and kept.
+
+    timed: somebody chooses by its ``first_s``, the seconds to its first token, smoothed; 0.0 until one was seen.
+    """
 
     __slots__ = (
         "_columns",
         "_heads",
+        "_spoken",
+        "aim",
         "breaker",
         "closed",
+        "first_s",
         "model",
         "price",
         "price_column",
         "provider",
         "reasoning_tokens",
         "scope",
+        "timed",
         "upstream",
         "upstream_model",
     )
 
     def __init__(
-        self, model: str, upstream_model: str, provider: Provider, upstream: Upstream, price: Price, breaker: Breaker
+        self,
+        model: str,
+        upstream_model: str,
+        provider: Provider,
+        upstream: Upstream,
+        price: Price,
+        breaker: Breaker,
+        ways: frozenset[Way] | None = None,
     ) -> None:
         self.model = model
         self.upstream_model = upstream_model
@@ -60,8 +82,35 @@ class Target:
         self.closed = False  # for prepaid calls (decision D21)
         self.reasoning_tokens = provider.reasoning_tokens(upstream_model)  # hidden thinking of a call, an estimate
         self.price_column = packed.uuid(price.id)
+        can = provider.ways(upstream_model) if ways is None else ways
+        self.aim = Aim(model=upstream_model, cap=price.output_tokens_max, ways=can)
+        self.timed = False
+        self.first_s = 0.0
         self._heads: dict[tuple[str, str, bool, bool], bytes] = {}
         self._columns: dict[tuple[str, str, bool], bytes] = {}
+        self._spoken: dict[Kind, Name | None] = {}
+
+    @property
+    def facts(self) -> Facts:
+        """Who gets its calls."""
+        return self.provider.facts
+
+    def relays(self, dialect: Name) -> bool:
+        """Whether a call of that dialect goes to it as it is."""
+        return dialect in self.provider.bases
+
+    def speaks(self, kind: Kind) -> Name | None:
+        """The dialect in which a foreign call of that kind goes to it; None: it can't."""
+        if kind not in self._spoken:
+            order: list[Name] = [*self.provider.bases]
+            if kind == "count":
+                order.sort(key=lambda name: name not in COUNTERS)
+            self._spoken[kind] = next((name for name in order if name in WRITTEN[kind]), None)
+        return self._spoken[kind]
+
+    def heard(self, seconds: float) -> None:
+        """Its first token came after so long."""
+        self.first_s = seconds if self.first_s == 0.0 else self.first_s + _SLOWNESS * (seconds - self.first_s)
 
     def head(self, dialect: Dialect, place: Place) -> bytes:
         """The request head for that endpoint without the caller's own headers and without framing."""
@@ -84,23 +133,56 @@ class Target:
         return columns
 
 
+class Wish(msgspec.Struct, frozen=True):
+    """What a call asks of the plans.
+
+    names: the model, then what shall stand in for it; kind: of the endpoint, None: it can't be translated; conditions:
+    of its data policy; prefix: what its prompt begins with, hashed (for routes by weight); worst: what it can cost at
+    a price, in micros.
+    """
+
+    names: tuple[str, ...]
+    dialect: Dialect
+    kind: Kind | None
+    conditions: tuple[str, ...]
+    prefix: Callable[[], bytes]
+    worst: Callable[[Price], int]
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """The targets to try, in order, at least one; notice: what the caller should know of the name it used."""
+
+    targets: tuple[Target, ...]
+    notice: str = ""
+
+
 class Plans:
-    """Every target of this worker; replaced as a whole when prices change, breakers are kept."""
+    """Every target of this worker; replaced as a whole when prices or routes change, breakers are kept."""
 
     def __init__(
-        self, providers: Mapping[str, Provider], upstreams: Mapping[str, Upstream], models: Mapping[str, ModelSettings]
+        self,
+        providers: Mapping[str, Provider],
+        upstreams: Mapping[str, Upstream],
+        models: Mapping[str, ModelSettings],
+        now_ms: Callable[[], int],
     ) -> None:
+        """Raises InvalidCall ``bad_setting`` for a word of ``ways`` that is none."""
         self._providers = providers
         self._upstreams = upstreams
         self._models = models
+        self._now_ms = now_ms
+        self._ways = {name: _ways(name, model.ways) for name, model in models.items() if model.ways is not None}
         self._targets: dict[str, Target] = {}
         self._aliases: dict[str, list[Target]] = {}
+        self._routes: Mapping[str, Route] = {}
         self._resolved: dict[tuple[str, Name], Target] = {}
         self.version = object()  # another one after every change
         self._breakers: dict[str, Breaker] = {}
 
-    def update(self, prices: Mapping[str, Price], closed: Container[UUID] = ()) -> None:
-        """Take over the prices in force, and which of them are closed for prepaid calls."""
+    def update(
+        self, prices: Mapping[str, Price], closed: Container[UUID] = (), routes: Mapping[str, Route] | None = None
+    ) -> None:
+        """Take over the prices in force, which of them are closed for prepaid calls, and the routes."""
         targets: dict[str, Target] = {}
         for name, price in prices.items():
             provider = self._providers.get(price.provider)
@@ -116,42 +198,126 @@ class Plans:
             breaker = self._breakers.get(name)
             if breaker is None:
                 breaker = self._breakers[name] = Breaker(monotonic)
+            upstream = self._upstreams[price.provider]
             target = targets[name] = Target(
-                name, upstream_model, provider, self._upstreams[price.provider], price, breaker
+                name, upstream_model, provider, upstream, price, breaker, self._ways.get(name)
             )
             target.closed = price.id in closed
             if settings is not None and settings.reasoning_tokens is not None:
                 target.reasoning_tokens = settings.reasoning_tokens
         aliases: dict[str, list[Target]] = {}
         # The catalogue's order of providers decides who answers to a bare name that several have.
-        order = {name: index for index, name in enumerate(self._providers)}
-        for target in sorted(targets.values(), key=lambda target: order[target.provider.name]):
+        order_of = {name: index for index, name in enumerate(self._providers)}
+        for target in sorted(targets.values(), key=lambda target: order_of[target.provider.name]):
             settings = self._models.get(target.model)
             for alias in {*target.price.aliases, *(settings.aliases if settings else ())}:
                 aliases.setdefault(alias, []).append(target)
         self._targets, self._aliases = targets, aliases
+        if routes is not None:
+            self._routes = routes
+        timed = {goal.model for route in self._routes.values() if route.by == "latency" for goal in route.goals}
+        for target in targets.values():
+            target.timed = target.model in timed
         self._resolved = {}
         self.version = object()
 
-    def find(self, name: str, dialect: Dialect, grant: Grant) -> Target:
-        """The target of a model for a key. Raises NotFound, Forbidden, InvalidCall."""
-        target = self._targets.get(name)
-        if target is None:
-            target = self._by_alias(name, dialect)
-        if dialect.name not in target.provider.bases:
-            speaks = " or ".join(SPOKEN[spoken] for spoken in target.provider.bases)
-            raise InvalidCall(
-                f"The model {target.model} is served in {speaks}, not in the dialect of this path.",
-                code="wrong_dialect",
+    def single(self, name: str, dialect: Dialect, grant: Grant) -> Target | None:
+        """The one target that a call of that dialect is relayed to as it is, for a key without a data policy; None
+        when there is more to it. Raises NotFound, Forbidden."""
+        if name in self._routes or grant.conditions:
+            return None
+        target = self._named(name, dialect)
+        if not target.relays(dialect.name):
+            return None
+        self._refuse(target, name, grant)
+        return target
+
+    def choose(self, wish: Wish, grant: Grant) -> Chosen:
+        """The targets for a call, the best first. Raises NotFound, Forbidden, InvalidCall, Unsupported."""
+        found: dict[str, Target] = {}
+        notice = ""
+        for name in wish.names:
+            route = self._routes.get(name)
+            if route is None:
+                some = [self._named(name, wish.dialect)]
+                self._refuse(some[0], name, grant)
+            else:
+                notice = notice or self._notice(route)
+                some = self._along(route, wish, grant)
+            for target in some:
+                found.setdefault(target.model, target)
+        targets = list(found.values())
+        if wish.conditions:
+            targets = lawful(targets, wish.conditions, wish.names[0])
+        able = [target for target in targets if self._able(target, wish)]
+        if not able:
+            model = targets[0].model
+            if wish.kind == "vectors":
+                raise Unsupported(f"{model} makes no embeddings.", code="no_embeddings", param="model")
+            raise Unsupported(f"{model} can't be asked by this endpoint.", code="wrong_endpoint", param="model")
+        # One purse pays for a call: what another one would have to pay for does not stand in.
+        able = [target for target in able if target.scope == able[0].scope]
+        able.sort(key=lambda target: target.closed or bool(target.breaker.open_until))
+        return Chosen(tuple(able), notice)
+
+    def _able(self, target: Target, wish: Wish) -> bool:
+        if target.relays(wish.dialect.name):
+            return True
+        if wish.kind is None or wish.dialect.name not in WRITTEN[wish.kind]:
+            return False
+        return target.speaks(wish.kind) is not None
+
+    def _along(self, route: Route, wish: Wish, grant: Grant) -> list[Target]:
+        """The targets of a route that the key may use, in the route's order."""
+        some: list[Target] = []
+        refused: Forbidden | None = None
+        for goal in route.goals:
+            target = self._targets.get(goal.model)
+            if target is None:
+                continue
+            try:
+                self._refuse(target, route.name, grant)
+            except Forbidden as error:
+                refused = error
+            else:
+                some.append(target)
+        if not some:
+            if refused is not None:
+                raise refused
+            raise NotFound(f"No model of the route {route.name} is served now.", code="model_not_priced", param="model")
+        if len(some) == 1 or route.by == "order":
+            return some
+        if route.by == "price":
+            return sorted(some, key=lambda target: wish.worst(target.price))
+        if route.by == "latency":
+            return sorted(some, key=lambda target: target.first_s)
+        weights = {goal.model: goal.weight for goal in route.goals}
+        return orders.shared(some, [weights[target.model] for target in some], wish.prefix())
+
+    def _notice(self, route: Route) -> str:
+        """What is to be told of a name that will go. Raises NotFound ``model_retired`` once it has gone."""
+        if route.retires_at is None:
+            return ""
+        at = route.retires_at
+        if self._now_ms() >= at.timestamp() * 1000:
+            raise NotFound(
+                f"The model {route.name} was retired on {at:%Y-%m-%d}; use {route.successor}.",
+                code="model_retired",
                 param="model",
             )
-        if grant.models is not None and not allowed(grant.models, target):
+        return f"{route.name} retires on {at:%Y-%m-%d}; use {route.successor}"
+
+    def _named(self, name: str, dialect: Dialect) -> Target:
+        target = self._targets.get(name)
+        return self._by_alias(name, dialect) if target is None else target
+
+    def _refuse(self, target: Target, name: str, grant: Grant) -> None:
+        if grant.models is not None and name not in grant.models and not allowed(grant.models, target):
             raise Forbidden(f"This key may not use the model {target.model}.", code="model_not_allowed", param="model")
         if not grant.livemode and target.scope != "sandbox":
             raise Forbidden(
                 "This is a test key: it reaches sandbox/* only.", code="test_key_sandbox_only", param="model"
             )
-        return target
 
     def _by_alias(self, name: str, dialect: Dialect) -> Target:
         known = self._resolved.get((name, dialect.name))
@@ -159,7 +325,7 @@ class Plans:
             return known
         found = self._aliases.get(name)
         if found:
-            target = next((target for target in found if dialect.name in target.provider.bases), found[0])
+            target = next((target for target in found if target.relays(dialect.name)), found[0])
             self._resolved[name, dialect.name] = target
             return target
         provider = name.partition("/")[0]
@@ -172,15 +338,26 @@ class Plans:
             )
         raise dialect.unknown_model(name)
 
-    def usable(self, grant: Grant, dialect: Name | None = None) -> list[Target]:
+    def usable(self, grant: Grant) -> list[Target]:
         """What a key can use, in order of name."""
         return [
             target
             for _, target in sorted(self._targets.items())
-            if (dialect is None or dialect in target.provider.bases)
-            and (grant.models is None or allowed(grant.models, target))
-            and (grant.livemode or target.scope == "sandbox")
+            if (grant.models is None or allowed(grant.models, target)) and (grant.livemode or target.scope == "sandbox")
         ]
+
+    def routes(self, grant: Grant) -> list[tuple[str, Target]]:
+        """The routes that a key can use and that have not retired, by name, each with a target of it."""
+        found: list[tuple[str, Target]] = []
+        usable = {target.model: target for target in self.usable(grant)}
+        for name, route in sorted(self._routes.items()):
+            if route.retires_at is not None and self._now_ms() >= route.retires_at.timestamp() * 1000:
+                continue
+            goals = self._targets if grant.models is not None and name in grant.models else usable
+            target = next((goals[goal.model] for goal in route.goals if goal.model in goals), None)
+            if target is not None and (grant.livemode or target.scope == "sandbox"):
+                found.append((name, target))
+        return found
 
     def open_breakers(self) -> int:
         """How many targets are not asked now."""
@@ -201,9 +378,6 @@ def allowed(models: Iterable[str], target: Target) -> bool:
     )
 
 
-def _shown(name: str) -> str:
-    """A model name as it may stand in an error: it came from the caller, so it is cut and made plain."""
-    return "".join(char if char.isprintable() else "?" for char in name[:100])
 def _ways(name: str, words: tuple[str, ...]) -> frozenset[Way]:
     for word in words:
         if word not in WAYS:
@@ -218,3 +392,6 @@ def _headers(provider: Provider, form: bool) -> dict[str, str]:
     return headers
 
 
+def _shown(name: str) -> str:
+    """A model name as it may stand in an error: it came from the caller, so it is cut and made plain."""
+    return "".join(char if char.isprintable() else "?" for char in name[:100])

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ruxa.dialects.dialect import Reader
+from ruxa.dialects.translated import Bridge
 from ruxa.dialects.usage import Usage
 from ruxa.egress.http import Answer
 from ruxa.egress.timers import NEVER
@@ -20,7 +21,15 @@ from ruxa.gateway import meter
 from ruxa.gateway.exchange import Exchange, Gear
 from ruxa.kernel import bounds
 from ruxa.kernel.clock import monotonic
-from ruxa.kernel.errors import Broken, RuxaError, Unavailable, UpstreamBroken, UpstreamBusy, UpstreamError
+from ruxa.kernel.errors import (
+    Broken,
+    RuxaError,
+    Unavailable,
+    UpstreamBroken,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamRefused,
+)
 from ruxa.ledger.usage import Source
 
 HEARTBEAT_S = 15.0
@@ -33,6 +42,10 @@ class Attempt(Protocol):
 
     def again_or_fail(self, error: RuxaError) -> None:
         """Try again, if that is allowed still; else end with ``error``."""
+        ...
+
+    def elsewhere_or_fail(self, error: RuxaError) -> None:
+        """Ask the next target, if there is one; else end with ``error``."""
         ...
 
     def fail(self, error: RuxaError) -> None:
@@ -67,7 +80,8 @@ class Relay:
         self._answer = answer
         self._attempt = attempt
         self._reply = exchange.reply
-        self._reader: Reader = exchange.dialect.stream(exchange.envelope)
+        crossing = exchange.crossing
+        self._reader: Reader = exchange.dialect.stream(exchange.envelope) if crossing is None else crossing.stream()
         self._held: list[bytes] = []
         self._tail = b""  # the terminal bytes, held while the charge is being covered
         self._settling = False
@@ -100,9 +114,12 @@ class Relay:
         if peek == "waiting":
             return
         if peek == "error":
-            self._early(reader.error or UpstreamBroken("The provider failed to answer."))
+            self._early(reader.error or UpstreamBroken("The provider failed to answer."), told=True)
             return
-        self._exchange.first_byte_at = monotonic()
+        exchange = self._exchange
+        exchange.first_byte_at = monotonic()
+        if exchange.target is not None and exchange.target.timed:
+            exchange.target.heard(exchange.first_byte_at - exchange.asked_at)
         self._start()
 
     def _start(self) -> None:
@@ -120,8 +137,11 @@ class Relay:
         held.clear()
         self._out(out)
 
-    def _early(self, error: RuxaError) -> None:
-        """The provider failed before anything went out: true status, and another try where it is safe."""
+    def _early(self, error: RuxaError, *, told: bool = False) -> None:
+        """The provider failed before anything went out: true status, and another try where it is safe.
+
+        told: it said so itself, so that nothing was made.
+        """
         self._stop()
         self._answer.cancel()
         target = self._exchange.target
@@ -130,6 +150,8 @@ class Relay:
             target.breaker.failed()
         if isinstance(error, UpstreamBusy):
             self._attempt.again_or_fail(error)
+        elif told and not isinstance(error, UpstreamRefused):
+            self._attempt.elsewhere_or_fail(error)
         else:
             self._attempt.fail(error)
 
@@ -174,6 +196,7 @@ class Relay:
         target = exchange.target
         assert target is not None
         target.breaker.succeeded()
+        self._lose()
         try:
             meter.settle(self._gear, exchange, 200, usage=usage, source=source, finish=reader.finish)
         except Unavailable as error:
@@ -264,6 +287,7 @@ class Relay:
         self._stop()
         if not self._exchange.done:
             # The provider ended without its terminal event and without an error: complete as far as it can tell.
+            self._lose()
             usage, source = self._usage()
             try:
                 meter.settle(self._gear, self._exchange, 200, usage=usage, source=source, finish=self._reader.finish)
@@ -271,6 +295,11 @@ class Relay:
                 self._die(error)
                 return
         self._reply.end()
+
+    def _lose(self) -> None:
+        """What the stream held and the translation could not, for the call's row."""
+        if isinstance(self._reader, Bridge):
+            answers.lose(self._exchange, self._reader.losses)
 
     def _stop(self) -> None:
         self._over = True

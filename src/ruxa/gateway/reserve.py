@@ -144,6 +144,34 @@ async def borrow(gear: Gear, exchange: Exchange) -> None:
         await _cover(gear, exchange, reservation)
 
 
+async def requote(gear: Gear, exchange: Exchange) -> None:
+    """The same for another target of the call: the hold grows when that one is dearer, never over the balance.
+
+    Raises InsufficientCredit, Unavailable, NoUpstream, Unsupported.
+    """
+    envelope, target, entry, reservation = exchange.envelope, exchange.target, exchange.entry, exchange.reservation
+    assert envelope is not None
+    assert target is not None
+    assert entry is not None
+    if reservation is None:
+        return
+    if target.closed:
+        raise NoUpstream(f"{target.model} is closed.", code="route_closed")
+    hold = most(exchange.place.endpoint, target.price, envelope.load, entry.grant.output_tokens_default)
+    if exchange.output_cap is not None:
+        cap = quotes.affordable_output(target.price, envelope.load, reservation.hold)
+        if cap < OUTPUT_TOKENS_LEAST:
+            raise InsufficientCredit("The prepaid balance does not cover this call. Add credit.")
+        exchange.output_cap = cap
+        return
+    more = hold - reservation.hold
+    if more > 0 and not reservation.extend(more):
+        await gear.leases.extend(reservation, more)
+    exchange.hold = hold
+    if exchange.place.endpoint not in FIXED:
+        await _cover(gear, exchange, reservation)
+
+
 async def _cover(gear: Gear, exchange: Exchange, reservation: Reservation) -> None:
     """An answer without a cap must be payable to its last token; where it is not, its length is capped."""
     envelope, target = exchange.envelope, exchange.target
