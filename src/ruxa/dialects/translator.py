@@ -29,6 +29,7 @@ Way = Literal[
     "developer",  # OpenAI: ``developer`` instead of ``system``
     "prompt_cache_key",  # OpenAI: takes it (W40)
     "stream_options",  # OpenAI: takes ``stream_options.include_usage``
+    "custom_tools",  # OpenAI: takes tools of free text; without it they become functions of one text (``call.wrapped``)
     "strict_tools",  # takes ``strict`` on tools
     "structured_output",  # takes a JSON Schema for its text; without it a forced tool is unwrapped (W63)
     "adaptive_thinking",  # Anthropic: ``adaptive`` with ``output_config.effort``; without it a budget (W28)

@@ -9,11 +9,11 @@ from ruxa.dialects.call import Call, Format, Reasoning, Tool, ToolChoice, Turn
 from ruxa.dialects.dialect import Place
 from ruxa.dialects.losses import Loss
 from ruxa.dialects.openai import read_int, read_model, read_tokens, refuse_missing
-from ruxa.dialects.openai_chat.fields import Fields
 from ruxa.dialects.openai_chat.parts import read_cache
 from ruxa.dialects.openai_chat.read import CHOICES_MAX
 from ruxa.dialects.openai_chat.table import CHAT
 from ruxa.dialects.openai_chat.turns import read_turns
+from ruxa.dialects.openai_fields import Fields
 
 WEB_SEARCH = "web_search"
 """The hosted tool that this dialect switches on by ``web_search_options``."""

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ruxa.dialects.call import Media, Origin, Thinking, ToolCall
+from ruxa.dialects.call import Media, Origin, Thinking, ToolCall, unwrapped
 from ruxa.dialects.openai import error_body
 from ruxa.dialects.openai_chat import reasoning
 from ruxa.dialects.openai_chat.figures import figures_of
 from ruxa.dialects.openai_chat.messages import signed, written_call
-from ruxa.dialects.openai_chat.reply import failed, pictured, sounded, word_of
+from ruxa.dialects.openai_chat.reply import failed, is_free, pictured, sounded, word_of
 from ruxa.dialects.reply import Asked, Begun, Closed, Counted, Delta, Ended, Opened, Piece, made_id
 from ruxa.dialects.sse import HEARTBEAT
 from ruxa.dialects.usage import Usage
@@ -27,15 +27,17 @@ _ROLE = b'{"role":"assistant","content":"","refusal":null}'
 
 
 class _Part:
-    """An open part. number: of a tool call; said: whether anything of its arguments went out."""
+    """An open part. number: of a tool call; said: whether anything of its arguments went out; held: arguments that
+    are unwrapped once they are whole."""
 
-    __slots__ = ("custom", "kind", "number", "said", "thought")
+    __slots__ = ("custom", "held", "kind", "number", "said", "thought")
 
     def __init__(self, opened: Opened, number: int) -> None:
         self.kind = opened.kind
         self.custom = opened.custom
         self.number = number
         self.said = False
+        self.held: list[str] | None = None
         self.thought = Thinking(summary=opened.summary, redacted=opened.redacted, id=opened.id)
 
 
@@ -124,9 +126,9 @@ class ChunkWriter:
             told.calls += 1
             call_id = opened.id or made_id(self._asked, "call_", self._made)
             self._made += 0 if opened.id else 1
-            call = ToolCall(
-                id=call_id, name=opened.name, arguments="", custom=opened.custom, namespace=opened.namespace
-            )
+            if not opened.custom and is_free(opened.name, self._asked):
+                part.custom, part.held = True, []
+            call = ToolCall(id=call_id, name=opened.name, arguments="", custom=part.custom, namespace=opened.namespace)
             if self._asked.call.functions:
                 self._send(opened.choice, _encode({"function_call": {"name": opened.name, "arguments": ""}}), out)
             else:
@@ -153,10 +155,13 @@ class ChunkWriter:
                     self._send_logprobs(piece, out)
                 else:
                     self._send(choice, b'{"content":%b}' % _encode(piece.text), out)
+            elif kind == "tool" and part.held is not None:
+                part.held.append(piece.text)
             elif kind == "tool":
                 self._arguments(part, choice, piece.text, out)
             elif kind == "thinking":
                 part.thought.text += piece.text
+                part.thought.origin = part.thought.origin or piece.origin
                 self._send(choice, b'{"reasoning_content":%b}' % _encode(piece.text), out)
             elif kind == "refusal":
                 self._send(choice, b'{"refusal":%b}' % _encode(piece.text), out)
@@ -192,7 +197,9 @@ class ChunkWriter:
     def _closed(self, closed: Closed, out: list[bytes]) -> None:
         told = self._choices[closed.choice]
         part = told.parts.pop(closed.index)
-        if part.kind == "tool" and not part.said and not part.custom:
+        if part.held:
+            self._arguments(part, closed.choice, unwrapped("".join(part.held)), out)
+        elif part.kind == "tool" and not part.said and not part.custom:
             self._arguments(part, closed.choice, "{}", out)
         elif part.kind == "thinking":
             number = told.thoughts

@@ -15,7 +15,7 @@ from ruxa.dialects.call import Media, Origin
 from ruxa.dialects.losses import Loss
 from ruxa.dialects.openai_chat.answers import Call, Choice, Completion, Message, audio_of, image_of, mark_of, texts_of
 from ruxa.dialects.openai_chat.figures import finish_of, usage_of
-from ruxa.dialects.openai_chat.reasoning import Detail, origin_of
+from ruxa.dialects.openai_chat.reasoning import Detail, hides, origin_of
 from ruxa.dialects.reply import Begun, Closed, Counted, Delta, Ended, Opened, Over, Piece
 from ruxa.dialects.sse import Cutter, data_of, events
 from ruxa.kernel.errors import UpstreamBroken
@@ -209,7 +209,7 @@ class _Answer:
         if thinking:
             self._plain = True
             first = details[0] if details else _NO_DETAIL
-            self._ponder(thinking, first.type == "reasoning.summary", first.id or "", out)
+            self._ponder(thinking, first, out)
         for detail in details:
             if detail.type == "reasoning.encrypted":
                 self._prove(detail, out)
@@ -217,18 +217,21 @@ class _Answer:
             summary = detail.type == "reasoning.summary"
             text = (detail.summary if summary else detail.text) or ""
             if text and not self._plain:
-                self._ponder(text, summary, detail.id or "", out)
+                self._ponder(text, detail, out)
             self._last_detail = detail
             if detail.signature:
-                self._ponder("", summary, detail.id or "", out)
+                self._ponder("", detail, out)
                 self._sign(detail.signature, detail, out)
 
-    def _ponder(self, text: str, summary: bool, known: str, out: list[Delta]) -> None:
+    def _ponder(self, text: str, detail: Detail, out: list[Delta]) -> None:
         if self._thinking < 0:
             self._close_texts(out)
-            self._thinking = self._open("thinking", out, summary=summary, id=known)
+            summary = detail.type == "reasoning.summary"
+            known = detail.id or ""
+            self._thinking = self._open("thinking", out, summary=summary, redacted=hides(detail), id=known)
         if text:
-            out.append(Piece(index=self._thinking, text=text, choice=self._choice))
+            origin = origin_of(detail)
+            out.append(Piece(index=self._thinking, text=text, origin=origin, choice=self._choice))
 
     def _prove(self, detail: Detail, out: list[Delta]) -> None:
         """Encrypted thinking: that of the text before it, or a piece of its own."""

@@ -13,8 +13,8 @@ from ruxa.dialects.call import Embedding, Vectors
 from ruxa.dialects.dialect import Place
 from ruxa.dialects.losses import Loss
 from ruxa.dialects.openai import read_int, read_model, refuse_missing, refuse_value, style
-from ruxa.dialects.openai_chat.fields import Fields
 from ruxa.dialects.openai_chat.figures import Figures
+from ruxa.dialects.openai_fields import Fields
 from ruxa.dialects.translator import Aim, Written
 from ruxa.kernel.errors import UpstreamBroken
 

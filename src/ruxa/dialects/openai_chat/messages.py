@@ -26,6 +26,7 @@ from ruxa.dialects.call import (
     Turn,
     flat,
     identified,
+    wrapped,
 )
 from ruxa.dialects.losses import Loss
 from ruxa.dialects.openai_chat import reasoning
@@ -178,6 +179,8 @@ class _Writing:
             self._lose("cache_control")
         if part.signature:
             self._lose("thinking")
+        if part.custom and "custom_tools" not in self._ways:
+            part = msgspec.structs.replace(part, custom=False, arguments=wrapped(part.arguments))
         return written_call(part, short(part.id))
 
     def _content(self, parts: Iterable[Part]) -> object:

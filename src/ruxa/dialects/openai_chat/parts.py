@@ -10,7 +10,7 @@ from ruxa.dialects import media
 from ruxa.dialects.call import Cache, Carried, Media, Part, Refusal, Text
 from ruxa.dialects.losses import Loss
 from ruxa.dialects.openai import refuse_missing
-from ruxa.dialects.openai_chat.fields import Fields
+from ruxa.dialects.openai_fields import Fields
 
 ERROR_MARK = "[tool error] "
 """What a tool message begins with when the tool failed: this dialect has no flag for it (W18)."""

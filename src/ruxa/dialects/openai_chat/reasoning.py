@@ -39,6 +39,11 @@ def origin_of(detail: Detail) -> Origin:
     return _ORIGINS.get(detail.format or "", "")
 
 
+def hides(detail: Detail) -> bool:
+    """Whether it is OpenAI's summary of what it shows in no other way."""
+    return detail.type == "reasoning.summary" and origin_of(detail) == "openai"
+
+
 def read(details: Sequence[Detail]) -> list[Thinking]:
     """The pieces of thinking that details tell; fragments of one piece, as a stream leaves them, are put together."""
     found: list[Thinking] = []
@@ -59,11 +64,10 @@ def read(details: Sequence[Detail]) -> list[Thinking]:
         summary = detail.type == "reasoning.summary"
         text = (detail.summary if summary else detail.text) or ""
         if last is None or last.summary != summary:
-            last = Thinking(summary=summary, id=detail.id or "")
+            last = Thinking(summary=summary, redacted=hides(detail), id=detail.id or "")
             found.append(last)
         last.text += text
-        if detail.signature:
-            last.signature, last.origin = detail.signature, origin
+        last.signature, last.origin = detail.signature or "", origin
     return found
 
 

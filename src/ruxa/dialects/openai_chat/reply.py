@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ruxa.dialects.call import Media, Refusal, Text, Thinking, ToolCall
+from ruxa.dialects.call import Media, Refusal, Text, Thinking, ToolCall, unwrapped
 from ruxa.dialects.dialect import Finish
 from ruxa.dialects.losses import Loss
 from ruxa.dialects.openai_chat import reasoning
@@ -94,7 +94,7 @@ def _told(choice: Choice, index: int, asked: Asked, ids: list[str]) -> dict[str,
     message: dict[str, object] = {"role": "assistant", "content": None, "refusal": None}
     texts = [part for part in choice.parts if isinstance(part, Text)]
     thoughts = [part for part in choice.parts if isinstance(part, Thinking)]
-    calls = _calls(choice)
+    calls = [known(part, asked) for part in _calls(choice)]
     refusal = "".join(part.text for part in choice.parts if isinstance(part, Refusal))
     pictures = [part for part in choice.parts if isinstance(part, Media) and part.kind == "image"]
     sound = next((part for part in choice.parts if isinstance(part, Media) and part.kind == "audio"), None)
@@ -136,6 +136,18 @@ def _told(choice: Choice, index: int, asked: Asked, ids: list[str]) -> dict[str,
 def _called(part: ToolCall, made: str) -> dict[str, object]:
     call = written_call(part, part.id or made)
     return {**call, **signed(part.origin, part.signature)} if part.signature else call
+
+
+def known(part: ToolCall, asked: Asked) -> ToolCall:
+    """The call as its caller knows the tool: one of free text comes back as free text."""
+    if part.custom or not is_free(part.name, asked):
+        return part
+    return msgspec.structs.replace(part, custom=True, arguments=unwrapped(part.arguments))
+
+
+def is_free(name: str, asked: Asked) -> bool:
+    """Whether the caller gave that tool as one of free text."""
+    return any(tool.kind == "custom" and tool.name == name for tool in asked.call.tools)
 
 
 def word_of(finish: Finish, asked: Asked) -> str:

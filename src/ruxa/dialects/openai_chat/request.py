@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ruxa.dialects import effort
-from ruxa.dialects.call import Call, Tool, ToolChoice, flat
+from ruxa.dialects.call import FREE_TEXT, Call, Tool, ToolChoice, flat
 from ruxa.dialects.losses import Loss
 from ruxa.dialects.openai_chat.call import WEB_SEARCH
 from ruxa.dialects.openai_chat.messages import Message, write_messages
@@ -31,6 +31,7 @@ class _Writing:
         self._call = call
         self._aim = aim
         self._losses: list[Loss] = list(call.losses)
+        self._custom = "custom_tools" in aim.ways
 
     def write(self) -> Written:
         call, aim = self._call, self._aim
@@ -77,10 +78,15 @@ class _Writing:
         inner: Message = {"name": flat(tool.namespace, tool.name)}
         if tool.description:
             inner["description"] = tool.description
-        if tool.kind == "custom":
+        if tool.kind == "custom" and self._custom:
             if tool.schema:
                 inner["format"] = msgspec.Raw(tool.schema)
             return {"type": "custom", "custom": inner}
+        if tool.kind == "custom":
+            if tool.schema and b'"grammar"' in tool.schema:
+                self._lose("tools.format", f"tools[{at}]")
+            inner["parameters"] = msgspec.Raw(FREE_TEXT)
+            return {"type": "function", "function": inner}
         if tool.schema:
             inner["parameters"] = msgspec.Raw(tool.schema)
         if tool.strict is not None and "strict_tools" in self._aim.ways:
@@ -114,7 +120,7 @@ class _Writing:
 
     def _named(self, name: str) -> Message:
         tool = next(each for each in self._call.tools if name in (each.name, flat(each.namespace, each.name)))
-        kind = "custom" if tool.kind == "custom" else "function"
+        kind = "custom" if tool.kind == "custom" and self._custom else "function"
         return {"type": kind, kind: {"name": flat(tool.namespace, tool.name)}}
 
     def _limits(self, body: Message) -> None:

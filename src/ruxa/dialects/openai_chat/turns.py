@@ -12,8 +12,8 @@ from ruxa.dialects.call import Media, Part, Refusal, Text, Thinking, ToolCall, T
 from ruxa.dialects.losses import Loss
 from ruxa.dialects.openai import refuse_missing, style
 from ruxa.dialects.openai_chat import reasoning
-from ruxa.dialects.openai_chat.fields import Fields
 from ruxa.dialects.openai_chat.parts import ERROR_MARK, read_cache, read_content
+from ruxa.dialects.openai_fields import Fields
 
 _decode_details = msgspec.json.Decoder(list[reasoning.Detail]).decode
 
