@@ -110,7 +110,7 @@ def _read_json(place: Place, body: bytes) -> Envelope:
 
 def _weigh_inputs(inputs: msgspec.Raw, load: Load) -> tuple[Claim, ...]:
     """Images of a moderation."""
-    if bytes(inputs[:1]) != b"[":
+    if bytes(memoryview(inputs)[:1]) != b"[":
         return ()
     claims: list[Claim] = []
     for index, item in enumerate(take("input", _decode_inputs, inputs, style)):
