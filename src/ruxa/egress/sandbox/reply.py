@@ -32,19 +32,22 @@ class Refusal(Exception):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One piece of a flow. after_ms: pause before it; token: it carries output (paced and countable)."""
+    """One piece of a flow. after_ms: pause before it; token: it carries output (paced and countable); drop: the
+    connection ends here."""
 
     data: bytes
     after_ms: int = 0
     token: bool = False
+    drop: bool = False
 
 
 class Said(msgspec.Struct, kw_only=True):
     """A good answer: ``body`` for a whole one, ``steps`` for a stream; ``fault`` and pauses for the server to act out.
 
-    error_frame: the dialect's own error event.
+    error_frame: the dialect's own error event; status: of a whole answer that is an error after all.
     """
 
+    status: int = 200
     content_type: str = "application/json"
     headers: dict[str, str] = {}
     body: bytes = b""

@@ -294,11 +294,11 @@ class Connection(asyncio.Protocol):
             at = frame.find(b"{")
             self._whole(200, frame[at : frame.rfind(b"}") + 1], headers)
         elif fault == "one-byte-chunks":
-            self._write(_head(200, headers, None))
+            self._write(_head(said.status, headers, None))
             await self._bytewise(body)
             self._write(b"0\r\n\r\n")
         else:
-            self._whole(200, body, headers)
+            self._whole(said.status, body, headers)
 
     async def _flow(self, said: Said, steps: list[Step], first_ms: int) -> None:
         """A stream, paced; or what the fault makes of it."""
@@ -322,6 +322,9 @@ class Connection(asyncio.Protocol):
                 await asyncio.sleep(pace_ms / 1000)
             if step.after_ms:
                 await asyncio.sleep(step.after_ms / 1000)
+            if step.drop:
+                self.drop()
+                return
             if step.token and sent >= (total + 1) // 2 and fault in ("mid-stream-death", "mid-stream-error", "half"):
                 await self._break(said, step)
                 return
