@@ -18,6 +18,7 @@ from ruxa.dialects.openai_chat.format import OpenAIChat
 from ruxa.dialects.openai_chat.translator import ChatTranslator
 from ruxa.dialects.openai_media.format import OpenAIMedia
 from ruxa.dialects.openai_responses.format import OpenAIResponses
+from ruxa.dialects.openai_responses.translator import ResponsesTranslator
 from ruxa.dialects.translator import Counter, Embedder, Translator
 
 DIALECTS: dict[Name, Dialect] = {
@@ -31,6 +32,7 @@ DIALECTS: dict[Name, Dialect] = {
 _CHAT = ChatTranslator()
 TRANSLATORS: dict[Name, Translator] = {
     "openai_chat": _CHAT,
+    "openai_responses": ResponsesTranslator(),
     "anthropic_messages": MessagesTranslator(),
     "gemini_generate": GenerateTranslator(),
 }
