@@ -124,6 +124,8 @@ class MessageEvents:
             return
         if piece.signature:
             part.proof, part.origin = piece.signature, piece.origin
+        elif piece.origin and not part.origin:
+            part.origin = piece.origin
         if not piece.text:
             return
         if self._queue and self._queue[0] is part:
@@ -164,12 +166,13 @@ class MessageEvents:
 
     def _start(self, part: _Part, out: list[bytes]) -> None:
         opened = part.opened
+        if opened.kind != "thinking":
+            self._sign(part, out)
         if opened.kind == "text":
             block: dict[str, object] = {"type": "text", "text": ""}
         elif opened.kind == "thinking":
             block = {"type": "thinking", "thinking": "", "signature": ""}
         else:
-            self._sign(part, out)
             given = opened.id or made_id(self._asked, "toolu_", self._tools)
             block = {"type": "tool_use", "id": given, "name": opened.name, "input": {}}
             self._tools += 1
@@ -218,7 +221,7 @@ class MessageEvents:
 
     def _stop_thinking(self, part: _Part, out: list[bytes]) -> None:
         proof = write_signature(part.origin, part.proof, "anthropic")
-        if part.at < 0 and proof:
+        if part.at < 0 and part.proof:
             if part.opened.redacted or part.origin != "anthropic":
                 part.at = self._block({"type": "redacted_thinking", "data": proof}, out)
                 return

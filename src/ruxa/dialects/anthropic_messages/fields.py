@@ -17,7 +17,6 @@ T = TypeVar("T")
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
-_decode_texts = msgspec.json.Decoder(list[str]).decode
 _decode_number = msgspec.json.Decoder(int | float).decode
 _decode_whole = msgspec.json.Decoder(int).decode
 _decode_flag = msgspec.json.Decoder(bool).decode
@@ -75,7 +74,8 @@ class Fields:
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts, empty when missing or null. Raises InvalidCall."""
-        return tuple(self._optional(name, _decode_texts) or ())
+        path = self.path(name)
+        return tuple(text_of(item, f"{path}.{number}") for number, item in enumerate(self.items(name)))
 
     def items(self, name: str) -> list[msgspec.Raw]:
         """A list, empty when missing or null. Raises InvalidCall."""

@@ -139,10 +139,12 @@ def sign(proof: str, origin: signature.Origin) -> list[dict[str, object] | msgsp
 
 def thinking_blocks(part: Thinking) -> list[dict[str, object] | msgspec.Raw]:
     """Thinking with its signature: bare when it is Anthropic's, packed when it is not. Hidden thinking is redacted."""
+    if not part.text and not part.signature:
+        return []
     proof = signature.write(part.origin, part.signature, "anthropic")
     if not part.text and (part.redacted or part.origin != "anthropic"):
-        return [{"type": "redacted_thinking", "data": proof}] if proof else []
-    return [{"type": "thinking", "thinking": part.text, "signature": proof}] if part.text or proof else []
+        return [{"type": "redacted_thinking", "data": proof}]
+    return [{"type": "thinking", "thinking": part.text, "signature": proof}]
 
 
 def _input(part: ToolCall) -> object:

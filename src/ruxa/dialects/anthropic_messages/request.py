@@ -192,12 +192,12 @@ def _tool(tool: Tool, aim: Aim, losses: list[Loss]) -> Block | None:
         if tool.schema:
             losses.append(Loss("tools.format", "tools"))
         return marked(block, tool.cache)
-    block["input_schema"] = _schema(tool.schema, losses)
-    if tool.strict:
-        if "strict_tools" in aim.ways and tool.schema and native(tool.schema) == (tool.schema, False):
-            block["strict"] = True
-        else:
-            losses.append(Loss("tools.strict", "tools"))
+    strict = native(tool.schema) if tool.strict and tool.schema and "strict_tools" in aim.ways else None
+    block["input_schema"] = _schema(tool.schema if strict is None else strict[0], losses)
+    if strict is not None:
+        block["strict"] = True
+    if tool.strict and (strict is None or strict[1]):
+        losses.append(Loss("tools.strict", "tools"))
     return marked(block, tool.cache)
 
 

@@ -74,38 +74,39 @@ def unwrapped(name: str, arguments: str) -> str:
 
 
 def native(schema: bytes) -> tuple[bytes, bool] | None:
-    """A schema as Anthropic's own structured output takes it, and whether it had to be loosened for that.
+    """A schema as Anthropic's strict output takes it, and whether some of it is no longer enforced.
 
-    What it does not know (lengths, ranges, patterns) is told in the description instead, as Anthropic's SDKs do. None
-    when the schema can't be said there: an object of free names, a value of any type.
+    Objects are closed, and what it does not know (lengths, ranges, patterns) is told in the description instead, as
+    Anthropic's SDKs do. None when the schema can't be said there: an object of free names, a value of any type.
     """
+    lost: list[str] = []
     try:
         read = _decode(schema)
-        made = _native(read)
-    except (_Unsaid, msgspec.DecodeError, RecursionError):
+        made = _native(read, lost)
+        return (schema if made == read else _encode(made)), bool(lost)
+    except (_Unsaid, msgspec.DecodeError, RecursionError, OverflowError):
         return None
-    return (schema, False) if made == read else (_encode(made), True)
 
 
 class _Unsaid(Exception):
     """A schema that Anthropic's structured output has no words for."""
 
 
-def _native(schema: object) -> Schema:
+def _native(schema: object, lost: list[str]) -> Schema:
     if not isinstance(schema, dict):
         raise _Unsaid
     given = cast("Schema", schema)
     if "$ref" in given:
-        return {name: _inner(name, given[name]) for name in given if name in ("$ref", "$defs")}
+        return {name: _inner(name, given[name], lost) for name in given if name in ("$ref", "$defs")}
     made: Schema = {}
     left: Schema = {}
     for name, value in given.items():
         if name == "oneOf":
-            made["anyOf"] = _inner("anyOf", value)
+            made["anyOf"] = _inner("anyOf", value, lost)
         elif name in _KEPT:
-            made[name] = _inner(name, value)
+            made[name] = _inner(name, value, lost)
         elif name == "items":
-            made[name] = _native(value)
+            made[name] = _native(value, lost)
         elif name == "additionalProperties":
             if value is not False:
                 raise _Unsaid
@@ -116,17 +117,18 @@ def _native(schema: object) -> Schema:
             left[name] = value
     _close(made)
     if left:
+        lost += left
         told = "{" + ", ".join(f"{name}: {_encode(value).decode()}" for name, value in left.items()) + "}"
         before = made.get("description")
         made["description"] = f"{before}\n\n{told}" if before else told
     return made
 
 
-def _inner(name: str, value: object) -> object:
+def _inner(name: str, value: object, lost: list[str]) -> object:
     if name in ("properties", "$defs") and isinstance(value, dict):
-        return {key: _native(inner) for key, inner in cast("Schema", value).items()}
+        return {key: _native(inner, lost) for key, inner in cast("Schema", value).items()}
     if name in ("anyOf", "allOf") and isinstance(value, list):
-        return [_native(inner) for inner in cast("list[object]", value)]
+        return [_native(inner, lost) for inner in cast("list[object]", value)]
     return value
 
 
