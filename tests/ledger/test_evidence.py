@@ -245,6 +245,36 @@ async def test_a_reader_that_stays_puts_it_off_for_half_a_second_and_no_longer(c
     assert await calendar.reduce(IN_SERVICE) == 1
 
 
+async def test_calls_are_booked_while_a_day_is_added_up_and_wait_only_for_its_dropping(calendar: Calendar) -> None:
+    books = calendar.books
+    ref = await books.organisation(live=10_000)
+    await calendar.spend(ref, [10])
+    await calendar.to(IN_SERVICE)
+    await calendar.reduce(IN_SERVICE + 1)
+    day = calendar.began.date()
+    await evidence.prepare(books.worker, day)
+    lease = await books.lend(ref, 50)
+    # Today has its room by now, as the worker makes it days ahead.
+    assert (await books.flush([calendar.row(ref, lease, 5)])).booked == 1
+    async with (
+        await psycopg.AsyncConnection.connect(books.database.url("ruxa_owner")) as keeper,
+        await psycopg.AsyncConnection.connect(books.database.url("ruxa_worker")) as ending,
+    ):
+        # The day's end has got as far as the month's evidence, and somebody keeps it there.
+        await keeper.execute("SELECT FROM ledger.evidence_day WHERE day = %s FOR UPDATE", [day])
+        reducing = asyncio.create_task(ending.execute("SELECT ledger.day_reduce(%s)", [day]))
+        await asyncio.sleep(0.1)
+        assert not reducing.done()
+        async with asyncio.timeout(0.3):
+            assert (await books.flush([calendar.row(ref, lease, 5)])).booked == 1
+        await keeper.rollback()
+        await reducing
+        await ending.commit()
+    await books.close(lease)
+    assert day not in await calendar.days()
+    await books.prove()
+
+
 async def test_killed_between_the_sums_and_the_end_nothing_is_lost_or_doubled(calendar: Calendar) -> None:
     books = calendar.books
     ref = await books.organisation(live=10_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import psycopg
 import pytest
@@ -37,6 +38,18 @@ async def test_commits_on_exit_and_rolls_back_on_error(database: Database) -> No
         await fail()
     async with pool.work() as work:
         assert await work.rows("SELECT n, label FROM ruxa.thing") == [(1, "kept")]
+
+
+async def test_the_servers_process_steps_back_for_others_when_it_is_asked_to(database: Database) -> None:
+    found: list[int] = []
+    for niceness in (0, 10):
+        pool = await Pool.open(
+            database.url("ruxa_worker"), login="ruxa_worker", clock=database.clock, niceness=niceness
+        )
+        async with pool.work() as work:
+            found.append(os.getpriority(os.PRIO_PROCESS, await work.value("SELECT pg_backend_pid()")))
+        await pool.close()
+    assert found[1] - found[0] == 10
 
 
 async def test_cancelled_work_is_rolled_back_and_the_pool_goes_on(database: Database) -> None:

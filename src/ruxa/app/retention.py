@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from uuid import UUID
 
@@ -14,8 +15,24 @@ from ruxa.kernel.signals import Sink
 from ruxa.privacy import erase
 from ruxa.privacy.retention import engine
 from ruxa.privacy.retention.engine import Outcome, Tools
+from ruxa.store.address import Address
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
+
+# Calls come first: what ends a day, and the database's process that does it, take what is left of the machine.
+NICENESS = 10
+
+
+async def pool_of(address: Address, clock: Clock) -> Pool:
+    """Connections of the worker's login for a run, which step back for everybody else."""
+    url = address.url("ruxa_worker")
+    return await Pool.open(url, login="ruxa_worker", min_size=0, max_size=4, clock=clock, niceness=NICENESS)
+
+
+def step_back() -> None:
+    """This process steps back too; for good."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
 
 
 def tools(settings: Settings, pool: Pool, vault: Vault, objects: Objects, sink: Sink, clock: Clock) -> Tools:

@@ -48,6 +48,7 @@ MAILED = ("user.contact.email", "user.name", "user.account")
 
 async def run(start: Start, orders: Orders) -> None:
     """Work until told to stop; what runs is finished, what does not finish is tried again by the next worker."""
+    retention.step_back()
     settings = start.read_settings()
     clock = Clock(start.clock_offset_s)
     sink = JsonLines("worker", clock)
@@ -74,7 +75,9 @@ async def run(start: Start, orders: Orders) -> None:
         audit.schedule(jobs, pool, vault, sink, asked, start.base_url, stack)
         objects = Objects.of_settings(settings.storage, settings.data, register)
         jobs.add("privacy erasures", lambda: erase.due(pool, vault, objects), timeout_s=900, cron=EVERY_MINUTE)
-        _schedule_retention(jobs, retention.tools(settings, pool, vault, objects, sink, clock))
+        ending = await retention.pool_of(address, clock)
+        stack.push_async_callback(ending.close)
+        _schedule_retention(jobs, retention.tools(settings, ending, vault, objects, sink, clock))
         backup_jobs.schedule(jobs, settings, start.instance, address, pool, vault, clock, sink, register)
         await _schedule_journal(jobs, settings.data / "journal", address, clock, vault, sink, stack)
         if settings.role == "worker":

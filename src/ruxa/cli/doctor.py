@@ -178,6 +178,7 @@ async def _inside(settings: Settings, args: Namespace) -> list[Finding]:
             await _answers(home),
             await _clock(home),
             await _isolation(home),
+            await _log_of_changes(home),
             *await _money(home),
             *await _retention(home),
             *await _backups(home),
@@ -230,6 +231,20 @@ async def _isolation(home: House) -> Finding:
         "drop": "embedded PostgreSQL under /var/lib/ruxa, because this is root and user namespaces are refused",
     }[how]
     return Finding(name="database", ok=True, found=found)
+
+
+async def _log_of_changes(home: House) -> Finding:
+    from ruxa.store import instance as owner
+
+    async with home.work() as work:
+        left = await owner.log_leftovers(work)
+    return Finding(
+        name="write-ahead log",
+        ok=not left,
+        found="goes with the days whose rows it holds" if not left else "; ".join(left),
+        advice="Usage rows are not sealed, and could be read from an old segment after day 90. As the server's "
+        "administrator: ALTER SYSTEM SET wal_recycle = off; and run `ruxa db setup --admin-url URL` again.",
+    )
 
 
 async def _money(home: House) -> list[Finding]:

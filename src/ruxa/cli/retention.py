@@ -16,7 +16,6 @@ from ruxa.kernel import ids
 from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.sealed import Sealed
 from ruxa.privacy.retention import engine, holds, stores, watch
-from ruxa.store.pool import Pool
 
 RUNS = 10
 
@@ -25,8 +24,8 @@ def run(args: Namespace) -> int:
     """``ruxa retention run``. 1 when something that was due is still there, or the clock is not believed."""
 
     async def act(house: House) -> engine.Outcome:
-        url = house.address.url("ruxa_worker")
-        pool = await Pool.open(url, login="ruxa_worker", max_size=4, clock=house.clock)
+        retention.step_back()
+        pool = await retention.pool_of(house.address, house.clock)
         try:
             given = retention.tools(house.settings, pool, house.vault, house.objects, house.sink, house.clock)
             return await engine.run(given, cause="command")

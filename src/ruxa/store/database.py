@@ -112,8 +112,8 @@ def setup(address: Address, admin_url: str | None = None, *, renew: bool = True)
         for statement in _database_grants(address.database):
             _run(server, statement, None, refused)
     with _connected(_with_database(url, address.database)) as inside:
-        for statement in _inside_statements():
-            _run(inside, statement, "public schema", refused)
+        for statement, optional in _inside_statements():
+            _run(inside, statement, optional, refused)
     return Report(not_configured=tuple(sorted(refused)))
 
 
@@ -129,7 +129,8 @@ def printed(logins: Logins, database: str) -> str:
     lines.append(create.as_string() + " \\gexec")
     lines += [statement.as_string() + ";" for statement in _database_grants(database)]
     lines.append(f"\\connect {sql.Identifier(database).as_string()}")
-    lines += [statement.as_string() + ";" for statement in _inside_statements()]
+    lines.append("\\set ON_ERROR_STOP off")
+    lines += [statement.as_string() + ";" for statement, _ in _inside_statements()]
     return "\n".join(lines) + "\n"
 
 
@@ -185,8 +186,11 @@ def _database_grants(database: str) -> Iterator[sql.Composed]:
     yield sql.SQL("GRANT CREATE ON DATABASE {} TO ruxa_owner").format(name)
 
 
-def _inside_statements() -> Iterator[sql.Composed]:
-    yield sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC").format()
+def _inside_statements() -> Iterator[tuple[sql.Composed, str]]:
+    """(statement, the name of what may be refused)."""
+    yield sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC").format(), "public schema"
+    # When a day of usage is dropped, the log that has its rows in the clear is to go too.
+    yield sql.SQL("GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO ruxa_worker").format(), "pg_switch_wal"
 
 
 def _run(

@@ -67,6 +67,9 @@ _SETTINGS: Final = {
     "shared_preload_libraries": "",
     "archive_mode": "off",
     "wal_keep_size": "0",
+    # A recycled segment holds old rows until it is written over, which in a quiet installation is never.
+    "wal_recycle": "off",
+    "checkpoint_timeout": "5min",
     # An archive that nobody fetches must not fill the disk: it is given up, and begun anew with a fresh base backup.
     "max_slot_wal_keep_size": "4GB",
     "password_encryption": "scram-sha-256",

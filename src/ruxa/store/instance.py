@@ -89,6 +89,16 @@ async def now(work: Work) -> datetime:
     return moment
 
 
+async def log_leftovers(work: Work) -> list[str]:
+    """Why rows in the clear could stay in the write-ahead log after their day was dropped; empty when they go."""
+    found: list[str] = []
+    if await work.value("SELECT current_setting('wal_recycle')::boolean"):
+        found.append("old segments are recycled (wal_recycle is on)")
+    if not await work.value("SELECT has_function_privilege('ruxa_worker', 'pg_catalog.pg_switch_wal()', 'EXECUTE')"):
+        found.append("ruxa_worker may not begin a new segment (pg_switch_wal)")
+    return found
+
+
 def offset_s(url: str) -> int:
     """How far a simulated instance's SQL clock is moved, in seconds; 0 on any other."""
     failure: RuxaError

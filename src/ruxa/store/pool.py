@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import select
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -29,20 +31,26 @@ Connection = psycopg.AsyncConnection[Row]
 
 
 class Pool:
-    """Connections of one login. Belongs to one event loop."""
+    """Connections of one login. Belongs to one event loop.
 
-    def __init__(self, url: str, *, login: Login, max_size: int, clock: Clock) -> None:
+    niceness: how far the server's processes behind these connections step back for others, where that is possible.
+    """
+
+    def __init__(self, url: str, *, login: Login, max_size: int, clock: Clock, niceness: int = 0) -> None:
         self.url = url
         self.login: Login = login
         self.clock = clock
+        self.niceness = niceness
         self._idle: list[tuple[Connection, float]] = []
         self._slots = asyncio.Semaphore(max_size)
         self._closed = False
 
     @classmethod
-    async def open(cls, url: str, *, login: Login, min_size: int = 1, max_size: int = 8, clock: Clock) -> Pool:
+    async def open(
+        cls, url: str, *, login: Login, min_size: int = 1, max_size: int = 8, clock: Clock, niceness: int = 0
+    ) -> Pool:
         """A pool with ``min_size`` connections made. Raises Unavailable when the database is away."""
-        pool = cls(url, login=login, max_size=max_size, clock=clock)
+        pool = cls(url, login=login, max_size=max_size, clock=clock, niceness=niceness)
         try:
             for _ in range(min_size):
                 pool._idle.append((await pool._connect(), monotonic() + CONNECTION_LIFE_S))
@@ -106,12 +114,29 @@ class Pool:
     async def _connect(self) -> Connection:
         failure: RuxaError
         try:
-            return await psycopg.AsyncConnection.connect(
+            connection = await psycopg.AsyncConnection.connect(
                 self.url, connect_timeout=CONNECT_TIMEOUT_S, application_name=self.login, prepare_threshold=3
             )
         except psycopg.Error as error:
             failure = fault.of(error)
+        else:
+            if self.niceness:
+                _step_back(connection, self.login, self.niceness)
+            return connection
         raise failure
+
+
+def _step_back(connection: Connection, login: Login, niceness: int) -> None:
+    """The server's process for a connection steps back, when it runs on this machine and may be told to.
+
+    By a unix socket it does; its title shows that the number is that process's here, and not in another container.
+    """
+    if not connection.info.host.startswith("/"):
+        return
+    pid = connection.info.backend_pid
+    with contextlib.suppress(OSError):
+        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(f"postgres: {login} ".encode()):
+            os.setpriority(os.PRIO_PROCESS, pid, niceness)
 
 
 def _has_news(connection: Connection) -> bool:

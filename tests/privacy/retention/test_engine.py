@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -17,9 +18,11 @@ import pytest
 from retention_house import RetentionHouse, reading
 from ruxa.egress.objects import Objects
 from ruxa.kernel import ids
+from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import NotFound, Unavailable
 from ruxa.privacy.content import items
 from ruxa.privacy.retention import engine, records
+from ruxa.store import instance
 
 if TYPE_CHECKING:
     from conftest import Sizes
@@ -50,6 +53,25 @@ async def test_usage_is_there_on_its_82nd_day_and_gone_on_its_83rd(house: Retent
         with pytest.raises(NotFound):
             await house.vault.day_key("usage", first)
     await house.books.prove()
+
+
+async def test_rows_in_the_clear_leave_the_write_ahead_log_with_their_day(house: RetentionHouse) -> None:
+    """Usage is not sealed: an old segment, kept or recycled, would show it for as long as nobody writes over it."""
+    _, ref = await house.organisation(live=1000)
+    (row,) = await house.spend(ref, [10])
+    place = Path(str((await house.admin("SHOW data_directory"))[0][0])) / "pg_wal"
+
+    def carved() -> list[str]:
+        return [path.name for path in sorted(place.glob("[0-9A-F]*")) if row.id.bytes in path.read_bytes()]
+
+    assert carved(), "it can be found while its day is there"
+    await house.to(USAGE)
+    assert (await house.run()).state == "done"
+    # What the server does by itself within five minutes of the next thing written.
+    await house.admin("CHECKPOINT")
+    assert carved() == []
+    async with house.books.worker.work() as work:
+        assert await instance.log_leftovers(work) == []
 
 
 @pytest.mark.parametrize("day", [22, 23, 24])
@@ -103,6 +125,19 @@ async def test_the_last_copy_of_a_key_is_gone_on_the_published_day(
         assert (await house.run()).state == "done"
         files = {path.stem for path in house.database.keys.rglob("*.key")}
         assert (epoch.hex in files) == (day < limit - 1), day
+
+
+@pytest.mark.parametrize(("rests_s", "least", "most"), [(10.0, 0.16, 0.6), (0.05, 0.0, 0.14)])
+async def test_between_two_days_others_have_the_machine_and_a_backlog_still_ends(
+    rests_s: float, least: float, most: float
+) -> None:
+    rested, left = 0.0, None
+    async for _ in engine.one_by_one(range(5), rests_s):
+        if left is not None:
+            rested += monotonic() - left
+        await asyncio.sleep(0.05)
+        left = monotonic()
+    assert least < rested < most
 
 
 async def test_it_says_before_what_it_will_do_and_after_what_it_did(house: RetentionHouse) -> None:

@@ -9,11 +9,11 @@ is not believed (``watch``) nothing is destroyed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -39,6 +39,7 @@ MISSED_H: Final = 26
 # A table somebody reads is busy for half a second at a time; readers of a minute are no reason to wait an hour.
 BUSY_TRIES: Final = 20
 BUSY_S: Final = 0.25
+RESTS_S: Final = 2.0
 # Sums of days that are over are made in every run, so that a day's end finds them ready; a backlog in parts.
 PREPARES: Final = 100
 
@@ -53,6 +54,7 @@ KEY_DAYS: Final[dict[str, int]] = {
 PSEUDONYM_DAYS: Final = 30
 
 State = Literal["done", "paused", "failed", "busy"]
+T = TypeVar("T")
 
 
 class Erase(Protocol):
@@ -289,11 +291,26 @@ async def _usage_due(tools: Tools) -> Due:
 
 
 async def _usage_end(tools: Tools) -> Ended:
-    ended = Ended()
-    for day in await _days_over(tools):
+    ended, over = Ended(), await _days_over(tools)
+    async for day in one_by_one(over):
         await _when_free(lambda day=day: evidence.reduce(tools.pool, day))
         ended.count += 1
+    if over:
+        async with tools.pool.work("retention") as work:
+            await records.switch_log(work)
     return ended
+
+
+async def one_by_one(days: Sequence[T], rests_s: float = RESTS_S) -> AsyncGenerator[T]:
+    """Each day, and between two a rest as long as the day took, so that whoever calls meanwhile hardly notices.
+
+    What has run up for long goes in its time all the same: all rests together are ``rests_s`` at most.
+    """
+    for place, day in enumerate(days, start=1):
+        began = monotonic()
+        yield day
+        if place < len(days):
+            await asyncio.sleep(min(monotonic() - began, rests_s / len(days)))
 
 
 async def _tables_due(tools: Tools) -> Due:
@@ -302,7 +319,7 @@ async def _tables_due(tools: Tools) -> Due:
 
 async def _tables_end(tools: Tools) -> Ended:
     ended = Ended()
-    for table, day in await _tables_over(tools):
+    async for table, day in one_by_one(await _tables_over(tools)):
         await _when_free(lambda table=table, day=day: _drop(tools, table, day))
         ended.count += 1
     return ended

@@ -102,6 +102,8 @@ def _written(
     snapshot, taken_at, real_at = _one(connection, "SELECT pg_export_snapshot(), ruxa.now(), clock_timestamp()")
     chosen = _select(connection, day_classes)
     arguments = [f"--snapshot={snapshot}", "--format=plain", "--encoding=UTF8", "--exclude-schema=public"]
+    # What an administrator allowed a login of the server's own functions, the next one's set-up allows it again.
+    arguments += ["--exclude-schema=pg_catalog"]
     arguments += ["--no-unlogged-table-data", "--no-publications", "--no-subscriptions", "--no-tablespaces"]
     arguments += [f"--exclude-table-data={pattern}" for pattern in chosen.without_rows]
     for name, section in SECTIONS.items():

@@ -1838,6 +1838,7 @@ AS $$
 DECLARE
     low uuid := ruxa.id_floor(p_day::timestamp AT TIME ZONE 'UTC');
     high uuid := ruxa.id_floor((p_day + 1)::timestamp AT TIME ZONE 'UTC');
+    part text := 'ledger.usage_event_' || to_char(p_day, 'YYYYMMDD');
     charges bigint;
 BEGIN
     PERFORM ledger.commit_durably();
@@ -1846,14 +1847,16 @@ BEGIN
     END IF;
     -- Who waits here makes everybody wait behind: briefly, or another time.
     PERFORM set_config('lock_timeout', '500ms', true);
-    LOCK TABLE ONLY ledger.usage_event IN ACCESS EXCLUSIVE MODE;
+    PERFORM pg_advisory_xact_lock(hashtextextended('ruxa.day_reduce', 0));
+    LOCK TABLE ONLY ledger.usage_event IN ACCESS SHARE MODE;
     IF EXISTS (SELECT FROM ledger.usage_days_present() AS p WHERE p.day < p_day) THEN
         RAISE EXCEPTION 'an older day is there' USING ERRCODE = 'RX051';
     END IF;
-    IF to_regclass('ledger.usage_event_' || to_char(p_day, 'YYYYMMDD')) IS NULL THEN
+    IF to_regclass(part) IS NULL THEN
         RETURN NULL;
     END IF;
     IF NOT EXISTS (SELECT FROM ledger.evidence_day AS d WHERE d.day = p_day AND d.state = 'ready' FOR UPDATE) THEN
+    EXECUTE 'LOCK TABLE ONLY ' || part || ' IN SHARE MODE';
         RAISE EXCEPTION 'its evidence is not ready' USING ERRCODE = 'RX052';
     END IF;
     SELECT coalesce(sum(calls), 0) INTO charges FROM ledger.usage_day WHERE id >= low AND id < high;
@@ -1880,6 +1883,7 @@ BEGIN
             sha256 = sha256(e.sha256 || excluded.sha256);
     UPDATE ledger.evidence_day SET state = 'reduced', changed_at = ruxa.now() WHERE day = p_day;
     PERFORM ruxa.partition_remove('ledger.usage_event'::regclass, p_day);
+    LOCK TABLE ONLY ledger.usage_event IN ACCESS EXCLUSIVE MODE;
     PERFORM ruxa.partition_remove('ledger.usage_day'::regclass, p_day);
     RETURN charges;
 END $$;
