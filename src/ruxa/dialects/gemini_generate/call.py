@@ -165,14 +165,14 @@ def _positive(config: Members, name: str) -> int | None:
 def _reasoning(thinking: Members | None, losses: list[Loss]) -> Reasoning | None:
     if thinking is None:
         return None
-    shown = thinking.flag("includeThoughts")
+    shown = thinking.flag("includeThoughts") or False
     budget = thinking.integer("thinkingBudget")
     level = thinking.word("thinkingLevel").lower()
     losses.extend(thinking.lost("thinking_config."))
     if level:
         return Reasoning(effort=level, shown=shown)
     if budget is None:
-        return None if shown is None else Reasoning(shown=shown)
+        return Reasoning(shown=shown)
     if budget == 0:
         return Reasoning(mode="off", shown=shown)
     return Reasoning(mode="adaptive", shown=shown) if budget < 0 else Reasoning(mode="on", budget=budget, shown=shown)

@@ -80,7 +80,7 @@ class _Cutter:
         reference = told.get("$ref")
         if isinstance(reference, str):
             if reference in within:
-                return _free(f"again as {reference.rpartition('/')[2] or 'the whole'}", told)
+                return _free(f"again as {reference.rpartition('/')[2].lstrip('#') or 'the whole'}", told)
             target = self._target(reference)
             beside = {name: value for name, value in told.items() if name != "$ref"}
             if target is None:

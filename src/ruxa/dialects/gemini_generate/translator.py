@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from ruxa.dialects.call import Call, Embedding, Origin, Vectors
 from ruxa.dialects.dialect import Name, Place
-from ruxa.dialects.gemini_generate import call, deltas, embedding, reply, request
+from ruxa.dialects.gemini_generate import embedding
+from ruxa.dialects.gemini_generate.call import read_call
 from ruxa.dialects.gemini_generate.chunks import GenerateChunks
+from ruxa.dialects.gemini_generate.deltas import GenerateDeltas, read_reply
+from ruxa.dialects.gemini_generate.reply import write_reply
+from ruxa.dialects.gemini_generate.request import write_call
 from ruxa.dialects.reply import Asked, Reply
 from ruxa.dialects.translator import Aim, DeltaReader, DeltaWriter, Written
 
@@ -18,23 +22,23 @@ class GenerateTranslator:
 
     def read_call(self, place: Place, body: bytes) -> Call:
         """See the contract."""
-        return call.read_call(place, body)
+        return read_call(place, body)
 
     def write_call(self, call: Call, aim: Aim) -> Written:
         """See the contract."""
-        return request.write_call(call, aim)
+        return write_call(call, aim)
 
     def read_reply(self, body: bytes) -> Reply:
         """See the contract."""
-        return deltas.read_reply(body)
+        return read_reply(body)
 
-    def write_reply(self, told: Reply, asked: Asked) -> bytes:
+    def write_reply(self, reply: Reply, asked: Asked) -> bytes:
         """See the contract."""
-        return reply.write_reply(told, asked)
+        return write_reply(reply, asked)
 
     def reader(self) -> DeltaReader:
         """See the contract."""
-        return deltas.GenerateDeltas()
+        return GenerateDeltas()
 
     def writer(self, asked: Asked) -> DeltaWriter:
         """See the contract."""

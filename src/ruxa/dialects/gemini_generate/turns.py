@@ -93,30 +93,35 @@ class Turns:
                 started = True
                 self._turn(turn)
         if not started and self.system:  # Google wants something to answer to
-            self._content("user").rest.extend(self.system)
-            self.system = []
+            content = _Content("user")
+            content.rest, self.system = self.system, []
+            self._add(content)
 
     @property
     def contents(self) -> list[Json]:
-        """``contents``, those without any part left out."""
-        return [told for told in (content.done() for content in self._contents) if told["parts"]]
+        """``contents``."""
+        return [content.done() for content in self._contents]
 
-    def _content(self, role: str) -> _Content:
-        if not self._contents or self._contents[-1].role != role:
-            self._contents.append(_Content(role))
-        return self._contents[-1]
+    def _add(self, content: _Content) -> None:
+        """Joins a content to the one before if that has the same role; one without parts is none."""
+        if not (content.answers or content.beside or content.rest):
+            return
+        last = self._contents[-1] if self._contents else None
+        if last is None or last.role != content.role:
+            self._contents.append(content)
+        else:
+            last.answers += content.answers
+            last.beside += content.beside
+            last.rest += content.rest
 
     def _turn(self, turn: Turn) -> None:
+        content = _Content("model" if turn.role == "assistant" else "user")
+        self._write(turn, content.rest, content)
         if turn.role == "system":
-            parts: list[Json] = []
-            self._write(turn, parts)
-            for part in parts:
+            for part in content.rest:
                 if "text" in part:
                     part["text"] = MARKED.format(part["text"])
-            self._content("user").rest.extend(parts)
-        else:
-            content = self._content("model" if turn.role == "assistant" else "user")
-            self._write(turn, content.rest, content)
+        self._add(content)
         if turn.name:
             self.losses.append(Loss("name", turn.at))
 
