@@ -71,7 +71,7 @@ def test_the_sdks_know_the_errors(kind: type[errors.RuxaError]) -> None:
         response = httpx2.Response(
             shown.status, headers=[(key, value) for key, value in lines], content=shown.body, request=request
         )
-        if name in ("openai_chat", "openai_responses"):
+        if name.startswith("openai_"):
             known = openai.OpenAI(api_key="x")._make_status_error_from_response(response)
             assert isinstance(known, openai.APIStatusError)
             assert known.code == error.code

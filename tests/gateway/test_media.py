@@ -18,6 +18,10 @@ PNG = picture.png("a picture", 64, 48)
 SAID = "The quick brown fox jumps over the lazy dog."
 
 
+async def _drain(stream: Any) -> list[Any]:
+    return [event async for event in stream]
+
+
 @pytest.fixture
 async def sdk(house: House) -> AsyncIterator[openai.AsyncOpenAI]:
     await house.begin()
@@ -136,7 +140,7 @@ async def test_a_transcription_is_streamed_and_a_translation_is_whole(house: Hou
     events = [event async for event in stream]
     assert events[-1].type == "transcript.text.done"
     assert "".join(event.delta for event in events if event.type == "transcript.text.delta") == SAID
-    with pytest.warns(DeprecationWarning):  # the SDK gives translations up; who uses them still can
+    with pytest.warns(DeprecationWarning, match="deprecated"):  # the SDK gives translations up; who uses them still can
         translated = await sdk.audio.translations.create(model="sandbox/transcribe", file=("a.wav", voice.wav(SAID)))
     assert translated.text == SAID
     rows = await house.rows(2)
@@ -184,12 +188,11 @@ async def test_an_answer_that_dies_costs_nothing_and_looks_like_no_whole_one(
 ) -> None:
     with pytest.raises(openai.InternalServerError):
         await sdk.images.generate(model="sandbox/image", prompt="x [[fail-first-frame-error]]", size="64x64")
+    stream = await sdk.images.generate(
+        model="sandbox/image", prompt="x [[fail-mid-stream-death]]", size="64x64", stream=True, partial_images=3
+    )
     with pytest.raises(openai.APIError):
-        stream = await sdk.images.generate(
-            model="sandbox/image", prompt="x [[fail-mid-stream-death]]", size="64x64", stream=True, partial_images=3
-        )
-        async for _ in stream:
-            pass
+        await _drain(stream)
     with pytest.raises(httpx.HTTPError):
         await house.client.post(
             "/v1/audio/speech",
