@@ -1845,7 +1845,8 @@ BEGIN
     IF p_day > ruxa.today() - ledger.usage_days() THEN
         RAISE EXCEPTION 'younger than its time' USING ERRCODE = 'RX053';
     END IF;
-    -- Who waits here makes everybody wait behind: briefly, or another time.
+    -- Who waits here makes everybody wait behind: briefly, or another time. The whole table is taken last, and only for
+    -- the dropping: calls are booked into the other days meanwhile.
     PERFORM set_config('lock_timeout', '500ms', true);
     PERFORM pg_advisory_xact_lock(hashtextextended('ruxa.day_reduce', 0));
     LOCK TABLE ONLY ledger.usage_event IN ACCESS SHARE MODE;
@@ -1855,8 +1856,8 @@ BEGIN
     IF to_regclass(part) IS NULL THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM ledger.evidence_day AS d WHERE d.day = p_day AND d.state = 'ready' FOR UPDATE) THEN
     EXECUTE 'LOCK TABLE ONLY ' || part || ' IN SHARE MODE';
+    IF NOT EXISTS (SELECT FROM ledger.evidence_day AS d WHERE d.day = p_day AND d.state = 'ready' FOR UPDATE) THEN
         RAISE EXCEPTION 'its evidence is not ready' USING ERRCODE = 'RX052';
     END IF;
     SELECT coalesce(sum(calls), 0) INTO charges FROM ledger.usage_day WHERE id >= low AND id < high;
@@ -1882,8 +1883,8 @@ BEGIN
             waived_micros = e.waived_micros + excluded.waived_micros,
             sha256 = sha256(e.sha256 || excluded.sha256);
     UPDATE ledger.evidence_day SET state = 'reduced', changed_at = ruxa.now() WHERE day = p_day;
-    PERFORM ruxa.partition_remove('ledger.usage_event'::regclass, p_day);
     LOCK TABLE ONLY ledger.usage_event IN ACCESS EXCLUSIVE MODE;
+    PERFORM ruxa.partition_remove('ledger.usage_event'::regclass, p_day);
     PERFORM ruxa.partition_remove('ledger.usage_day'::regclass, p_day);
     RETURN charges;
 END $$;
@@ -2399,12 +2400,12 @@ COMMENT ON COLUMN ledger.price.input_tokens_max IS 'data: none';
 COMMENT ON COLUMN ledger.price.output_tokens_max IS 'data: none';
 COMMENT ON COLUMN ledger.price.image_tokens_max IS 'data: none';
 COMMENT ON COLUMN ledger.price.page_tokens_max IS 'data: none';
+COMMENT ON COLUMN ledger.price.units IS 'data: none';
 COMMENT ON COLUMN ledger.price.created_at IS 'data: none';
 COMMENT ON COLUMN ledger.journal_run.worker IS 'data: none';
 COMMENT ON COLUMN ledger.journal_run.run IS 'data: none';
 COMMENT ON COLUMN ledger.journal_run.began_at IS 'data: none';
 COMMENT ON COLUMN ledger.journal_run.ended_at IS 'data: none';
-COMMENT ON COLUMN ledger.price.units IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.worker IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.run IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.number IS 'data: none';
