@@ -286,6 +286,7 @@ def envelopes() -> str:
     from ruxa.dialects.anthropic_messages import table as anthropic
     from ruxa.dialects.gemini_generate import table as gemini
     from ruxa.dialects.openai_chat import table as openai
+    from ruxa.dialects.openai_media import table as media
 
     parts = [
         "# Envelopes of the dialects",
@@ -308,6 +309,12 @@ def envelopes() -> str:
     for title, table in (
         ("OpenAI: chat completions", openai.CHAT),
         ("OpenAI: embeddings", openai.EMBEDDINGS),
+        ("OpenAI: images/generations", media.IMAGES),
+        ("OpenAI: images/edits (a form)", media.EDITS),
+        ("OpenAI: audio/speech", media.SPEECH),
+        ("OpenAI: audio/transcriptions (a form)", media.TRANSCRIPTIONS),
+        ("OpenAI: audio/translations (a form)", media.TRANSLATIONS),
+        ("OpenAI: moderations", media.MODERATIONS),
         ("Anthropic: messages and count_tokens", anthropic.MESSAGES),
         ("Gemini: generateContent and streamGenerateContent", gemini.GENERATE),
         ("Gemini: generationConfig", gemini.CONFIG),

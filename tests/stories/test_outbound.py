@@ -25,12 +25,14 @@ from google.genai import types
 
 from capture import Sent, Tap, remote_ports
 from fixtures_server import RunningServer, environment, eventually
-from ruxa.dialects import paths
+from ruxa.dialects import multipart, paths
 from ruxa.dialects.anthropic_messages import table as anthropic_table
 from ruxa.dialects.body import OBJECT, STRING
 from ruxa.dialects.gemini_generate import table as gemini_table
 from ruxa.dialects.openai_chat import table as openai_table
+from ruxa.dialects.openai_media import table as media_table
 from ruxa.dialects.table import Table
+from ruxa.egress.sandbox import voice
 
 # In the customer's own content these words may leave; everywhere else they may not.
 CONTENT = "zibebencontent"
@@ -42,28 +44,34 @@ PAIRS = {
     "openai_chat": ("openai", "house"),
     "anthropic_messages": ("anthropic", "claudine"),
     "gemini_generate": ("google", "gemelli"),
+    "openai_media": ("painter", "singer"),
 }
 # One that a single test asks, so that it can count.
 COUNTED = "counted"
-BASES = {"openai_chat": "/v1", "anthropic_messages": "/v1", "gemini_generate": "/v1beta"}
+BASES = {"openai_media": "/v1", "openai_chat": "/v1", "anthropic_messages": "/v1", "gemini_generate": "/v1beta"}
 
 # What the house says to a provider, by dialect; anything else in a head is a leak.
 EVERYWHERE = {"host", "user-agent", "content-type", "accept", "content-length"}
 HEADERS = {
     "openai_chat": EVERYWHERE | {"authorization"},
+    "openai_media": EVERYWHERE | {"authorization"},
     "anthropic_messages": EVERYWHERE | {"x-api-key", "anthropic-version", "anthropic-beta"},
     "gemini_generate": EVERYWHERE | {"x-goog-api-key"},
 }
 
 
 class Call(NamedTuple):
-    """One endpoint: its path (``{model}``), a small body, the table its fields stand in, where its content lies."""
+    """One endpoint: its path (``{model}``), a small body, the table its fields stand in, where its content lies.
+
+    file: of a form, the part that is a file.
+    """
 
     path: str
     body: dict[str, Any]
     table: Table
     content: str
     streams: str = ""
+    file: str = ""
 
 
 _ASK = {"role": "user", "content": f"{CONTENT} [[tokens=5]]"}
@@ -100,6 +108,25 @@ CALLS: dict[tuple[str, str], Call] = {
         gemini_table.BATCH,
         "requests",
     ),
+}
+_MAKE = {"prompt": CONTENT, "size": "64x64", "quality": "low"}
+CALLS |= {
+    ("openai_media", "images/generations"): Call(
+        "/v1/images/generations", _MAKE, media_table.IMAGES, "prompt", "stream"
+    ),
+    ("openai_media", "images/edits"): Call(
+        "/v1/images/edits", _MAKE, media_table.EDITS, "prompt", "stream", file="image"
+    ),
+    ("openai_media", "audio/speech"): Call(
+        "/v1/audio/speech", {"input": CONTENT, "voice": "alloy"}, media_table.SPEECH, "input"
+    ),
+    ("openai_media", "audio/transcriptions"): Call(
+        "/v1/audio/transcriptions", {"prompt": CONTENT}, media_table.TRANSCRIPTIONS, "prompt", "stream", file="file"
+    ),
+    ("openai_media", "audio/translations"): Call(
+        "/v1/audio/translations", {"prompt": CONTENT}, media_table.TRANSLATIONS, "prompt", file="file"
+    ),
+    ("openai_media", "moderations"): Call("/v1/moderations", {"input": CONTENT}, media_table.MODERATIONS, "input"),
 }
 FAULTS = ("fail-429", "fail-503", "fail-401", "fail-400", "fail-garbage", "fail-half", "fail-mid-stream-death")
 
@@ -158,7 +185,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory, first_demo: Path, vendor: 
                 tap = taps[name] = Tap(vendor)
                 stack.callback(tap.close)
                 lines += [f"[providers.{name}]", f'base_url = "http://127.0.0.1:{tap.port}{BASES[dialect]}"']
-                lines += ['key = "env:VENDOR_KEY"', *([f'dialect = "{dialect}"'] if name == names[1] else [])]
+                own = name == names[1] or dialect == "openai_media"
+                lines += ['key = "env:VENDOR_KEY"', *([f'dialect = "{dialect}"'] if own else [])]
                 for model in ("small", *FAULTS):  # a target each, so that one's breaker is not another's
                     lines += [f'[models."{name}/{model}"]', f'upstream_model = "{model}"']
                     lines += [f"{rate}_micros_per_mtok = 1000" for rate in ("input", "output")]
@@ -177,6 +205,7 @@ def test_every_endpoint_is_walked() -> None:
     served = {("openai_chat", path) for path in paths.OPENAI}
     served |= {("anthropic_messages", path) for path in paths.ANTHROPIC}
     served |= {("gemini_generate", method) for method in paths.METHODS}
+    served |= {("openai_media", path) for path in paths.MEDIA}
     assert set(CALLS) == served
 
 
@@ -308,7 +337,27 @@ def _ask(
     path = CALLS[where].path.replace("{model}", public.replace("/", "%2F"))
     body = _planted(where, public, who, streamed)
     told = {header: value for header, value in TOLD.items() if "goog" not in header or where[0] == "gemini_generate"}
+    if file := CALLS[where].file:
+        form, boundary = _form(body, file)
+        told["content-type"] = f"multipart/form-data; boundary={boundary}"
+        return watched.server.http("POST", path, form, headers=told, key=watched.keys[who])
     return watched.server.http("POST", path, body, headers=told, key=watched.keys[who])
+
+
+def _form(body: dict[str, Any], file: str) -> tuple[bytes, str]:
+    """The body as a form, with a file whose name tells something, and a boundary that does."""
+    boundary = f"----{SECRET}-boundary"
+    named = f'{file}"; filename="{SECRET} holiday.wav"\r\nContent-Type: audio/wav; name="{SECRET}'
+    parts = [(named, voice.wav("short")), *((name, _plain(value)) for name, value in body.items())]
+    lines = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + value + b"\r\n"
+        for name, value in parts
+    ]
+    return b"".join(lines) + f"--{boundary}--\r\n".encode(), boundary
+
+
+def _plain(value: object) -> bytes:
+    return (value if isinstance(value, str) else json.dumps(value)).encode()
 
 
 def _send(watched: Watched, where: tuple[str, str], provider: str, who: int, streamed: bool) -> list[Sent]:
@@ -331,14 +380,19 @@ def _check(watched: Watched, dialect: str, request: Sent, content: str, where: t
     # Ids of ours: none has a reason to leave.
     assert re.search(rb"\b(key|org|req|mem|call)_[0-9a-f]{32}\b", lower) is None
     assert re.search(rb"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", lower) is None
-    if where is not None:
+    if where is not None and CALLS[where].file:
+        boundary = multipart.boundary_of(request.headers["content-type"].encode())
+        parts = multipart.read(request.body, boundary)
+        assert CONTENT in [multipart.text_of(request.body, part) for part in parts if part.base == content]
+        assert {part.base for part in parts} <= set(CALLS[where].table), "only fields of the closed table"
+    elif where is not None:
         told = json.loads(request.body)
         assert CONTENT in json.dumps(told[content])
         assert set(told) <= set(CALLS[where].table), "only fields of the closed table"
 
 
 def _told(requests: list[Sent]) -> set[str]:
-    return set[str]().union(*(_words((sent.head + b"\n" + sent.body).decode()) for sent in requests))
+    return set[str]().union(*(_words((sent.head + b"\n" + sent.body).decode("utf-8", "replace")) for sent in requests))
 
 
 def _words(text: str) -> set[str]:

@@ -18,6 +18,7 @@ from ruxa.access import outbox
 from ruxa.dialects.anthropic_messages import table as anthropic_messages
 from ruxa.dialects.gemini_generate import table as gemini_generate
 from ruxa.dialects.openai_chat import table as openai_chat
+from ruxa.dialects.openai_media import table as openai_media
 from ruxa.dialects.openai_responses import table as openai_responses
 from ruxa.dialects.table import Table
 from ruxa.kernel import datamap, signals
@@ -61,6 +62,12 @@ _TABLES: Final[Mapping[str, Table]] = {
     "openai_chat.chat": openai_chat.CHAT,
     "openai_chat.embeddings": openai_chat.EMBEDDINGS,
     "openai_responses.create": openai_responses.CREATE,
+    "openai_media.images": openai_media.IMAGES,
+    "openai_media.edits": openai_media.EDITS,
+    "openai_media.speech": openai_media.SPEECH,
+    "openai_media.transcriptions": openai_media.TRANSCRIPTIONS,
+    "openai_media.translations": openai_media.TRANSLATIONS,
+    "openai_media.moderations": openai_media.MODERATIONS,
     "anthropic_messages.messages": anthropic_messages.MESSAGES,
     "gemini_generate.generate": gemini_generate.GENERATE,
     "gemini_generate.count": gemini_generate.COUNT,
