@@ -49,8 +49,11 @@ def test_a_loss_and_the_way_back(fresh_server: Callable[..., RunningServer], tmp
     server = fresh_server(**ENV).start()
     data, keys = tmp_path / "backups", tmp_path / "safe"
     assert server.chat()[0] == 200
+    server.cli("audit", "export", "--out", str(tmp_path / "early"))
     for address in (EMAIL, SPARED):
         server.cli("member", "add", address, "--org", server.organisation)
+    # What was done has its place in the log before the backup is made.
+    server.cli("audit", "export", "--out", str(tmp_path / "later"))
     made = server.cli_json("backup", "create", "--out", str(data))
     assert Path(made["manifest"]).is_file()
     first = server.cli_json("backup", "keys", "--out", str(keys))
@@ -88,6 +91,8 @@ def test_a_loss_and_the_way_back(fresh_server: Callable[..., RunningServer], tmp
     assert "does not open" in wrong.stderr
     assert not (tmp_path / "new").exists()
 
+    _beside_an_old_checkpoint(tmp_path, data, older, kit)
+
     # Without a checkpoint from outside: in quarantine, and no server starts on it.
     code, said = restored(tmp_path, str(data), "--recovery-kit", kit)
     assert code == 1
@@ -113,6 +118,27 @@ def test_a_loss_and_the_way_back(fresh_server: Callable[..., RunningServer], tmp
     _serves(tmp_path, server)
     _with_every_secret_of_then(tmp_path, data, older, kit, outside)
     _killed_while_it_restores(tmp_path, data, kit)
+
+
+def _beside_an_old_checkpoint(place: Path, data: Path, older: Path, kit: str) -> None:
+    """All of it from before the erasure agrees with itself, and would show the erased: refused, or kept closed."""
+    early = str(place / "early" / "checkpoint")
+    given = (str(data), "--recovery-kit", kit, "--keystore", str(older), "--checkpoint", early)
+    refused = ruxa(place, "restore", *given, "--data", "new")
+    assert refused.returncode == 2
+    assert "older than the data" in refused.stderr
+    assert not (place / "new").exists()
+    code, said = restored(place, *given, "--accept-old-checkpoint", "the mails are lost")
+    assert code == 1
+    assert any("older than the data" in why for why in said["reasons"])
+    assert said["checkpoint_at"]
+    assert "erased_again" not in said["replayed"], "the danger is real: the old export does not know of it"
+    assert ruxa(place, "run", "--data", "new", "--port", "0").returncode == 2
+    released = ruxa(place, "quarantine", "release", "--data", "new", "--checkpoint", early)
+    assert released.returncode == 1
+    assert "older than the data" in released.stdout
+    shutil.rmtree(place / "new")
+    shutil.rmtree(place / "new-keys")
 
 
 def _serves(place: Path, server: RunningServer) -> None:

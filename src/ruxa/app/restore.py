@@ -54,8 +54,9 @@ NO_CHECKPOINT = (
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be restored. name: of a backup, else the newest of the kind; until: only by a base backup.
 
-    keystore: where the exports of the keystore lie; checkpoint: the text of one kept elsewhere; rehearsal: of a drill,
-    which ends no epoch at a key server that the living instance uses.
+    keystore: where the exports of the keystore lie; checkpoint: the text of one kept elsewhere; accept_old: why one
+    that is older than the data, than an erasure or than a day and a half must do; rehearsal: of a drill, which ends no
+    epoch at a key server that the living instance uses.
     """
 
     source: Target
@@ -65,6 +66,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["logical", "base"] = "logical"
     until: datetime | None = None
     checkpoint: str | None = None
+    accept_old: str | None = None
     rehearsal: bool = False
 
 
@@ -86,6 +88,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     unknown: list[str]
     reasons: list[str]
     size: int
+    checkpoint_at: datetime | None = None
 
     @property
     def released(self) -> bool:
@@ -106,8 +109,8 @@ class Open(msgspec.Struct, frozen=True):
 async def opened(settings: Settings, wish: Wish, sink: Sink, say: Say) -> AsyncGenerator[Open]:
     """Restores into ``settings.data`` and leaves the database running for the length of the block.
 
-    Raises Conflict ``data_not_empty``, ``log_forked``; NotFound ``backup_missing``, ``epoch_ended``; Broken
-    ``backup_damaged``; Unavailable. What was made is taken back then.
+    Raises Conflict ``data_not_empty``, ``checkpoint_old``, ``log_forked``; NotFound ``backup_missing``,
+    ``epoch_ended``; Broken ``backup_damaged``; Unavailable. What was made is taken back then.
     """
     os.umask(0o077)
     _empty(settings, wish)
@@ -125,6 +128,7 @@ async def opened(settings: Settings, wish: Wish, sink: Sink, say: Say) -> AsyncG
             made = await asyncio.to_thread(_choose, wish)
             export = await _export(settings, wish, made, register)
             await asyncio.to_thread(_check_signer, wish, made, export)
+            await asyncio.to_thread(_check_age, wish, made, export)
             _steps_known(made)
             found = _declare(settings, made, export)
             say(f"Restoring {made.name} ({made.kind}) with the keys of {export.made.name}.")
@@ -222,6 +226,27 @@ def _check_signer(wish: Wish, made: Manifest, export: Export) -> None:
     trusted = wish.kit.trusted | export.signers()
     manifest.read(wish.source, made.name, wish.kit.key, trusted)
     manifest.read(wish.keystore, export.made.name, wish.kit.key, trusted)
+
+
+def _check_age(wish: Wish, made: Manifest, export: Export) -> None:
+    """Before anything is laid back. Raises Conflict ``checkpoint_old`` when it tells nothing of what came after."""
+    if wish.checkpoint is None or wish.accept_old is not None:
+        return
+    found = replay.given(wish.checkpoint, made.instance, list(export.signers("audit")))
+    newest = replay.Newest(
+        size=0 if made.tree is None else made.tree.size,
+        data_at=made.taken_at,
+        erased_at=replay.erased_at(export.extract),
+        # By the instance's clock, wherever that stands.
+        now=Clock().now() + (export.made.taken_at - export.made.real_at),
+    )
+    why = replay.too_old(found, newest)
+    if why is not None:
+        raise Conflict(
+            f"Not restored: {why}. Give a newer one (the public log, a daily mail, a witness), or say why this one must"
+            " do: --accept-old-checkpoint REASON; the directory stays in quarantine then.",
+            code="checkpoint_old",
+        )
 
 
 def _instance(made: Manifest) -> Instance:
@@ -338,14 +363,25 @@ async def _settled(
     size, root = await replay.head(rows)
     if (more := await asyncio.to_thread(_largest_known, wish)) > size:
         reasons.append(f"a manifest in the targets knows {more} leaves of the audit log, the restored log has {size}")
-    mark.checkpoint = None
+    mark.checkpoint, mark.data_size = None, 0 if made.tree is None else made.tree.size
+    if made.kind == "base":
+        # The log of a cluster that was recovered goes as far as its data does.
+        mark.data_size = size
     if wish.checkpoint is None:
         reasons.append(NO_CHECKPOINT)
     else:
         compared = await replay.compare(rows, vault, found.id, wish.checkpoint)
-        mark.checkpoint = compared.size
+        mark.checkpoint, mark.checkpoint_at = compared.size, compared.at
         if compared.reason is not None:
             reasons.append(compared.reason)
+        newest = replay.Newest(
+            size=mark.data_size,
+            data_at=data_at,
+            erased_at=await replay.last_erasure(rows),
+            now=Clock().now() + (export.made.taken_at - export.made.real_at),
+        )
+        if (old := replay.too_old(compared, newest)) is not None:
+            reasons.append(old)
     async with operator.work("restore") as work:
         await log.write(
             work,
@@ -353,7 +389,8 @@ async def _settled(
             "backup:restored",
             actor="operator",
             purpose="security",
-            details={"backup": made.name, "keys": export.made.name, "open": str(len(reasons))},
+            details={"backup": made.name, "keys": export.made.name, "open": str(len(reasons))}
+            | ({} if wish.accept_old is None else {"old_checkpoint": wish.accept_old[:400]}),
         )
     if laid.dead_days:
         known.unknown.append(f"days whose keys are destroyed stay closed: {len(laid.dead_days)} object(s)")
@@ -380,6 +417,7 @@ async def _settled(
         unknown=known.unknown,
         reasons=reasons,
         size=size,
+        checkpoint_at=mark.checkpoint_at,
     )
 
 
@@ -430,6 +468,7 @@ async def release(
     found: Quarantine,
     pool: replay.Lender,
     vault: Vault,
+    clock: Clock,
     *,
     checkpoint: str | None,
     reason: str | None,
@@ -449,6 +488,14 @@ async def release(
             left = [why for why in left if "checkpoint" not in why]
             if compared.reason is not None:
                 left.append(compared.reason)
+            newest = replay.Newest(
+                size=found.data_size,
+                data_at=found.taken_at or found.began_at,
+                erased_at=await replay.last_erasure(pool),
+                now=clock.now(),
+            )
+            if (old := replay.too_old(compared, newest)) is not None:
+                left.append(old)
     elif NO_CHECKPOINT in found.reasons:
         left.append(NO_CHECKPOINT)
     if left and reason is None:

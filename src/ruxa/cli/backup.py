@@ -223,6 +223,7 @@ def restore_(args: Namespace) -> int:
         kind="base" if args.until and args.kind is None else (args.kind or "logical"),
         until=session.moment(args.until, Clock(), "--until", past=True) if args.until else None,
         checkpoint=checkpoint,
+        accept_old=args.accept_old_checkpoint,
     )
     say: Callable[[str], None] = (lambda _: None) if args.json else output.line
     done = asyncio.run(restore.run(settings, wish, sink, say))
@@ -243,6 +244,8 @@ def quarantine_show(args: Namespace) -> int:
         output.line(f"{settings.data} is not in quarantine.")
     else:
         output.line(f"Restored from {found.backup}, in quarantine ({found.state}).")
+        if found.checkpoint_at is not None:
+            output.line(f"  checkpoint: {found.checkpoint} leaves, signed {_when(found.checkpoint_at)}")
         for why in found.reasons:
             output.line(f"  open: {why}")
         for what in found.unknown:
@@ -264,7 +267,7 @@ def quarantine_release(args: Namespace) -> int:
 
     async def act(house: House) -> list[str]:
         return await restore.release(
-            settings, found, house.pool, house.vault, checkpoint=checkpoint, reason=args.accept
+            settings, found, house.pool, house.vault, house.clock, checkpoint=checkpoint, reason=args.accept
         )
 
     left = session.within(args, act)
@@ -390,6 +393,8 @@ def _restored(done: Restored, settings: Settings) -> dict[str, Any]:
 
 def _tell(done: Restored, settings: Settings) -> None:
     output.line(f"{settings.data} holds the data of {_when(done.taken_at)} ({done.backup}), keys of {done.living}.")
+    if done.checkpoint_at is not None:
+        output.line(f"  checkpoint: signed {_when(done.checkpoint_at)}")
     for what in done.unknown:
         output.line(f"  not known: {what}")
     if done.released:

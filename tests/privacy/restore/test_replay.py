@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import get_args
 from uuid import UUID
 
+import msgspec
 import psycopg
 import pytest
 
@@ -27,6 +28,7 @@ from ruxa.privacy import erase
 from ruxa.privacy.restore import quarantine, replay
 from ruxa.privacy.restore import records as replay_records
 from ruxa.privacy.restore.quarantine import Quarantine
+from ruxa.privacy.restore.replay import Newest
 from ruxa.store.address import Address
 from ruxa.store.archive import living, logical, unpack
 from ruxa.store.archive.living import Export
@@ -263,6 +265,36 @@ async def test_only_a_checkpoint_of_this_log_counts(story: Story) -> None:
     assert not await replay.root_is(owner, size, bytes(32).hex())
 
 
+async def test_a_checkpoint_older_than_what_is_restored_tells_nothing(story: Story) -> None:
+    """An old backup, an old export and an old checkpoint agree with each other: only their age speaks."""
+    early = await story.checkpoint()
+    await story.tell("settings:changed")
+    made = await story.instance.logical()
+    await story.go_on()
+    export = await story.export()
+    assert made.tree is not None
+    signers = list(export.signers("audit"))
+    erased = replay.erased_at(export.extract)
+    assert erased is not None
+    now = datetime.now(UTC)
+    newest = Newest(size=made.tree.size, data_at=made.taken_at, erased_at=erased, now=now)
+    old = replay.given(early, story.instance.about.id, signers)
+    assert old.at is not None
+    assert abs((now - old.at).total_seconds()) < 60
+    assert "older than the data" in str(replay.too_old(old, newest))
+    # As new as the data, and from before the erasure that the export knows of.
+    between = replay.Given(made.tree.size, erased - timedelta(seconds=1))
+    assert "before the last erasure known" in str(replay.too_old(between, newest))
+    late = replay.given(await story.checkpoint(), story.instance.about.id, signers)
+    assert replay.too_old(replay.Given(late.size, erased), newest) is None
+    # Nothing newer is known, and two days have passed.
+    later = msgspec.structs.replace(newest, now=erased + timedelta(hours=replay.CHECKPOINT_HOURS, seconds=1))
+    assert "more than 36 hours" in str(replay.too_old(replay.Given(late.size, erased), later))
+    assert replay.too_old(replay.Given(late.size, None), later) is None, "signed by nobody: told as that"
+    forged = re.sub(r"\n\d+\n", "\n99\n", early, count=1)
+    assert replay.given(forged, story.instance.about.id, signers).at is None
+
+
 def test_every_act_that_must_not_come_undone_has_its_way() -> None:
     acts = set(get_args(log.Act))
     assert replay.REPLAYED.keys() <= acts
@@ -306,8 +338,8 @@ async def test_an_older_checkpoint_does_not_hide_what_a_newer_one_showed(story: 
     quarantine.write(tmp_path, mark)
     given = Settings(data=tmp_path, keys=tmp_path)
     vault, pool = story.instance.vault, story.pool
-    left = await restore_app.release(given, mark, pool, vault, checkpoint=older, reason=None)
+    left = await restore_app.release(given, mark, pool, vault, Clock(), checkpoint=older, reason=None)
     assert len(left) == 2
     assert quarantine.read(tmp_path) == mark
-    assert await restore_app.release(given, mark, pool, vault, checkpoint=newer, reason=None) == []
+    assert await restore_app.release(given, mark, pool, vault, Clock(), checkpoint=newer, reason=None) == []
     assert quarantine.read(tmp_path) is None

@@ -76,6 +76,12 @@ async def insert(
     )
 
 
+async def last_done(work: Work) -> datetime | None:
+    """When the last erasure was done, other than those that a restore does again."""
+    moment: datetime | None = await work.value("SELECT max(done_at) FROM privacy.erasure WHERE asked_by <> 'replay'")
+    return moment
+
+
 async def find(work: Work, erasure_id: UUID) -> Row | None:
     """One erasure."""
     row = await work.row(

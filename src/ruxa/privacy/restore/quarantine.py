@@ -23,7 +23,9 @@ class Quarantine(msgspec.Struct, kw_only=True):
     """What is known of a restore, and what keeps it closed.
 
     state: ``restoring`` until all is laid back. reasons: what must be settled before it serves; unknown: what no
-    backup can know, told and never silent; size, root: of the audit log as restored; replayed: what was done again.
+    backup can know, told and never silent; size, root: of the audit log as restored; replayed: what was done again;
+    checkpoint, checkpoint_at: how many leaves the one from outside covers and when it was signed; data_size: leaves of
+    the log that a checkpoint has to cover to be as new as the data.
     """
 
     state: Literal["restoring", "waiting"]
@@ -36,6 +38,8 @@ class Quarantine(msgspec.Struct, kw_only=True):
     size: int | None = None
     root: str | None = None
     checkpoint: int | None = None
+    checkpoint_at: datetime | None = None
+    data_size: int = 0
     reasons: list[str] = msgspec.field(default_factory=list[str])
     unknown: list[str] = msgspec.field(default_factory=list[str])
     replayed: dict[str, int] = msgspec.field(default_factory=dict[str, int])

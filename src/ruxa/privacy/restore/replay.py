@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, LiteralString, Protocol, cast
 from uuid import UUID
 
@@ -61,6 +61,7 @@ REPLAYED: Final[Mapping[str, str | None]] = {
     "crypto:destroyed": "the newest export of the keystore lacks the key",
     "subject:restricted": "state of the restrictions",
     "subject:unrestricted": "state of the restrictions",
+    "route:removed": "not done again: told, with the routes that were set",
     "subject:objected": None,
     "consent:given": None,
     "consent:withdrawn": None,
@@ -69,6 +70,8 @@ REPLAYED: Final[Mapping[str, str | None]] = {
 LOST: Final[Mapping[str, str]] = {
     "credit:given": "credit given",
     "price:changed": "prices changed",
+    "route:set": "routes set",
+    "route:removed": "routes taken away",
     "organisation:created": "organisations made",
     "organisation:renamed": "organisations renamed",
     "organisation:changed": "settings of organisations changed",
@@ -169,18 +172,86 @@ async def tell(pool: Pool, vault: Vault, taken_at: datetime, living_at: datetime
     return Known(dict(counts), unknown, reasons)
 
 
+# The log is mailed every day; who restores has half a day for it.
+CHECKPOINT_HOURS: Final = 36
+
+
+class Newest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a checkpoint must not be older than: the data (leaves of the log and moment), and the last erasure known."""
+
+    size: int
+    data_at: datetime
+    erased_at: datetime | None
+    now: datetime
+
+
 class Compared(msgspec.Struct, frozen=True):
-    """The restored log beside a checkpoint from outside. reason: None when the log contains all it covers."""
+    """The restored log beside a checkpoint from outside. reason: None when the log contains all it covers.
+
+    at: when the log signed it, None when no key of the log did.
+    """
 
     size: int
     reason: str | None
+    at: datetime | None = None
 
 
-async def compare(pool: Lender, vault: Vault, instance: UUID, checkpoint: str) -> Compared:
-    """Whether the log holds everything that a checkpoint from outside covers, unchanged.
+class Given(msgspec.Struct, frozen=True):
+    """A checkpoint from outside, before there is a log to compare it with. at: as for ``Compared``."""
 
-    Raises InvalidCall ``checkpoint_unreadable`` for what is no checkpoint of this instance.
+    size: int
+    at: datetime | None
+
+
+def given(checkpoint: str, instance: UUID, signers: Sequence[bytes]) -> Given:
+    """What a checkpoint says of itself. Raises InvalidCall ``checkpoint_unreadable``."""
+    note = _read(checkpoint, instance)
+    return Given(note.size, _signed_at(note, signers))
+
+
+def too_old(found: Given | Compared, newest: Newest) -> str | None:
+    """Why a checkpoint is too old to tell whether something was erased after what is restored; None when it is not.
+
+    Whoever restores an old export beside an old checkpoint would be shown the erased until their epoch ends.
     """
+    if found.at is None:
+        return None
+    signed = f"the checkpoint was signed {found.at:%Y-%m-%d %H:%M} UTC, {_ago(newest.now - found.at)} ago"
+    if found.size < newest.size:
+        return f"{signed}, and is older than the data of {newest.data_at:%Y-%m-%d %H:%M} UTC: {_AFTER}"
+    if newest.erased_at is not None and found.at < newest.erased_at:
+        return f"{signed}, before the last erasure known here ({newest.erased_at:%Y-%m-%d %H:%M} UTC): {_AFTER}"
+    if newest.now - found.at > timedelta(hours=CHECKPOINT_HOURS):
+        return f"{signed}, more than {CHECKPOINT_HOURS} hours: {_AFTER}"
+    return None
+
+
+_AFTER: Final = "what was erased, revoked or withdrawn after it is not known from it"
+
+
+def _ago(age: timedelta) -> str:
+    hours = max(int(age.total_seconds()) // 3600, 0)
+    return f"{hours} h" if hours < 72 else f"{hours // 24} days"
+
+
+def erased_at(read: Read) -> datetime | None:
+    """When the last erasure was done that an export knows of."""
+    found = read("replay_erasure")
+    if found is None:
+        return None
+    columns, rows = found
+    place = columns.index("done_at")
+    done = [line.split("\t")[place] for line in rows.decode().splitlines()]
+    return max((datetime.fromisoformat(text).astimezone(UTC) for text in done if text != "\\N"), default=None)
+
+
+async def last_erasure(pool: Lender) -> datetime | None:
+    """When the last erasure was done that the restored database knows of."""
+    async with pool.work("restore") as work:
+        return await erasures.last_done(work)
+
+
+def _read(checkpoint: str, instance: UUID) -> verify.Note:
     try:
         note = verify.read_note(checkpoint.rstrip() + "\n")
     except verify.Unreadable as error:
@@ -190,23 +261,44 @@ async def compare(pool: Lender, vault: Vault, instance: UUID, checkpoint: str) -
         raise InvalidCall(
             f"The checkpoint is of {note.origin}; this instance's log is {origin}.", code="checkpoint_unreadable"
         )
-    signers = await vault.public_keys("audit")
+    return note
+
+
+def _signed_at(note: verify.Note, signers: Sequence[bytes]) -> datetime | None:
+    """The time of the log's own timestamped signature."""
+    times: list[int] = []
+    for public in signers:
+        good, at = note.cosigned_by(verify.Key(note.origin, verify.COSIGNATURE, public))
+        if good:
+            times.append(at)
+    return datetime.fromtimestamp(max(times), UTC) if times else None
+
+
+async def compare(pool: Lender, vault: Vault, instance: UUID, checkpoint: str) -> Compared:
+    """Whether the log holds everything that a checkpoint from outside covers, unchanged.
+
+    Raises InvalidCall ``checkpoint_unreadable`` for what is no checkpoint of this instance.
+    """
+    note = _read(checkpoint, instance)
+    signers = [signer.public for signer in await vault.public_keys("audit")]
+    at = _signed_at(note, signers)
     async with pool.work("restore") as work:
-        keys = [verify.Key(origin, verify.NOTE, signer.public) for signer in signers]
+        keys = [verify.Key(note.origin, verify.NOTE, public) for public in signers]
         if not any(note.signed_by(key) for key in keys):
             return Compared(note.size, "the checkpoint is signed by no key of this instance's log")
         head = await records.head(work)
         if not head.whole:
-            return Compared(note.size, f"the restored log has gaps below its leaf {head.size}")
+            return Compared(note.size, f"the restored log has gaps below its leaf {head.size}", at)
         if head.size < note.size:
             return Compared(
                 note.size,
                 f"the restored log ends at leaf {head.size} and the checkpoint covers {note.size}: what the "
                 f"{note.size - head.size} acts in between did is not known; give a newer key export",
+                at,
             )
         if tree.root(await records.root_at(work, note.size)) != note.root:
-            return Compared(note.size, "the restored log differs from the one that the checkpoint covers")
-    return Compared(note.size, None)
+            return Compared(note.size, "the restored log differs from the one that the checkpoint covers", at)
+    return Compared(note.size, None, at)
 
 
 async def head(pool: Pool) -> tuple[int, bytes]:

@@ -233,12 +233,12 @@ class Export(msgspec.Struct, frozen=True):
             for day in msgspec.json.decode(raw, type=list[Wrapped])
         }
 
-    def signers(self) -> set[bytes]:
-        """The public keys that ever signed this instance's backups."""
+    def signers(self, signed: str = "backup") -> set[bytes]:
+        """The public keys that ever signed this instance's backups, or what else is ``signed``."""
         item = self.made.item("table-keystore.public_key")
         use, public = item.columns.index("use"), item.columns.index("public")
         rows = [line.split("\t") for line in b"".join(self.chunks(item)).decode().splitlines()]
-        return {bytes.fromhex(row[public].removeprefix("\\\\x")) for row in rows if row[use] == "backup"}
+        return {bytes.fromhex(row[public].removeprefix("\\\\x")) for row in rows if row[use] == signed}
 
     def __repr__(self) -> str:
         return f"<living export {self.made.name}>"
