@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from fixtures_server import RunningServer
@@ -51,6 +53,32 @@ def test_each_kind_is_replaced_while_the_server_serves(server: RunningServer) ->
     found = {one["name"]: one for one in server.cli_json("doctor")["checks"]}
     assert "assurance L1" in found["epoch"]["found"]
     assert found["keys elsewhere"]["ok"], found["keys elsewhere"]
+
+
+def test_an_older_pepper_is_ended_when_somebody_means_it(fresh_server: Callable[..., RunningServer]) -> None:
+    server = fresh_server().start()
+    org = ("--org", server.organisation)
+    before = server.cli_json("key", "create", *org, "--name", "before")
+    server.cli_json("keys", "rotate", "pepper")
+    after = server.cli_json("key", "create", *org, "--name", "after")
+    assert server.chat(key=before["key"])[0] == server.chat(key=after["key"])[0] == 200
+    asked = server.cli_raw("keys", "end", "pepper")
+    assert asked.returncode == 2
+    stopped = int(re.search(r"(\d+) API key", asked.stderr)[1])  # type: ignore[index]
+    assert stopped >= 1
+    assert server.chat(key=before["key"])[0] == 200, "nothing happened yet"
+
+    done = server.cli_json("keys", "end", "pepper", "--yes")
+    assert (done["heard"], done["api_keys_stopped"]) == (True, stopped)
+    assert done["destroyed"]
+    assert server.chat(key=after["key"])[0] == 200
+    until = time.monotonic() + 5
+    while server.chat(key=before["key"])[0] != 401:
+        assert time.monotonic() < until, "what only the older pepper finds still works"
+        time.sleep(0.1)
+    assert server.cli_raw("keys", "end", "pepper", "--yes").returncode == 2, "there is none any more"
+    told = server.cli_json("audit", "verify")
+    assert told["problems"] == []
 
 
 def test_a_kind_that_is_none_is_refused(server: RunningServer) -> None:

@@ -340,3 +340,8 @@ async def _line(vault: Vault, line: records.KeyRow) -> KeyLine:
 async def made_before(work: Work, moment: datetime) -> int:
     """How many keys that still work have no secret made since that moment: they end with the pepper of then."""
     return await records.keys_made_before(work, moment)
+
+
+async def end_made_before(work: Work, moment: datetime) -> int:
+    """Takes away every secret made before that moment, also where a gateway remembers it; how many."""
+    return await records.end_secrets_made_before(work, moment)

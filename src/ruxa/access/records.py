@@ -103,7 +103,8 @@ async def insert_playground_key(
             tokens_per_minute, concurrency, store_days, budget_micros, budget_period, conditions, kind, session_id,
             created_by, expires_at)
         SELECT %s::uuid, %s::uuid, %s::bytea, %s::boolean, %s::text[], %s::text[], %s::bigint, %s::bigint, %s::bigint,
-            %s::integer, %s::bigint, %s::text, %s::text[], 'playground', s.id, s.member_id, ruxa.now() + make_interval(secs => %s)
+            %s::integer, %s::bigint, %s::text, %s::text[], 'playground', s.id, s.member_id,
+            ruxa.now() + make_interval(secs => %s)
         FROM access.session s WHERE s.id = %s
         RETURNING expires_at
         """,
@@ -1153,6 +1154,11 @@ async def keys_made_before(work: Work, moment: datetime) -> int:
         moment,
     )
     return count
+
+
+async def end_secrets_made_before(work: Work, moment: datetime) -> int:
+    """Takes away secrets made before that moment; whoever remembers their keys is told. How many."""
+    return await work.run("DELETE FROM access.key_secret WHERE created_at < %s", moment)
 
 
 _SECRETS_OVER: Final[LiteralString] = "FROM access.key_secret WHERE expires_at <= ruxa.now()"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from ruxa.access import addresses, keys
 from ruxa.access.audit import log
 from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.kernel.bounds import EPOCH_DAYS
-from ruxa.kernel.errors import Unavailable
+from ruxa.kernel.errors import Conflict, InvalidCall, NotFound, Unavailable
 from ruxa.kernel.signing import USES
 
 
@@ -65,6 +66,57 @@ def show(args: Namespace) -> int:
         output.line()
         output.table(args, row[title], columns, empty=f"No {title}.")
     return 0
+
+
+def end(args: Namespace) -> int:
+    """``ruxa keys end KIND``. 1 when not every process has said yet that it dropped them."""
+
+    async def act(house: House) -> dict[str, Any]:
+        old = await house.vault.old_roots(args.kind)
+        if not old:
+            raise NotFound(f"There is no older {args.kind} to end: `ruxa keys rotate {args.kind}` makes one.")
+        begun = max(one.superseded_at for one in old if one.superseded_at is not None)
+        if args.kind == "index":
+            passed = await addresses.reindex(house.vault)
+            if passed.moved or passed.left:
+                raise Conflict(
+                    f"{passed.left} address(es) are still found by an older index only, {passed.moved} were moved just"
+                    " now. The worker ends it by itself when a whole pass meets none; or run this again in an hour.",
+                    code="key_in_use",
+                )
+        stopped = 0
+        if args.kind == "pepper":
+            async with house.work() as work:
+                stopped = await keys.made_before(work, begun)
+        if not args.yes:
+            raise InvalidCall(_warning(args.kind, begun, stopped), code="not_confirmed")
+        destroyed = [gone for one in old for gone in await house.vault.end_root(one.id)]
+        details = {"what": args.kind, "keys": " ".join(one.key_id.hex() for one in destroyed)}
+        async with house.work() as work:
+            if args.kind == "pepper":
+                await keys.end_made_before(work, begun)
+            await log.write(work, house.vault, "crypto:destroyed", actor="operator", details=details)
+        return {
+            "kind": args.kind,
+            "destroyed": [one.key_id.hex() for one in destroyed],
+            "gone_in_every_copy_by": max(one.in_every_copy_by for one in destroyed),
+            "api_keys_stopped": stopped,
+            "heard": await house.vault.acknowledged(destroyed),
+        }
+
+    done = session.within(args, act)
+    output.show(args, done)
+    return 0 if done["heard"] else 1
+
+
+def _warning(kind: str, begun: datetime, stopped: int) -> str:
+    if kind == "index":
+        return "An older index cannot be brought back: say --yes to end it."
+    return (
+        f"What was made before {begun:%Y-%m-%d %H:%M} UTC and not since stops working for good: {stopped} API key(s),"
+        " passwords of people who have not signed in since (they choose a new one by mail), sessions and links. Say"
+        " --yes to mean it."
+    )
 
 
 def rotate(args: Namespace) -> int:
