@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,10 @@ class House:
         async with operator.work() as work:
             await prices.seed(work)
             await items.prepare(work)
+
+    def closing(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Call it when the house stops."""
+        self._stack.push_async_callback(close)
 
     async def key(self, **wish: Any) -> tuple[UUID, str]:
         """A further key."""

@@ -376,10 +376,25 @@ def _kit_options(leaf: ArgumentParser, half: str, help_: str) -> None:
     leaf.add_argument("--recovery-key", metavar="FILE", help=f"X25519 {half} key: {help_}")
 
 
+def _conformance(tree: Tree) -> None:
+    leaf = _leaf(tree, "conformance", "run the public wire cases on a gateway and print its score", "conformance")
+    leaf.add_argument("--target", metavar="URL", help="the gateway (default: one of its own, started for the run)")
+    leaf.add_argument("--key", metavar="KEY", help="a key of that gateway")
+    leaf.add_argument("--case", metavar="ID", help="one case (W13), or a run of it (W13.OC-AM.stream)")
+    leaf.add_argument("--upstream-port", type=whole, metavar="N", help="where the scripted provider listens (8430)")
+    leaf.add_argument("--routes", metavar="FILE", help="how a gateway without a config file is told where calls go")
+    leaf.add_argument(
+        "--print-config",
+        choices=["ruxa", "litellm", "portkey"],
+        help="print the config that points that gateway at the scripted provider, and do nothing else",
+    )
+
+
 def _upkeep(tree: Tree) -> None:
     leaf = _leaf(tree, "sandbox", "run the sandbox provider on its own", "sandbox", json=False)
     leaf.add_argument("--host", default="127.0.0.1")
     leaf.add_argument("--port", type=whole, default=8419, help="0 for any free one (default 8419)")
+    _conformance(tree)
     group = _group(tree, "demo", "the demo of a new data directory")
     _leaf(group, "remove", "end the demo: its key, member and credit; the installation becomes live", "demo remove")
     _leaf(tree, "doctor", "look for what is wrong, and say what to do", "doctor")
@@ -456,6 +471,8 @@ def _act(command: str) -> Act:
     match command.split():
         case ["run"]:
             from ruxa.cli.serve import run as act
+        case ["conformance"]:
+            from ruxa.cli.conformance import conformance as act
         case ["sandbox"]:
             from ruxa.cli.serve import sandbox as act
         case ["operator", "add"]:

@@ -1,4 +1,4 @@
-"""``ruxa route``: public names that stand for several models, or for one that will go; with what they stood for before."""
+"""``ruxa route``: public names that stand for several models, or for one that will go, and what they stood for."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from ruxa.dialects.call import Call, Embedding, Media, Origin, ToolCall, ToolResult, Turn
+from ruxa.dialects.call import Call, Embedding, Media, Origin, Part, Thinking, ToolCall, ToolResult, Turn
 from ruxa.dialects.dialect import Answer, Dialect, Endpoint, Envelope, Finish, Load, Name, Place, Reader
 from ruxa.dialects.losses import Loss, told
 from ruxa.dialects.reply import Asked, Delta, Opened, Piece, Reply, made_id
@@ -202,7 +202,7 @@ class Conversation:
         """reads: the caller's side; writes: the provider's, as ``dialect``; model: as the provider names it."""
         self._reads = reads
         self._writes = writes
-        self._call = _marked(call, marks)
+        self._call = _mended(call, marks)
         self._asked = asked
         self._marks = marks
         self.dialect = dialect
@@ -372,18 +372,32 @@ def refuse_losses(losses: tuple[Loss, ...], model: str) -> None:
         )
 
 
-def _marked(call: Call, marks: Marks) -> Call:
-    """The call with the signatures that its client lost put back."""
-    if not any(isinstance(part, ToolCall) and not part.signature for turn in call.turns for part in turn.parts):
+def _mended(call: Call, marks: Marks) -> Call:
+    """The call as its models wrote it: with the signatures that its client lost, and the thinking in one piece that its
+    client got in many and sent back so."""
+    if not any(turn.role == "assistant" for turn in call.turns):
         return call
     turns: list[Turn] = []
     for turn in call.turns:
-        parts = list(turn.parts)
-        for at, part in enumerate(parts):
+        if turn.role != "assistant":
+            turns.append(turn)
+            continue
+        parts: list[Part] = []
+        for part in turn.parts:
+            last = parts[-1] if parts else None
             if isinstance(part, ToolCall) and not part.signature and (mark := marks.find(part.id)) is not None:
-                parts[at] = msgspec.structs.replace(part, origin=mark[0], signature=mark[1])
+                parts.append(msgspec.structs.replace(part, origin=mark[0], signature=mark[1]))
+            elif isinstance(part, Thinking) and isinstance(last, Thinking) and _goes_on(last, part):
+                parts[-1] = msgspec.structs.replace(part, text=last.text + part.text)
+            else:
+                parts.append(part)
         turns.append(msgspec.structs.replace(turn, parts=parts))
     return msgspec.structs.replace(call, turns=turns)
+
+
+def _goes_on(last: Thinking, part: Thinking) -> bool:
+    """Whether thinking goes on in the next part: no signature has ended it yet."""
+    return last.id == part.id and not last.signature and not last.origin and not last.redacted and not part.redacted
 
 
 def _prefix(name: Name) -> str:

@@ -83,7 +83,7 @@ class Target:
         self.reasoning_tokens = provider.reasoning_tokens(upstream_model)  # hidden thinking of a call, an estimate
         self.price_column = packed.uuid(price.id)
         can = provider.ways(upstream_model) if ways is None else ways
-        self.aim = Aim(model=upstream_model, cap=price.output_tokens_max, ways=can)
+        self.aim = Aim(model=upstream_model, cap=price.output_tokens_max, ways=can, refused=provider.terms.drop_fields)
         self.timed = False
         self.first_s = 0.0
         self._heads: dict[tuple[str, str, bool, bool], bytes] = {}

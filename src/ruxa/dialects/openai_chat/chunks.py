@@ -192,7 +192,9 @@ class ChunkWriter:
         elif part.kind == "text":
             self._send(choice, _encode({"content": "", **signed(origin, mark)}), out)
         elif part.kind == "tool" and not self._asked.call.functions:
-            self._send(choice, _encode({"tool_calls": [{"index": part.number, **signed(origin, mark)}]}), out)
+            # OpenAI's own SDK takes no fragment of a call without this member.
+            inner = {"custom": {"input": ""}} if part.custom else {"function": {"arguments": ""}}
+            self._send(choice, _encode({"tool_calls": [{"index": part.number, **inner, **signed(origin, mark)}]}), out)
 
     def _closed(self, closed: Closed, out: list[bytes]) -> None:
         told = self._choices[closed.choice]

@@ -44,7 +44,7 @@ def read_embedding(place: Place, body: bytes) -> Embedding:
     fields = Fields(members, "")
     wanted = Embedding(model=read_model(members), inputs=_inputs(fields))
     fields.skip("model")
-    wanted.single = isinstance(wanted.inputs[0], str) and fields.members["input"][:1] == b'"'
+    wanted.single = isinstance(wanted.inputs[0], str) and bytes(fields.members["input"])[:1] == b'"'
     dimensions = fields.raw("dimensions")
     if dimensions is not None:
         wanted.dimensions = read_int("dimensions", dimensions, DIMENSIONS_MAX)
