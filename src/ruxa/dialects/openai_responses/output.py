@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -60,7 +61,7 @@ class Frame:
     def response(
         self,
         status: Status,
-        output: list[object],
+        output: Sequence[object],
         *,
         reason: str = "",
         error: object = None,

@@ -115,18 +115,18 @@ def write_reply(reply: Reply, asked: Asked) -> bytes:
     return _encode(frame.response(status, items, reason=reason, error=error, usage=reply.usage))
 
 
-def _items(frame: out.Frame, choice: Choice, last: out.Status) -> list[object]:
-    items: list[object] = []
+def _items(frame: out.Frame, choice: Choice, last: out.Status) -> list[out.Fields | msgspec.Raw]:
+    """The output. last: the status of what was said or asked for last."""
+    items: list[out.Fields | msgspec.Raw] = []
     said: list[object] | None = None
     logprobs = choice.logprobs
-    for at, part in enumerate(choice.parts):
-        status: out.Status = last if at == len(choice.parts) - 1 else "completed"
+    for part in choice.parts:
         number = len(items)
         match part:
             case Text() | Refusal():
                 if said is None:
                     said = []
-                    items.append(message(frame, number, said, status))
+                    items.append(message(frame, number, said, "completed"))
                 said.append(refusal(part.text) if isinstance(part, Refusal) else text(part.text, logprobs))
                 if isinstance(part, Text):
                     logprobs = b""
@@ -138,7 +138,7 @@ def _items(frame: out.Frame, choice: Choice, last: out.Status) -> list[object]:
             case ToolCall():
                 if part.signature:
                     items.append(mark(frame, number, part))
-                items.append(frame.tool_item(len(items), part, status))
+                items.append(frame.tool_item(len(items), part, "completed"))
             case Media():
                 if part.kind != "image" or not part.data:
                     continue
@@ -148,6 +148,9 @@ def _items(frame: out.Frame, choice: Choice, last: out.Status) -> list[object]:
                     continue
                 items.append(msgspec.Raw(part.raw))
         said = None
+    final = items[-1] if items else None
+    if isinstance(final, dict) and choice.parts and isinstance(choice.parts[-1], Text | Refusal | ToolCall):
+        final["status"] = last
     return items
 
 
