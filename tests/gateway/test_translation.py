@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -398,3 +399,41 @@ async def test_a_wrong_field_is_named_in_the_callers_words(house: House) -> None
     assert sandbox.requests == 0
     rows = await house.rows(1)
     assert rows[0]["amount_micros"] == 0
+
+
+async def test_a_url_that_may_not_go_to_the_provider_is_fetched_by_us(house: House) -> None:
+    served = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal served
+        served += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: %d\r\n\r\n%b" % (len(PNG), PNG))
+        writer.close()
+
+    images = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = images.sockets[0].getsockname()[1]
+    sandbox = await vendors(house)
+    seen = [
+        {"type": "text", "text": "Look."},
+        {"type": "image_url", "image_url": {"url": f"http://127.0.0.1:{port}/a.png"}},
+    ]
+    path, body = call("openai_chat", "am/chat", "")
+    body["messages"][0]["content"] = seen
+    answer = await house.client.post(path, json=body, headers=house.headers())
+    assert answer.status_code == 400, "an address of ours"
+    assert error_of("openai_chat", answer.content)["code"] == "url_refused"
+    assert (served, sandbox.requests) == (0, 0)
+    house.pipeline._pool.allow_loopback = True
+    for vendor in ("am", "gg"):
+        body["model"] = f"{vendor}/chat"
+        answer = await house.client.post(path, json=body, headers=house.headers())
+        assert answer.status_code == 200, answer.text
+        assert SEEN in answer.json()["choices"][0]["message"]["content"]
+    assert served == 2
+    body["messages"][0]["content"][1]["image_url"]["url"] = f"http://127.0.0.1:{port + 1}/a.png"
+    answer = await house.client.post(path, json=body, headers=house.headers())
+    assert error_of("openai_chat", answer.content)["code"] == "url_not_fetched"
+    images.close()
+    await house.stop()
+    assert not house.proofs()

@@ -98,7 +98,10 @@ class Fetcher:
                     raise _unfetched(f"it is larger than {bytes_max} bytes")
                 if answer.headers.get(b"content-encoding", b"identity").lower() != b"identity":
                     raise _unfetched("it comes compressed")
-                return answer.headers, await answer.body()
+                body = await answer.body()
+                if len(body) > bytes_max:  # it came all at once, before anybody counted
+                    raise _unfetched(f"it is larger than {bytes_max} bytes")
+                return answer.headers, body
             finally:
                 answer.cancel()
         except InvalidCall:
