@@ -102,7 +102,7 @@ LEAK = "key sk-proj-abcdef0123456789 of org-abc123DEF"
             404,
             "model_not_found",
         ),
-        ("openai_chat", 429, openai("requests", "rate_limit_exceeded", LEAK), UpstreamBusy, 503, "upstream_busy"),
+        ("openai_chat", 429, openai("requests", "rate_limit_exceeded", LEAK), UpstreamBusy, 429, "upstream_limited"),
         (
             "openai_chat",
             429,
@@ -128,7 +128,7 @@ LEAK = "key sk-proj-abcdef0123456789 of org-abc123DEF"
         ("anthropic_messages", 401, anthropic("authentication_error", LEAK), UpstreamBroken, 502, "upstream_denied"),
         ("anthropic_messages", 402, anthropic("billing_error", LEAK), UpstreamRefused, 403, "insufficient_quota"),
         ("anthropic_messages", 413, anthropic("request_too_large", LEAK), UpstreamRefused, 413, "request_too_large"),
-        ("anthropic_messages", 429, anthropic("rate_limit_error", LEAK), UpstreamBusy, 503, "upstream_busy"),
+        ("anthropic_messages", 429, anthropic("rate_limit_error", LEAK), UpstreamBusy, 429, "upstream_limited"),
         ("anthropic_messages", 529, anthropic("overloaded_error", LEAK), UpstreamBusy, 503, "upstream_busy"),
         ("gemini_generate", 400, gemini(400, "INVALID_ARGUMENT", LEAK), UpstreamRefused, 400, "INVALID_ARGUMENT"),
         (
@@ -139,7 +139,7 @@ LEAK = "key sk-proj-abcdef0123456789 of org-abc123DEF"
             502,
             "upstream_denied",
         ),
-        ("gemini_generate", 429, gemini(429, "RESOURCE_EXHAUSTED", LEAK), UpstreamBusy, 503, "upstream_busy"),
+        ("gemini_generate", 429, gemini(429, "RESOURCE_EXHAUSTED", LEAK), UpstreamBusy, 429, "upstream_limited"),
         ("gemini_generate", 500, [gemini(500, "INTERNAL", LEAK)], UpstreamBroken, 502, "upstream_broken"),
         ("gemini_generate", 503, gemini(503, "UNAVAILABLE", LEAK), UpstreamBusy, 503, "upstream_busy"),
     ],
@@ -156,7 +156,7 @@ def test_a_providers_error_as_ours(name: Name, status: int, body: Any, kind: typ
         assert error.retry_after_s == 7
         assert b"retry-after: 7\r\n" in shown.headers
         assert b"x-should-retry: true\r\n" in shown.headers
-        assert shown.status == (529 if name == "anthropic_messages" else 503)
+        assert shown.status == (429 if ours == 429 else 529 if name == "anthropic_messages" else 503)
     if code == "insufficient_quota":
         assert b"x-should-retry: false\r\n" in shown.headers
         assert b"billing_error" in shown.body or b"insufficient_quota" in shown.body

@@ -76,7 +76,10 @@ def classify(
     if status in (408, 504):
         return UpstreamTimeout("The provider did not answer in time.", detail=detail, retry_after_s=wait)
     if status in (429, 503, 529):
-        return UpstreamBusy("The provider is overloaded or limits requests.", detail=detail, retry_after_s=wait)
+        busy = UpstreamBusy("The provider is overloaded or limits requests.", detail=detail, retry_after_s=wait)
+        if status == 429:
+            busy.status, busy.code = 429, "upstream_limited"
+        return busy
     if 400 <= status < 500:
         return UpstreamRefused(
             clean(message) or "The provider refused the request.",

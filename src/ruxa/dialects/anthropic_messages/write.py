@@ -100,8 +100,8 @@ def error_of(status: int | None, headers: Mapping[bytes, bytes], body: bytes) ->
 
 
 def status_of(error: RuxaError) -> int:
-    """The status that Anthropic's SDKs know for it: an overloaded provider is 529."""
-    return 529 if isinstance(error, UpstreamBusy) else error.status
+    """The status that Anthropic's SDKs know for it: an overloaded provider is 529, one that limits us 429 (W66)."""
+    return 529 if isinstance(error, UpstreamBusy) and error.status != 429 else error.status
 
 
 def error_body(error: RuxaError, request_id: str) -> bytes:

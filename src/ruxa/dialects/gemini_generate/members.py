@@ -102,9 +102,11 @@ class Members:
         return None if raw is None else Members(raw, self.at(name))
 
     def items(self, name: str) -> list[msgspec.Raw]:
-        """An array; empty when absent."""
+        """An array; empty when absent. A single object stands for an array of it, as Google reads one."""
         raw = self.take(name)
-        return [] if raw is None else take(self.at(name), _decode_items, raw, style)
+        if raw is None:
+            return []
+        return [raw] if kind_word(raw) == "object" else take(self.at(name), _decode_items, raw, style)
 
     def objects(self, name: str) -> Iterator[Members]:
         """An array of objects."""

@@ -56,7 +56,7 @@ class _Part(msgspec.Struct, gc=False):
 
 
 class _Content(msgspec.Struct, gc=False):
-    parts: list[_Part] | None = None
+    parts: list[_Part] | _Part | None = None  # Google takes a single part without its list
 
 
 class _Thinking(msgspec.Struct, gc=False):
@@ -249,12 +249,16 @@ def _weigh(contents: msgspec.Raw | None, single: msgspec.Raw | None, load: Load)
     if contents is not None:
         for index, content in enumerate(take("contents", _decode_contents, contents, style)):
             if content.parts:
-                _weigh_parts(content.parts, f"contents[{index}].parts", load, claims)
+                _weigh_parts(_list(content.parts), f"contents[{index}].parts", load, claims)
     if single is not None and kind_word(single) == "object":
         content = take("content", _decode_content, single, style)
         if content.parts:
-            _weigh_parts(content.parts, "content.parts", load, claims)
+            _weigh_parts(_list(content.parts), "content.parts", load, claims)
     return tuple(claims)
+
+
+def _list(parts: list[_Part] | _Part) -> list[_Part]:
+    return parts if isinstance(parts, list) else [parts]
 
 
 def _weigh_parts(parts: list[_Part], path: str, load: Load, claims: list[Claim]) -> None:
