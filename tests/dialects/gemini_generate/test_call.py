@@ -66,6 +66,16 @@ def test_a_system_instruction_in_each_form(name: str, told: Any) -> None:
     assert call.turns[0] == Turn(role="system", parts=[Text(text="be brief")], at="system_instruction")
 
 
+def test_a_single_object_stands_for_an_array_of_it() -> None:
+    """As Google's own examples write it."""
+    call = read(
+        contents={"role": "user", "parts": {"text": "hi"}},
+        tools={"function_declarations": {"name": "f"}},
+    )
+    assert call.turns[0].parts == [Text(text="hi")]
+    assert [tool.name for tool in call.tools] == ["f"]
+
+
 def test_roles_and_contents_without_a_role() -> None:
     """W77: model is the assistant, function and nobody are the user unless parts say otherwise; texts stay apart."""
     call = read(
@@ -414,7 +424,8 @@ def test_the_call_in_a_count(wrapped: bool) -> None:
         ({"contents": ["x"]}, "contents[0]"),
         ({"contents": [{"role": "assistant", "parts": []}]}, "contents[0].role"),
         ({"contents": [{"role": 5}]}, "contents[0].role"),
-        ({"contents": [{"parts": {}}]}, "contents[0].parts"),
+        ({"contents": [{"parts": {}}]}, "contents[0].parts[0]"),
+        ({"contents": [{"parts": "hi"}]}, "contents[0].parts"),
         ({"contents": [{"parts": [{}]}]}, "contents[0].parts[0]"),
         ({"contents": [{"parts": [{"text": 5}]}]}, "contents[0].parts[0].text"),
         ({"contents": [USER, {"parts": [{"text": "a", "inlineData": {"data": "a"}}]}]}, "contents[1].parts[0]"),
@@ -441,7 +452,7 @@ def test_the_call_in_a_count(wrapped: bool) -> None:
         ),
         ({"systemInstruction": 5}, "system_instruction"),
         ({"systemInstruction": {"parts": [{"text": []}]}}, "system_instruction.parts[0].text"),
-        ({"tools": {}}, "tools"),
+        ({"tools": "all"}, "tools"),
         ({"tools": [{"functionDeclarations": [{}]}]}, "tools[0].function_declarations[0].name"),
         (
             {"tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type": "TEXT"}}]}]},
