@@ -80,6 +80,7 @@ _decode_block = msgspec.json.Decoder(_Block).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
+_USUAL = b"event: content_block_delta\ndata: "
 _EMPTY = frozenset({b"", b"{}", b"null"})
 _OVER = Over()
 
@@ -103,6 +104,15 @@ class MessageDeltas:
     def feed(self, data: bytes) -> Sequence[Delta]:
         """See ``translator.DeltaReader``."""
         out: list[Delta] = []
+        if (  # one whole event of the usual form, as most pieces come
+            data.startswith(_USUAL)
+            and data.endswith(b"\n\n")
+            and data.find(b"\n", len(_USUAL)) == len(data) - 2
+            and not self._done
+            and not self._cutter.held
+        ):
+            self._note(data[len(_USUAL) : -2], out)
+            return out
         for event in events(self._cutter.cut(data)):
             if self._done:
                 break

@@ -11,6 +11,7 @@ from ruxa.dialects.anthropic_messages.reply import head, media_text
 from ruxa.dialects.anthropic_messages.stops import Stop, write_stop, write_usage
 from ruxa.dialects.anthropic_messages.write import error_body
 from ruxa.dialects.call import Carried, Media, Origin
+from ruxa.dialects.closing import closing
 from ruxa.dialects.reply import Asked, Begun, Closed, Counted, Delta, Ended, Opened, Over, Piece, made_id
 from ruxa.dialects.signature import pack
 from ruxa.dialects.signature import write as write_signature
@@ -31,9 +32,10 @@ _DELTAS = {
 
 
 class _Part:
-    """A part on its way out. at: its block's index, -1 before it began; waiting: what it said before its turn came."""
+    """A part on its way out. at: its block's index, -1 before it began; waiting: what it said before its turn came;
+    input: of a tool call, what it said so far."""
 
-    __slots__ = ("at", "closed", "opened", "origin", "proof", "said", "waiting")
+    __slots__ = ("at", "closed", "input", "opened", "origin", "proof", "said", "waiting")
 
     def __init__(self, opened: Opened) -> None:
         self.opened = opened
@@ -43,6 +45,7 @@ class _Part:
         self.proof = ""
         self.origin: Origin = ""
         self.waiting: list[str] = []
+        self.input: list[str] = []
 
 
 class MessageEvents:
@@ -158,6 +161,8 @@ class MessageEvents:
         if part.at < 0:
             self._start(part, out)
         part.said = True
+        if part.opened.kind == "tool":
+            part.input.append(text)
         kind, member = _DELTAS[part.opened.kind]
         out.append(
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
@@ -212,6 +217,8 @@ class MessageEvents:
         if kind == "tool":
             if not part.said:
                 self._say(part, "{}", out)
+            elif rest := closing("".join(part.input)):
+                self._say(part, rest, out)
         elif kind == "thinking":
             self._stop_thinking(part, out)
         elif part.at < 0:
