@@ -376,10 +376,14 @@ async def _retention(home: House) -> list[Finding]:
 
 async def _data_map(home: House) -> Finding:
     from ruxa.console import cookies
+    from ruxa.gateway import metrics
     from ruxa.privacy.processing import places
 
     async with home.work() as work:
         found = await places.gather(work, cookies.places())
+    # What the running processes write and store, beside what this release says of itself.
+    found += places.seen("label", metrics.labels(home.settings.data / "run" / "metrics"))
+    found += places.seen("object", [f"{prefix}/" for prefix in await home.objects.top()])
     problems = places.problems(found)
     return Finding(
         name="data map",

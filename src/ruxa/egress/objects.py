@@ -169,6 +169,11 @@ class Objects:
         found = await _spoken(listed)
         return [folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"]]
 
+    async def top(self) -> list[str]:
+        """What names begin with: the first segment of every object that is there."""
+        found = await _spoken(obstore.list_with_delimiter_async(self._store))  # pyright: ignore[reportUnknownMemberType]
+        return [folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"]]
+
     async def remove(self, names: Sequence[str]) -> None:
         """Deletes objects; those that are gone already are no error."""
         for start in range(0, len(names), BATCH):

@@ -153,6 +153,18 @@ def read_others(directory: Path, worker: str) -> list[Counted]:
     return found
 
 
+def labels(directory: Path) -> set[str]:
+    """The names of every label that the workers of a machine wrote last."""
+    return {
+        pair.partition("=")[0]
+        for part in read_others(directory, "")
+        for series in part.values.values()
+        for text in series
+        for pair in text.split(",")
+        if pair
+    }
+
+
 def render(parts: Iterable[Counted]) -> bytes:
     """Prometheus text (0.0.4) of the sum of ``parts``."""
     total: dict[str, dict[str, int]] = {}

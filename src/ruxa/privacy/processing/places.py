@@ -90,6 +90,12 @@ def declared(kind: Kind, said: Mapping[str, str]) -> list[Place]:
     return [_place(kind, name, text) for name, text in said.items()]
 
 
+def seen(kind: Kind, names: Iterable[str]) -> list[Place]:
+    """Of labels and objects that are there now, those that no declaration names; each a problem."""
+    said: Mapping[str, str] = {"label": signals.LABELS, "object": OBJECTS}[kind]
+    return [_place(kind, name, None) for name in sorted(names) if name not in said]
+
+
 async def gather(work: Work, cookies: Iterable[Place]) -> list[Place]:
     """All of them, in the order of ``KINDS``."""
     columns = [
