@@ -14,7 +14,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 from psycopg import sql
@@ -94,17 +93,29 @@ class Child:
         return err.decode()
 
 
-async def one_call(client: httpx.AsyncClient, url: str, secret: str, number: int) -> str | None:
-    """The request id of a complete answer; None when it did not come whole."""
+async def one_call(url: str, secret: str, number: int, turn: asyncio.Semaphore) -> str | None:
+    """The request id of a complete answer; None when it did not come whole. By hand: with a process dying under a
+    thousand calls a client library is busier with its own bookkeeping than with calls."""
     stream = number % 2 == 0
     path, body = call("openai_chat", "sandbox/chat", f"[[tokens=8]] call {number}", stream=stream)
+    data = json.dumps(body).encode()
+    lines = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\nconnection: close\r\n"
     try:
-        answer = await client.post(url + path, json=body, headers={"authorization": f"Bearer {secret}"})
-    except httpx.HTTPError:
+        async with turn, asyncio.timeout(30):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+            try:
+                writer.write(f"{lines}content-length: {len(data)}\r\n\r\n".encode() + data)
+                answer = await reader.read(-1)
+            finally:
+                writer.close()
+    except OSError:
         return None
-    if answer.status_code != 200 or (stream and not answer.content.endswith(b"data: [DONE]\n\n")):
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    said = {name: value for name, _, value in (line.partition(b": ") for line in head.split(b"\r\n")[1:])}
+    if not head.startswith(b"HTTP/1.1 200") or not rest:
         return None
-    return answer.headers["x-request-id"]
+    whole = rest.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n") if stream else len(rest) == int(said[b"content-length"])
+    return said[b"x-request-id"].decode() if whole else None
 
 
 async def test_kill_minus_nine_during_calls_charges_every_delivered_answer_once(
@@ -112,26 +123,25 @@ async def test_kill_minus_nine_during_calls_charges_every_delivered_answer_once(
 ) -> None:
     await house.begin(credit_micros=50_000_000)
     delivered: list[str] = []
-    patience = httpx.Timeout(30, pool=None)
-    async with httpx.AsyncClient(timeout=patience, trust_env=False, limits=httpx.Limits(max_connections=40)) as client:
-        for kill in range(max(2, sizes["kills"] // 10)):
-            child = Child(house.database, tmp_path, sandbox.port, segment_bytes=256 * 1024)
-            await child.start()
-            count = sizes["calls_during_kill"]
-            tasks = [asyncio.create_task(one_call(client, child.url, house.secret, n)) for n in range(count)]
-            try:
-                for done, finished in enumerate(asyncio.as_completed(tasks), 1):
-                    request_id = await finished
-                    if request_id is not None:
-                        delivered.append(request_id)
-                    if done == count // 3 + kill * 7:
-                        assert child.process
-                        child.process.kill()
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-            await child.end(signal.SIGKILL) if child.process and child.process.returncode is None else None
+    for kill in range(max(2, sizes["kills"] // 10)):
+        child = Child(house.database, tmp_path, sandbox.port, segment_bytes=256 * 1024)
+        await child.start()
+        count = sizes["calls_during_kill"]
+        turn = asyncio.Semaphore(40)
+        tasks = [asyncio.create_task(one_call(child.url, house.secret, n, turn)) for n in range(count)]
+        try:
+            for done, finished in enumerate(asyncio.as_completed(tasks), 1):
+                request_id = await finished
+                if request_id is not None:
+                    delivered.append(request_id)
+                if done == count // 3 + kill * 7:
+                    assert child.process
+                    child.process.kill()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await child.end(signal.SIGKILL) if child.process and child.process.returncode is None else None
     assert len(delivered) > 20
     last = Child(house.database, tmp_path, sandbox.port)
     await last.start()

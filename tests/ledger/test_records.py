@@ -220,6 +220,12 @@ class Model:
             else:
                 one.state = "suspense"
 
+    def end_run(self) -> None:
+        self.run_over = True
+        for one in self.lent:
+            if one.kind == "lease" and one.state != "closed":
+                self.end(one)
+
     def empty(self) -> None:
         for lot in self.lots:
             if lot.expires_at is not None and lot.expires_at <= self.now and lot.free > 0:
@@ -496,7 +502,7 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
                     await usage.run_end(work, self.worker, self.run)
 
             do(act())
-            self.model.run_over = True
+            self.model.end_run()
 
         @invariant()
         def the_database_is_as_the_model(self) -> None:

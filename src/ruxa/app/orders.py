@@ -133,12 +133,12 @@ class Orders:
             if within_s is not None:
                 self._within_s = within_s
                 self._call(self._drain.set)
-        self.cut_off = True
-        self._call(self._drain.set)
-        self._call(self._fast)
         timer = threading.Timer(FAST_STOP_S, os._exit, (1,))
         timer.daemon = True
         timer.start()
+        self.cut_off = True
+        self._call(self._drain.set)
+        self._call(self._fast)
 
     def _call(self, what: Callable[[], None]) -> None:
         assert self._loop is not None

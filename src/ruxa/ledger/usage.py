@@ -96,7 +96,7 @@ async def run_begin(work: Work, worker: str) -> int:
 
 
 async def run_end(work: Work, worker: str, run: int) -> None:
-    """The run is over and its journal is drained: its leases need not wait for the grace period."""
+    """The run is over and its journal is drained: the leases it still had are closed."""
     await work.run(records.RUN_END, worker, run)
 
 

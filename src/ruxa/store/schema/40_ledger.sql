@@ -1378,11 +1378,23 @@ BEGIN
     RETURN fresh;
 END $$;
 
+-- Nothing of the run is on file any more. Its leases end with it: those whose intent went with an acknowledged segment
+-- are in no journal, and nobody can spend them.
 CREATE FUNCTION ledger.run_end(p_worker text, p_run bigint) RETURNS void
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    UPDATE ledger.journal_run SET ended_at = ruxa.now() WHERE worker = p_worker AND run = p_run AND ended_at IS NULL
-$$;
+DECLARE
+    left_open uuid;
+BEGIN
+    UPDATE ledger.journal_run SET ended_at = ruxa.now() WHERE worker = p_worker AND run = p_run AND ended_at IS NULL;
+    FOR left_open IN
+        SELECT id FROM ledger.lease
+            WHERE worker = p_worker AND run = p_run AND kind = 'lease' AND state <> 'closed'
+            ORDER BY organisation_ref, id
+    LOOP
+        PERFORM ledger.lease_close(left_open);
+    END LOOP;
+END $$;
 
 CREATE FUNCTION ledger.runs_open(p_worker text) RETURNS SETOF bigint
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
