@@ -53,6 +53,11 @@ class Target:
             said = (fault.strerror or type(fault).__name__).encode()
             return Came(status=0, headers={}, body=said, complete=False)
 
+    async def answers(self, path: str) -> bool:
+        """Whether anything comes back for a GET, and no error of the server's."""
+        came = await self.ask(Asked(method="GET", path=path, headers={}, body=b""), 5)
+        return 0 < came.status < 500
+
     async def _ask(self, asked: Asked) -> Came:
         reader, writer = await asyncio.open_connection(self.host, self.port, ssl=self.tls)
         try:

@@ -77,7 +77,10 @@ def portkey(port: int) -> str:
         "GG": ("google", "v1beta"),
     }
     lines = ["# Portkey gateway: ruxa conformance --routes THIS_FILE --target http://127.0.0.1:8787 --key sk-upstream"]
-    for code, name in [*PROVIDERS.items(), *(("OC", name) for name in sorted(set(PROVIDER_OF.values())))]:
+    named: list[tuple[Code, str]] = [*PROVIDERS.items()]
+    for name in sorted(set(PROVIDER_OF.values())):
+        named.append(("OC", name))
+    for code, name in named:
         kind, base = kinds[code]
         lines += ["", f"[{name}]", 'model = "{{upstream_model}}"', "[" + name + ".headers]"]
         lines += [f'x-portkey-provider = "{kind}"', f'x-portkey-custom-host = "http://127.0.0.1:{port}/{base}"']

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import TracebackType
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -26,27 +26,25 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     headers: dict[str, str] = {}
 
 
-class Wire:
-    """A running gateway and the scripted upstream. Use ``async with``."""
+@asynccontextmanager
+async def listening(port: int) -> AsyncGenerator[Upstream]:
+    """The scripted upstream on loopback; port 0: any free one."""
+    upstream = Upstream()
+    await upstream.listen("127.0.0.1", port)
+    try:
+        yield upstream
+    finally:
+        await upstream.close()
 
-    def __init__(
-        self, target: Target, key: str, *, port: int = PORT, routes: Mapping[str, Route] | None = None
-    ) -> None:
+
+class Wire:
+    """A running gateway and the scripted upstream behind it."""
+
+    def __init__(self, target: Target, key: str, upstream: Upstream, routes: Mapping[str, Route] | None = None) -> None:
         self._target = target
         self._key = key
-        self._port = port
+        self._upstream = upstream
         self._routes = routes or {}
-        self._upstream = Upstream()
-
-    async def __aenter__(self) -> Wire:
-        await self._upstream.listen("127.0.0.1", self._port)
-        self._port = self._upstream.port
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._upstream.close()
 
     async def exchange(self, run: Run, step: Step, asked: Asked) -> tuple[list[Heard], Came]:
         """See ``runner.Way``."""
@@ -59,13 +57,15 @@ class Wire:
         """The request with the key, the upstream's address and, for a gateway without a config file, its route."""
         headers = {**key_header(run.source, self._key), **asked.headers}
         headers = {name: value.replace("{{key}}", self._key) for name, value in headers.items() if value}
-        upstream = f"http://127.0.0.1:{self._port}"
+        upstream = f"http://127.0.0.1:{self._upstream.port}"
         body = asked.body.replace(b"{{upstream}}", upstream.encode())
         path = asked.path.replace("{{key}}", self._key)
         if step.target is not None:
             given = public(step.target, step.model)
             route = self._routes.get(given.partition("/")[0], Route())
-            headers |= {name: value.replace("{{port}}", str(self._port)) for name, value in route.headers.items()}
+            headers |= {
+                name: value.replace("{{port}}", str(self._upstream.port)) for name, value in route.headers.items()
+            }
             if route.model:
                 named = route.model.replace("{{upstream_model}}", step.model)
                 body, path = body.replace(given.encode(), named.encode()), path.replace(given, named)
