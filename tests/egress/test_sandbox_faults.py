@@ -15,7 +15,7 @@ from ruxa.egress.sandbox.server import Server, serve
 from ruxa.kernel.errors import UpstreamBroken, UpstreamBusy
 
 KEY = {"authorization": "Bearer any", "anthropic-version": "2023-06-01"}
-NAMES: list[Name] = ["openai_chat", "anthropic_messages", "gemini_generate"]
+NAMES: list[Name] = ["openai_chat", "openai_responses", "anthropic_messages", "gemini_generate"]
 
 
 @pytest.fixture
@@ -32,6 +32,9 @@ def ask(server: Server, name: Name, text: str, *, stream: bool = True) -> tuple[
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         return f"{url}/v1/chat/completions", body, {"authorization": "Bearer any"}
+    if name == "openai_responses":
+        body = {"model": "sandbox/chat", "input": text, "stream": stream}
+        return f"{url}/v1/responses", body, {"authorization": "Bearer any"}
     if name == "anthropic_messages":
         body = {"model": "sandbox/chat", "max_tokens": 100, "messages": [{"role": "user", "content": text}]}
         return f"{url}/v1/messages", body | {"stream": stream}, KEY

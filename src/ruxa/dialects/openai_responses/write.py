@@ -61,6 +61,8 @@ def read_answer(body: bytes) -> Answer:
         told = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Answer(error=UpstreamBroken("The provider's answer is not a JSON object of the expected shape."))
+    if told.output is None and not told.status and not given(told.error):
+        return Answer(error=UpstreamBroken("The provider's answer is not a response."))
     return answer_of(told)
 
 

@@ -103,7 +103,7 @@ def fault_error(fault: Fault) -> Refusal:
 
 def chat(asked: Asked) -> Said:
     """``POST /v1/chat/completions``. Raises Refusal."""
-    body = _object(asked)
+    body = object_of(asked)
     _check(body)
     prompt = _prompt(body)
     fault = fault_of(prompt.model, prompt.marks)
@@ -137,7 +137,8 @@ def chat(asked: Asked) -> Said:
     return said
 
 
-def _object(asked: Asked) -> Json:
+def object_of(asked: Asked) -> Json:
+    """The body. Raises Refusal."""
     body = parse(asked.body)
     if body is None:
         refuse("We could not parse the JSON body of your request.", None)
@@ -158,13 +159,13 @@ def _check(body: Json) -> None:
         refuse("Invalid 'messages': empty array. Expected an array with minimum length 1.", "messages", "empty_array")
     for name in NUMBERS:
         if body.get(name) is not None and not is_number(body[name]):
-            _wrong(name, "a decimal", body[name])
+            wrong(name, "a decimal", body[name])
     for name, least, most in (("max_tokens", 1, 2**31), ("max_completion_tokens", 1, 2**31), ("n", 1, 128)):
         value = body.get(name)
         if value is None:
             continue
         if not is_count(value):
-            _wrong(name, "an integer", value)
+            wrong(name, "an integer", value)
         if not least <= value <= most:
             code = "integer_below_min_value" if value < least else "integer_above_max_value"
             refuse(f"Invalid '{name}': integer out of range.", name, code)
@@ -175,7 +176,7 @@ def _check(body: Json) -> None:
     if body.get("reasoning_effort") is not None and body["reasoning_effort"] not in EFFORTS:
         refuse("Invalid value for 'reasoning_effort'.", "reasoning_effort", "invalid_value")
     if body.get("stream") is not None and not isinstance(body["stream"], bool):
-        _wrong("stream", "a boolean", body["stream"])
+        wrong("stream", "a boolean", body["stream"])
     if body.get("stream_options") is not None and not body.get("stream"):
         refuse("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options")
     if body.get("metadata") and not body.get("store"):
@@ -190,10 +191,11 @@ def _check(body: Json) -> None:
 
 def _type(body: Json, name: str, wanted: type, expected: str) -> None:
     if not isinstance(body[name], wanted):
-        _wrong(name, expected, body[name])
+        wrong(name, expected, body[name])
 
 
-def _wrong(path: str, expected: str, value: object) -> NoReturn:
+def wrong(path: str, expected: str, value: object) -> NoReturn:
+    """Refuses a value of a wrong type."""
     refuse(f"Invalid type for '{path}': expected {expected}, but got {kind(value)} instead.", path, "invalid_type")
 
 
@@ -204,7 +206,7 @@ def _prompt(body: Json) -> Prompt:
     for index, entry in enumerate(body["messages"]):
         path = f"messages[{index}]"
         if not is_object(entry):
-            _wrong(path, "an object", entry)
+            wrong(path, "an object", entry)
         message = mapping(entry)
         role = message.get("role")
         if role not in ROLES:
@@ -221,7 +223,7 @@ def _prompt(body: Json) -> Prompt:
             for at, call in enumerate(items(message.get("tool_calls"))):
                 inner = mapping(mapping(call).get("function"))
                 if not isinstance(inner.get("arguments"), str):
-                    _wrong(f"{path}.tool_calls[{at}].function.arguments", "a string", inner.get("arguments"))
+                    wrong(f"{path}.tool_calls[{at}].function.arguments", "a string", inner.get("arguments"))
                 names[text(mapping(call).get("id"))] = text(inner.get("name"))
                 waiting.append(text(mapping(call).get("id")))
                 prompt.history.append(inner["arguments"])
@@ -271,7 +273,7 @@ def _content(value: object, path: str, role: str) -> tuple[str, list[Media]]:
     if isinstance(value, str):
         return value, []
     if not is_array(value):
-        _wrong(path, "one of a string or array of objects", value)
+        wrong(path, "one of a string or array of objects", value)
     said: list[str] = []
     media: list[Media] = []
     for index, entry in enumerate(value):
@@ -279,7 +281,7 @@ def _content(value: object, path: str, role: str) -> tuple[str, list[Media]]:
         form = part.get("type")
         if form in ("text", "refusal"):
             if not isinstance(part.get(form), str):
-                _wrong(f"{at}.{form}", "a string", part.get(form))
+                wrong(f"{at}.{form}", "a string", part.get(form))
             said.append(part[form])
         elif form == "image_url":
             media.append(_image(part.get("image_url"), at))
@@ -301,10 +303,10 @@ def _content(value: object, path: str, role: str) -> tuple[str, list[Media]]:
 def _image(value: object, at: str) -> Media:
     url = value.get("url") if is_object(value) else value
     if not isinstance(url, str):
-        _wrong(f"{at}.image_url", "an object", value)
+        wrong(f"{at}.image_url", "an object", value)
     if not url.startswith("data:"):
         return Media(kind="image", media_type="image", url=url)
-    media_type, data = _data_url(url, f"{at}.image_url.url")
+    media_type, data = data_url(url, f"{at}.image_url.url")
     return Media(kind="image", media_type=media_type, data=data)
 
 
@@ -314,11 +316,12 @@ def _file(value: Json, at: str) -> Media:
         return Media(kind="document", media_type="file", url=text(value.get("file_id")))
     if not given.startswith("data:"):
         given = f"data:application/pdf;base64,{given}"
-    media_type, data = _data_url(given, f"{at}.file.file_data")
+    media_type, data = data_url(given, f"{at}.file.file_data")
     return Media(kind="document", media_type=media_type, data=data)
 
 
-def _data_url(url: str, path: str) -> tuple[str, bytes]:
+def data_url(url: str, path: str) -> tuple[str, bytes]:
+    """Media type and bytes of a data URL. Raises Refusal."""
     head, _, given = url[5:].partition(",")
     data = unbase64(given) if head.endswith(";base64") else None
     if data is None:
@@ -410,7 +413,7 @@ def _fragments(plan: Plan, interleave: bool) -> list[Json]:
 
 def embeddings(asked: Asked) -> Said:
     """``POST /v1/embeddings``. Raises Refusal."""
-    body = _object(asked)
+    body = object_of(asked)
     for name in ("model", "input"):
         if name not in body:
             refuse(f"Missing required parameter: '{name}'.", name, "missing_required_parameter")
@@ -422,7 +425,7 @@ def embeddings(asked: Asked) -> Said:
         entries = given
         texts = [repr(entries)] if all(is_count(one) for one in entries) else [_input(one) for one in entries]
     else:
-        _wrong("input", "a string or a non-empty array", given)
+        wrong("input", "a string or a non-empty array", given)
     size = body.get("dimensions", DIMENSIONS_DEFAULT)
     if not is_count(size) or not 1 <= size <= DIMENSIONS_MAX:
         refuse("Invalid value for 'dimensions'.", "dimensions", "invalid_value")
