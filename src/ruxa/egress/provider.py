@@ -59,6 +59,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     dialects: dict[Name, str] = {}
     allowed: tuple[str, ...] = ()
     pass_fields: tuple[str, ...] = ()
+    drop_fields: tuple[str, ...] = ()
     pass_betas: tuple[str, ...] = ()
     keyless: bool = False
     reasoning_tokens: dict[str, int] = {}
@@ -114,6 +115,7 @@ class Provider:
         self.terms = Terms(
             allowed=frozenset(row.allowed),
             pass_fields=frozenset(row.pass_fields),
+            drop_fields=frozenset(row.drop_fields),
             pass_betas=frozenset(row.pass_betas),
         )
         self.facts = row.facts

@@ -27,6 +27,8 @@ Role = Literal["all", "gateway", "console", "worker"]
 class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[providers.NAME]``: base URL, key (``env:NAME`` or ``file:PATH``), dialect when the catalogue lacks it.
 
+    pass_fields: top-level fields that it is sent though the tables do not know them; drop_fields: those that it refuses
+    and is never sent.
     where, retention_days, trains, zero_retention, mechanism: what the operator's contract with it says, over the
     catalogue: the country where it computes (ISO 3166), days it keeps what it gets, whether it trains on it, whether
     it keeps nothing, and what a transfer rests on (``adequacy``, ``scc``, ``bcr``, ``own``). Not said: unknown.
@@ -36,6 +38,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     key: str | None = None
     dialect: str | None = None
     pass_fields: tuple[str, ...] = ()
+    drop_fields: tuple[str, ...] = ()
     where: str | None = None
     retention_days: int | None = None
     trains: bool | None = None

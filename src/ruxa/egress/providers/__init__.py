@@ -97,7 +97,10 @@ def load(
                 code="bad_provider",
             )
         row = msgspec.structs.replace(
-            row, pass_fields=(*row.pass_fields, *settings.pass_fields), facts=_facts(name, row.facts, settings)
+            row,
+            pass_fields=(*row.pass_fields, *settings.pass_fields),
+            drop_fields=(*row.drop_fields, *settings.drop_fields),
+            facts=_facts(name, row.facts, settings),
         )
         base_url = settings.base_url or row.base_url
         if not base_url:
