@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Literal
 
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ JPEG = "/9j/4AAQSkZJRgABAQEASABIAAD/2wBDAP//////////"
 PDF = "JVBERi0xLjQKJcfsj6IKNSAwIG9iago="
 TOOLS = ("get_weather", "search", "write_file")
 SCHEMA = b'{"type":"object","properties":{"city":{"type":"string"},"n":{"type":"number"}},"required":["city"]}'
+FORM = b'{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}'
 
 # Whatever text may hold but control characters, which no vendor promises to keep; never only white space.
 TEXTS = st.text(
@@ -45,6 +47,9 @@ ARGUMENTS = st.sampled_from(
         '{"emoji":"👩‍👩‍👧"}',
     ]
 )
+NOTE = re.compile(r"Media in the result of tool call \w+:\Z")
+"""What OpenAI's chat dialect says before media that a result of a tool cannot hold there."""
+
 COUNTS = st.integers(0, 100_000)
 
 
@@ -121,9 +126,7 @@ def calls(draw: st.DrawFn, *, media: bool = True) -> Call:
         top_p=draw(st.none() | st.sampled_from([0.25, 1])),
         stop=draw(st.sampled_from([(), ("END",), ("a", "b")])),
         reasoning=draw(st.none() | st.sampled_from([Reasoning(effort="low"), Reasoning(effort="high")])),
-        format=draw(
-            st.none() | st.just(Format(kind="schema", name="answer", schema=b'{"type":"object","properties":{}}'))
-        ),
+        format=draw(st.none() | st.just(Format(kind="schema", name="answer", schema=FORM))),
         stream=draw(st.booleans()),
     )
 
@@ -186,7 +189,7 @@ def texts_of(call: Call) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for turn in call.turns:
         for part in turn.parts:
-            if isinstance(part, Text) and part.text:
+            if isinstance(part, Text) and part.text and not NOTE.match(part.text):
                 if found and found[-1][0] == turn.role:
                     found[-1] = (turn.role, found[-1][1] + part.text)
                 else:

@@ -51,7 +51,7 @@ def normal(call: Call) -> Call:
         for part in turn.parts:
             if isinstance(part, ToolResult):
                 found.append(Turn(role="user", parts=[msgspec.structs.replace(part, name="")]))
-        rest = [part for part in turn.parts if not isinstance(part, ToolResult)]
+        rest: list[Part] = [part for part in turn.parts if not isinstance(part, ToolResult)]
         if rest:
             found.append(Turn(role=turn.role, parts=rest))
     return msgspec.structs.replace(call, turns=found, usage=call.stream)
