@@ -18,6 +18,7 @@ from archive_places import BIN, Instance, rows
 from fixtures_database import Database, Session
 from ruxa.access import keys, organisations
 from ruxa.access.audit import log, sequencer
+from ruxa.access.authorize import OPERATOR
 from ruxa.access.keys import KeyWish
 from ruxa.app import restore as restore_app
 from ruxa.kernel.clock import Clock
@@ -25,10 +26,12 @@ from ruxa.kernel.errors import Conflict, InvalidCall, NotFound
 from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.settings import Settings
 from ruxa.privacy import erase
+from ruxa.privacy.processing import restriction
 from ruxa.privacy.restore import quarantine, replay
 from ruxa.privacy.restore import records as replay_records
 from ruxa.privacy.restore.quarantine import Quarantine
 from ruxa.privacy.restore.replay import Newest
+from ruxa.privacy.retention import holds
 from ruxa.store.address import Address
 from ruxa.store.archive import living, logical, unpack
 from ruxa.store.archive.living import Export
@@ -216,6 +219,66 @@ async def test_what_happened_since_the_backup_is_done_again(story: Story, restor
     compared = await replay.compare(back.owner, back.vault, story.instance.about.id, await story.checkpoint())
     assert compared.reason is None
     assert compared.size == (await replay.head(back.owner))[0]
+
+
+async def test_holds_come_back_as_they_stand_and_what_has_no_table_keeps_it_closed(story: Story, restore: Lay) -> None:
+    vault, staff, removed = story.instance.vault, story.people["staff"], story.people["removed"]
+    until = datetime.now(UTC) + timedelta(days=30)
+
+    async def place(scope: holds.Scope, subject: UUID, reason: str) -> UUID:
+        async with story.pool.work() as work:
+            return await holds.place(
+                work, vault, OPERATOR, scope=scope, subject_id=subject, reason=reason, basis="dispute",
+                owner_id=staff, ends_at=until,
+            )  # fmt: skip
+
+    ended = await place("organisation", story.organisation, "over")
+    approved = await place("member", removed, "seen by two")
+    made = await story.instance.logical()
+    placed = await place("organisation", story.organisation, "after the backup")
+    async with story.pool.work() as work:
+        await holds.approve(work, vault, OPERATOR, approved, removed)
+    await holds.end(story.pool, vault, OPERATOR, ended)
+    asked: tuple[log.Act, ...] = ("subject:objected", "consent:given", "consent:withdrawn")
+    for act in asked:
+        await story.tell(act)
+    export = await story.export()
+    back = await restore(story, made, export)
+    async with back.operator.work() as work:
+        assert {one.id for one in await holds.living(work)} == {ended, approved}, "as the backup has it"
+
+    await replay.put_right(back.owner, export.extract, newer=True)
+    async with back.operator.work() as work:
+        found = {one.id: one for one in await holds.every(work, back.vault, ended=True)}
+        assert await holds.holds_back(work, story.organisation)
+    assert {one: found[one].reason for one in (ended, approved, placed)} == {
+        ended: None,
+        approved: "seen by two",
+        placed: "after the backup",
+    }
+    assert found[ended].ended_at is not None
+    assert found[approved].approver_id == removed
+    assert found[placed].living
+    # Objections and consents have no table yet: what the log says of them is told one by one and keeps it closed.
+    known = await replay.tell(back.operator, back.vault, made.taken_at, export.made.taken_at, newer=True)
+    assert [why.partition(" ")[0] for why in known.reasons] == list(asked)
+    assert all("must be done again by hand" in why for why in known.reasons)
+
+
+async def test_a_restriction_that_was_lifted_or_set_since_is_as_it_stands(story: Story, restore: Lay) -> None:
+    staff, removed = story.people["staff"], story.people["removed"]
+    async with story.pool.work() as work:
+        await restriction.restrict(work, story.instance.vault, removed, asked_by="subject", actor="operator")
+    made = await story.instance.logical()
+    async with story.pool.work() as work:
+        await restriction.lift(work, story.instance.vault, removed, actor="operator")
+        await restriction.restrict(work, story.instance.vault, staff, asked_by="subject", actor="operator")
+    export = await story.export()
+    back = await restore(story, made, export)
+    assert back.one(f"SELECT privacy.is_restricted('{removed}')")
+    await replay.put_right(back.owner, export.extract, newer=True)
+    assert not back.one(f"SELECT privacy.is_restricted('{removed}')")
+    assert back.one(f"SELECT privacy.is_restricted('{staff}')")
 
 
 async def test_an_older_export_brings_the_erased_back_and_the_checkpoint_says_so(story: Story, restore: Lay) -> None:
