@@ -56,11 +56,12 @@ ROUTES_CLOSED: Final = """
 ROUTE_CLOSE: Final = "SELECT ledger.route_close(%s, %s)"
 ROUTE_OPEN: Final = "SELECT ledger.route_open(%s)"
 
-# -- routes: ROUTE_FIELDS names the columns of ROUTES_NOW and ROUTE_HISTORY in order (``store/schema/46_route.sql``)
+# -- routes: ROUTE_FIELDS names what ROUTES_NOW and ROUTE_HISTORY give, in order (``store/schema/46_route.sql``)
 
 ROUTE_FIELDS: Final = ("id", "name", "by", "models", "weights", "retires_at", "successor", "since", "until")
 _ROUTE: Final = """
-    SELECT id, name, by, models, weights, retires_at, successor, lower(effective), upper(effective) FROM ledger.route
+    SELECT id, name, chosen_by, models, weights, retires_at, successor, lower(effective), upper(effective)
+    FROM ledger.route
 """
 ROUTES_NOW: Final = _ROUTE + "WHERE effective @> ruxa.now() ORDER BY name"
 ROUTE_HISTORY: Final = _ROUTE + "WHERE name = %s ORDER BY lower(effective) DESC"

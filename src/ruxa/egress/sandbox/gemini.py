@@ -12,6 +12,9 @@ from ruxa.egress.sandbox.mind import Media, Offer, Plan, Prompt, Result
 from ruxa.egress.sandbox.reply import Asked, Refusal, Said, Step
 from ruxa.egress.sandbox.vectors import DIMENSIONS_DEFAULT, DIMENSIONS_MAX, vector
 
+# What Google documents for calls that it has not signed itself, in the alphabet that signatures are compared in; the
+# same as base64 of it, for clients that encode the field.
+UNSIGNED = ("skip/thought/signature/validator", "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=")
 KNOWN = frozenset(
     {
         "contents",
@@ -276,7 +279,7 @@ def _read_parts(prompt: Prompt, content: Json, path: str) -> tuple[str, list[Res
             prompt.history.append(str(call.get("args")))
             signature = _get(part, "thoughtSignature")
             given = text(signature).replace("-", "+").replace("_", "/")  # the SDK writes the other alphabet
-            if signature is not None and given != mind.sign(text(call.get("name"))):
+            if signature is not None and given not in (mind.sign(text(call.get("name"))), *UNSIGNED):
                 refuse(f"{path}.parts[{at}]: Thought signature is not valid.")
         elif response := mapping(_get(part, "functionResponse")):
             inner, _ = _read_parts(prompt, response, f"{path}.parts[{at}].function_response")

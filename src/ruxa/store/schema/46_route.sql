@@ -4,7 +4,7 @@
 CREATE TABLE ledger.route (
     id          uuid PRIMARY KEY,
     name        text NOT NULL CHECK (name ~ '^\S+$' AND length(name) <= 200),
-    by          text NOT NULL CHECK (by IN ('order', 'weight', 'price', 'latency')),
+    chosen_by   text NOT NULL CHECK (chosen_by IN ('order', 'weight', 'price', 'latency')),
     models      text[] NOT NULL CHECK (cardinality(models) BETWEEN 1 AND 16),
     weights     bigint[] NOT NULL CHECK (0 < ALL (weights)),
     retires_at  timestamptz,
@@ -17,7 +17,7 @@ CREATE TABLE ledger.route (
 COMMENT ON TABLE ledger.route IS 'What a public name stands for in a period: models with their shares, and when the name goes.';
 COMMENT ON COLUMN ledger.route.id IS 'data: none';
 COMMENT ON COLUMN ledger.route.name IS 'data: none';
-COMMENT ON COLUMN ledger.route.by IS 'data: none';
+COMMENT ON COLUMN ledger.route.chosen_by IS 'data: none';
 COMMENT ON COLUMN ledger.route.models IS 'data: none';
 COMMENT ON COLUMN ledger.route.weights IS 'data: none';
 COMMENT ON COLUMN ledger.route.retires_at IS 'data: none';
@@ -74,13 +74,13 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('ledger route ' || p_name, 0));
     SELECT * INTO old FROM ledger.route WHERE name = p_name AND upper_inf(effective);
     IF FOUND THEN
-        IF (old.by, old.models, old.weights, old.retires_at, old.successor)
+        IF (old.chosen_by, old.models, old.weights, old.retires_at, old.successor)
             IS NOT DISTINCT FROM (p_by, p_models, p_weights, p_retires_at, p_successor) THEN
             RETURN old.id;
         END IF;
         PERFORM ledger.route_end(p_name);
     END IF;
-    INSERT INTO ledger.route (id, name, by, models, weights, retires_at, successor, effective)
+    INSERT INTO ledger.route (id, name, chosen_by, models, weights, retires_at, successor, effective)
         VALUES (p_id, p_name, p_by, p_models, p_weights, p_retires_at, p_successor, tstzrange(ruxa.now(), NULL));
     PERFORM pg_notify('price_changed', '');
     RETURN p_id;
