@@ -31,6 +31,7 @@ from ruxa.dialects.body import OBJECT, STRING
 from ruxa.dialects.gemini_generate import table as gemini_table
 from ruxa.dialects.openai_chat import table as openai_table
 from ruxa.dialects.openai_media import table as media_table
+from ruxa.dialects.openai_responses import table as responses_table
 from ruxa.dialects.table import Table
 from ruxa.egress.sandbox import voice
 
@@ -42,18 +43,20 @@ IP = "203.0.113.77"
 # Per dialect two providers that a bad pair of companies might be; each is tapped on its own.
 PAIRS = {
     "openai_chat": ("openai", "house"),
+    "openai_responses": ("scribe", "notary"),
     "anthropic_messages": ("anthropic", "claudine"),
     "gemini_generate": ("google", "gemelli"),
     "openai_media": ("painter", "singer"),
 }
 # One that a single test asks, so that it can count.
 COUNTED = "counted"
-BASES = {"openai_media": "/v1", "openai_chat": "/v1", "anthropic_messages": "/v1", "gemini_generate": "/v1beta"}
+BASES = {**dict.fromkeys(PAIRS, "/v1"), "gemini_generate": "/v1beta"}
 
 # What the house says to a provider, by dialect; anything else in a head is a leak.
 EVERYWHERE = {"host", "user-agent", "content-type", "accept", "content-length"}
 HEADERS = {
     "openai_chat": EVERYWHERE | {"authorization"},
+    "openai_responses": EVERYWHERE | {"authorization"},
     "openai_media": EVERYWHERE | {"authorization"},
     "anthropic_messages": EVERYWHERE | {"x-api-key", "anthropic-version", "anthropic-beta"},
     "gemini_generate": EVERYWHERE | {"x-goog-api-key"},
@@ -79,6 +82,9 @@ _PARTS = {"role": "user", "parts": [{"text": f"{CONTENT} [[tokens=5]]"}]}
 CALLS: dict[tuple[str, str], Call] = {
     ("openai_chat", "chat/completions"): Call(
         "/v1/chat/completions", {"messages": [_ASK]}, openai_table.CHAT, "messages", "stream"
+    ),
+    ("openai_responses", "responses"): Call(
+        "/v1/responses", {"input": [_ASK]}, responses_table.CREATE, "input", "stream"
     ),
     ("openai_chat", "embeddings"): Call("/v1/embeddings", {"input": CONTENT}, openai_table.EMBEDDINGS, "input"),
     ("anthropic_messages", "messages"): Call(
@@ -185,7 +191,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, first_demo: Path, vendor: 
                 tap = taps[name] = Tap(vendor)
                 stack.callback(tap.close)
                 lines += [f"[providers.{name}]", f'base_url = "http://127.0.0.1:{tap.port}{BASES[dialect]}"']
-                own = name == names[1] or dialect == "openai_media"
+                own = name == names[1] or dialect in ("openai_media", "openai_responses")
                 lines += ['key = "env:VENDOR_KEY"', *([f'dialect = "{dialect}"'] if own else [])]
                 for model in ("small", *FAULTS):  # a target each, so that one's breaker is not another's
                     lines += [f'[models."{name}/{model}"]', f'upstream_model = "{model}"']
@@ -203,6 +209,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, first_demo: Path, vendor: 
 
 def test_every_endpoint_is_walked() -> None:
     served = {("openai_chat", path) for path in paths.OPENAI}
+    served |= {("openai_responses", path) for path in paths.RESPONSES}
     served |= {("anthropic_messages", path) for path in paths.ANTHROPIC}
     served |= {("gemini_generate", method) for method in paths.METHODS}
     served |= {("openai_media", path) for path in paths.MEDIA}
@@ -273,6 +280,10 @@ def test_the_vendors_own_clients_leave_no_print(watched: Watched) -> None:
         client.chat.completions.create(**ask)
         assert list(client.chat.completions.create(**ask, stream=True))
         client.embeddings.create(model="openai/small", input=CONTENT, user=SECRET)
+        put: Any = {"model": "scribe/small", "input": [_ASK], "user": SECRET, "metadata": {"person": SECRET}}
+        client.responses.create(**put)
+        client.responses.create(**put, prompt_cache_key=SECRET)
+        assert list(client.responses.create(**put, stream=True))
     with anthropic.Anthropic(api_key=key, base_url=base, max_retries=0, default_headers=told) as claude:
         say: Any = {"model": "anthropic/small", "max_tokens": 50, "messages": [_ASK], "metadata": {"user_id": SECRET}}
         claude.messages.create(**say)
