@@ -24,7 +24,7 @@ done once with a whole answer and once streamed unless it says otherwise::
     got = [{...}]               # checks of what reached the caller; a stream is put together first
 
 Where ``from`` or ``to`` is a list, ``request`` and ``got`` may be tables by the caller's dialect, ``answer``,
-``frames`` and ``sent`` by the provider's. More than one exchange: ``[[run.step]]`` with the same fields; ``keep =
+``frames``, ``model`` and ``sent`` by the provider's. More than one exchange: ``[[run.step]]`` with the same fields; ``keep =
 { name = "path" }`` takes a value from the answer, which later requests write as ``{{name}}``.
 """
 
@@ -120,7 +120,7 @@ class WrittenRun(Written, kw_only=True, rename={"from_": "from", "steps": "step"
     name: str = ""
     from_: Code | list[Code]
     to: Code | list[Code] | None = None
-    model: str = ""
+    model: Text = ""
     modes: tuple[Mode, ...] = ("whole", "stream")
     usage: bool = True
     live: bool = False
@@ -221,7 +221,7 @@ def _expand(case: str, written: WrittenRun) -> Iterator[Run]:
         for target in targets:
             for mode in written.modes:
                 way = source if target is None else f"{source}-{target}"
-                model = written.model or ("" if target is None else MODELS[target])
+                model = _one(written.model, target) or ("" if target is None else MODELS[target])
                 yield Run(
                     id=".".join(part for part in (case, way, written.name, mode) if part),
                     case=case,
