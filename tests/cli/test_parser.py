@@ -40,6 +40,8 @@ COMMANDS = [
     "provider closed",
     "provider counts",
     "provider open",
+    "import litellm",
+    "import newapi",
     "route list",
     "route set",
     "route remove",

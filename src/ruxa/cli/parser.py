@@ -260,6 +260,7 @@ def _money(tree: Tree) -> None:
     leaf.add_argument("--successor", metavar="NAME", help="what to use instead, told before and after")
     leaf = _leaf(group, "remove", "let a name stand for nothing any more", "route remove")
     leaf.add_argument("name", metavar="NAME")
+    _import(tree)
     group = _group(tree, "provider", "upstreams that answer calls")
     leaf = _leaf(group, "check", "reach a provider, try its key, make one cheap call", "provider check")
     leaf.add_argument("name", nargs="?", metavar="NAME", help="default: every configured one")
@@ -268,6 +269,21 @@ def _money(tree: Tree) -> None:
     leaf.add_argument("--days", type=int, default=30, metavar="N", help="today and N - 1 days before (default: 30)")
     leaf = _leaf(group, "open", "serve a closed model again", "provider open")
     leaf.add_argument("model", metavar="MODEL", help="public name, provider/model")
+
+
+def _import(tree: Tree) -> None:
+    group = _group(tree, "import", "take over from another gateway")
+    litellm = _leaf(group, "litellm", "plan to take over from a LiteLLM proxy's config.yaml", "import litellm")
+    newapi = _leaf(
+        group, "newapi", "plan to take over from New API or One API: channels as JSON, or its database", "import newapi"
+    )
+    for leaf in (litellm, newapi):
+        leaf.add_argument("file", metavar="FILE")
+        leaf.add_argument("--apply", action="store_true", help="do it: write the file, make routes and keys")
+        leaf.add_argument("--org", metavar="ORG", help="organisation id, for whom keys are made")
+        leaf.add_argument("--no-keys", action="store_true", help="make no keys")
+        leaf.add_argument("--out", default="ruxa.toml", metavar="FILE", help="a new file (default ruxa.toml)")
+    litellm.add_argument("--key-list", metavar="FILE", help="what GET /key/list?return_full_object=true answered")
 
 
 def _audit(tree: Tree) -> None:
@@ -507,6 +523,10 @@ def _act(command: str) -> Act:
             from ruxa.cli.routes import set_ as act
         case ["route", "remove"]:
             from ruxa.cli.routes import remove as act
+        case ["import", "litellm"]:
+            from ruxa.cli.importing import litellm_ as act
+        case ["import", "newapi"]:
+            from ruxa.cli.importing import newapi_ as act
         case ["usage", "show"]:
             from ruxa.cli.usage import show as act
         case ["usage", "list"]:
