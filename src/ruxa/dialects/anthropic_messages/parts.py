@@ -64,7 +64,11 @@ def system_blocks(parts: list[Part], at: str, losses: list[Loss]) -> list[dict[s
 def blocks_of(turn: Turn, losses: list[Loss]) -> list[Block]:
     """The blocks of a turn. Empty texts are left out, for Anthropic refuses them. Raises InvalidCall."""
     blocks: list[Block] = []
+    if turn.name:
+        losses.append(Loss("name", turn.at))
     for part in turn.parts:
+        if isinstance(part, Text | ToolCall) and part.signature:
+            losses.append(Loss("thinking", turn.at))  # another vendor's proof
         block = _block(part, turn, losses)
         if block is not None:
             blocks.append(block)

@@ -71,6 +71,8 @@ class Items:
         content: list[Item] = []
         more: dict[str, object] = {"phase": turn.phase} if turn.phase else {}
         for part in turn.parts:
+            if isinstance(part, Text | ToolCall) and part.signature:
+                self._lose("thinking", turn)  # another vendor's proof
             match part:
                 case Text():
                     self._cached(part.cache, turn)
