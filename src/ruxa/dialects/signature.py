@@ -13,8 +13,16 @@ import binascii
 from ruxa.dialects.call import Origin
 
 _MARK = b"ruxa1."  # eight characters of base64, without a remainder of the next
-_START = base64.b64encode(_MARK).decode()
-_ORIGINS: dict[bytes, Origin] = {b"anthropic": "anthropic", b"google": "google", b"openai": "openai", b"": ""}
+START = base64.b64encode(_MARK).decode()
+"""How a packed signature begins."""
+# ``thinking`` marks whole pieces of it (``gemini_generate/thoughts.py``): no vendor's signature either.
+_ORIGINS: dict[bytes, Origin] = {
+    b"anthropic": "anthropic",
+    b"google": "google",
+    b"openai": "openai",
+    b"": "",
+    b"thinking": "",
+}
 
 
 def pack(origin: Origin, signature: str) -> str:
@@ -24,10 +32,11 @@ def pack(origin: Origin, signature: str) -> str:
 
 def unpack(text: str) -> tuple[Origin, str] | None:
     """Whose signature it is, and the signature; None when it was not packed here."""
-    if not text.startswith(_START):
+    if not text.startswith(START):
         return None
     try:
-        origin, _, signature = base64.b64decode(text, validate=True)[len(_MARK) :].partition(b".")
+        plain = text.replace("-", "+").replace("_", "/")  # Google's SDK writes the other alphabet
+        origin, _, signature = base64.b64decode(plain, validate=True)[len(_MARK) :].partition(b".")
         known = _ORIGINS.get(origin)
         return None if known is None else (known, signature.decode())
     except (binascii.Error, UnicodeDecodeError):

@@ -20,7 +20,7 @@ SENTINEL = "skip_thought_signature_validator"
 """What Google's documentation gives for function calls that no model of theirs has signed (W35)."""
 
 PACKED_CHARS_MAX = 256 * 1024
-_MARK = b"ruxat."  # as ``signature``'s mark: eight characters of base64
+_MARK = b"ruxa1.thinking."  # begins as ``signature``'s mark, so that all know it for no vendor's; 20 characters
 _START = base64.b64encode(_MARK).decode()
 _SENTINEL_STANDARD = SENTINEL.replace("_", "/")
 _SENTINEL_ENCODED = base64.b64encode(SENTINEL.encode()).decode()
