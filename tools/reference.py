@@ -1,8 +1,8 @@
 """Writes the generated pages: the tree in ARCHITECTURE.md and docs/reference; with --check says what has drifted.
 
 Sources are the code itself: docstrings, the error tree, the bounds, the signals, the settings, the parser of the
-command line, the permission table, the dialects' envelope tables and the data map in the schema files. Nothing here is
-written by hand, so nothing here can lie for long.
+command line, the permission table, the dialects' envelope tables, the translators (``translation.py``) and the data map
+in the schema files. Nothing here is written by hand, so nothing here can lie for long.
 """
 
 from __future__ import annotations
@@ -384,6 +384,14 @@ def data_map() -> str:
     )
 
 
+def translation() -> str:
+    """What is carried between every two dialects."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from translation import page
+
+    return page()
+
+
 PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "ARCHITECTURE.md": architecture,
     REFERENCE / "errors.md": errors,
@@ -394,6 +402,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     REFERENCE / "cli.md": cli,
     REFERENCE / "permissions.md": permissions,
     REFERENCE / "envelopes.md": envelopes,
+    REFERENCE / "translation.md": translation,
 }
 
 

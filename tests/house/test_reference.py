@@ -23,7 +23,8 @@ def test_a_drifted_and_a_missing_page_are_named(tmp_path: Path) -> None:
     (tmp_path / "tools").mkdir()
     (tmp_path / "src").symlink_to(ROOT / "src")
     tool = tmp_path / "tools" / "reference.py"
-    tool.write_bytes(TOOL.read_bytes())
+    for each in TOOL.parent.glob("*.py"):
+        (tool.parent / each.name).write_bytes(each.read_bytes())
     pages = tmp_path / "docs" / "reference"
     pages.mkdir(parents=True)
     (tmp_path / "ARCHITECTURE.md").write_bytes((ROOT / "ARCHITECTURE.md").read_bytes())

@@ -192,6 +192,7 @@ def test_audio_files_and_other_parts() -> None:
         (Media(kind="audio", media_type="audio/flac", data="ZkxhQwAAACI="), OPENAI, "WAV and MP3"),
         (Media(kind="audio", media_type="audio/wav", url="https://example.com/a.wav"), OPENAI, "WAV and MP3"),
         (Media(kind="document", url="https://example.com/a.pdf"), OPENAI, "document by its address"),
+        (Media(kind="document", file_id="file_011C"), OPENAI, "kept at another provider"),
         (Media(kind="image", file_id="file_1"), OPENAI, "image by its file id"),
         (Media(kind="video", file_id="file_1"), OPENAI, "video by its file id"),
     ],

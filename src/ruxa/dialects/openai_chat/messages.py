@@ -37,6 +37,9 @@ from ruxa.kernel.errors import InvalidCall
 ID_CHARS_MAX = 40
 """OpenAI refuses longer ids of tool calls."""
 
+OWN_FILE = "file-"
+"""How ids of files begin that OpenAI keeps; no other vendor's begin so."""
+
 _FORMATS = {label: word for word, label in AUDIO.items()}
 _WORDS = {"image": "image", "document": "file", "audio": "audio", "video": "video"}
 _LABELS = {"image": "image/png", "document": "application/pdf", "video": "video/mp4"}
@@ -250,6 +253,8 @@ class _Writing:
     def _file(self, part: Media) -> Message:
         if part.url:
             self._refuse("a document by its address")
+        if part.file_id and not part.file_id.startswith(OWN_FILE):
+            self._refuse("a file kept at another provider")
         if part.file_id:
             return {"type": "file", "file": {"file_id": part.file_id}}
         name = part.title or ("document.pdf" if part.media_type == "application/pdf" else "document")
