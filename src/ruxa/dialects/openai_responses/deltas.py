@@ -253,7 +253,7 @@ class EventReader:
             index = self._thinking(at, summary=part.summary, redacted=part.redacted)
             if (at, _WHOLE) not in self._said and part.text:
                 self._out.append(Piece(index=index, text=part.text))
-            if part.signature:
+            if part.signature or part.origin:
                 self._out.append(Piece(index=index, signature=part.signature, origin=part.origin))
 
     def _whole(self, raw: msgspec.Raw) -> list[Said]:

@@ -192,7 +192,7 @@ class EventWriter:
         part = self._parts.get(piece.index)
         if part is None:
             return
-        if piece.signature:
+        if piece.signature or piece.origin:
             part.signature, part.origin = piece.signature, piece.origin
         if piece.logprobs:
             part.logprobs = joined(part.logprobs, piece.logprobs)

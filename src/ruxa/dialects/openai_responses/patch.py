@@ -8,6 +8,7 @@ from typing import cast
 
 import msgspec
 
+from ruxa.dialects import foreign
 from ruxa.dialects.body import given, kind_word, take
 from ruxa.dialects.dialect import Claim, Envelope, Patched, Terms
 from ruxa.dialects.openai import read_tokens, style
@@ -72,11 +73,20 @@ def patch_create(
         stands = _encode(pseudonym(take(name, _decode_text, raw, style))) if kind_word(raw) == "string" else None
         edits[name] = stands
     lossy = _leave_out(envelope, _left_out(envelope, terms), edits)
+    items = members.get("input")
+    if items is not None and kind_word(items) == "array" and (own := foreign.without(items, "", _own)) is not None:
+        edits["input"] = own
+        lossy += (foreign.LOSS,)
     gone = dropped(envelope, terms)
     for name in gone:
         edits[name] = None
     replaced = tuple(name for name in envelope.identities if name not in gone)
     return splice(envelope.body, members, envelope.spans, edits, added, lossy=gone + lossy, replaced=replaced)
+
+
+def _own(item: foreign.Block) -> foreign.Block | None:
+    """Reasoning that another vendor signed is left out."""
+    return None if foreign.word(item, "type") == "reasoning" and foreign.packed(item, "encrypted_content") else item
 
 
 def _left_out(envelope: Envelope, terms: Terms) -> tuple[Claim, ...]:

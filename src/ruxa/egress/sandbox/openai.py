@@ -221,12 +221,13 @@ def _prompt(body: Json) -> Prompt:
         elif role == "assistant":
             prompt.results = []
             for at, call in enumerate(items(message.get("tool_calls"))):
-                inner = mapping(mapping(call).get("function"))
-                if not isinstance(inner.get("arguments"), str):
-                    wrong(f"{path}.tool_calls[{at}].function.arguments", "a string", inner.get("arguments"))
+                form = text(mapping(call).get("type")) or "function"
+                inner, field = mapping(mapping(call).get(form)), "input" if form == "custom" else "arguments"
+                if not isinstance(inner.get(field), str):
+                    wrong(f"{path}.tool_calls[{at}].{form}.{field}", "a string", inner.get(field))
                 names[text(mapping(call).get("id"))] = text(inner.get("name"))
                 waiting.append(text(mapping(call).get("id")))
-                prompt.history.append(inner["arguments"])
+                prompt.history.append(inner[field])
         elif role == "tool":
             given = text(message.get("tool_call_id"))
             if given not in names:
