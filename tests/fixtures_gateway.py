@@ -33,6 +33,7 @@ from ruxa.kernel.settings import ModelSettings, ProviderSettings, Settings
 from ruxa.kernel.signals import Field, Level
 from ruxa.ledger import prices
 from ruxa.privacy.content import items
+from ruxa.privacy.files.batches import Batches
 from ruxa.store.notify import Notices
 
 
@@ -163,6 +164,7 @@ class House:
             deadlines=deadlines,
             segment_bytes=segment_bytes,
             keeper=keeper or items.Keeper(pool, self.vault, self.objects),
+            batches=Batches(pool, self.vault, self.objects),
         )
         await pipeline.start()
         door = self.door = Door(

@@ -9,7 +9,12 @@ from fixtures_database import Database
 # What the gateway, which meets strangers, may have done for it: it reads no name and no address, erases nothing, writes
 # nothing to the audit log. A new one is written here after thinking about arguments that lie.
 OF_THE_GATEWAY = {
-    "access.grant_of", "access.key_changes", "access.mark_keys_used",
+    "access.grant_of", "access.grant_of_key", "access.key_changes", "access.mark_keys_used",
+    # Files and batches of one organisation; what they give back is sealed.
+    "content.batch_begin", "content.batch_cancel", "content.batch_claim", "content.batch_close", "content.batch_done",
+    "content.batch_end", "content.batch_find", "content.batch_list", "content.batch_outcomes", "content.batch_renew",
+    "content.batches_open", "content.file_count", "content.file_delete", "content.file_find", "content.file_list",
+    "content.line_begin", "content.line_end",
     "ledger.balance", "ledger.hold_place", "ledger.hold_settle", "ledger.lease_abandon", "ledger.lease_close",
     "ledger.lease_grow", "ledger.lease_open", "ledger.lease_trim", "ledger.route_close", "ledger.run_begin",
     "ledger.run_end", "ledger.runs_open", "ledger.segment_acknowledge", "ledger.segment_begin",

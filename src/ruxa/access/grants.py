@@ -8,6 +8,7 @@ the key's id) or by ``revoked_since``; both mean "forget what you hold of that k
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -48,8 +49,16 @@ async def find(work: Work, *key_hashes: bytes) -> Grant | None:
     row = None
     for key_hash in key_hashes:
         row = row or await records.grant_of(work, key_hash)
-    if row is None:
-        return None
+    return None if row is None else _grant(row)
+
+
+async def of_key(work: Work, key_id: UUID) -> Grant | None:
+    """The grant of a key by its id, for calls that are made later in its name. None as for ``find``."""
+    row = await records.grant_of_key(work, key_id)
+    return None if row is None else _grant(row)
+
+
+def _grant(row: Sequence[Any]) -> Grant:
     return Grant(
         key_id=row[0],
         organisation_id=row[1],

@@ -48,6 +48,11 @@ async def grant_of(work: Work, key_hash: bytes) -> tuple[Any, ...] | None:
     return await work.row("SELECT * FROM access.grant_of(%s)", key_hash)
 
 
+async def grant_of_key(work: Work, key_id: UUID) -> tuple[Any, ...] | None:
+    """The grant of a living key by its id."""
+    return await work.row("SELECT * FROM access.grant_of_key(%s)", key_id)
+
+
 async def key_changes(work: Work, seq: int) -> tuple[int, list[UUID]]:
     """Keys changed since, and where to go on."""
     row = await work.row("SELECT next, key_ids FROM access.key_changes(%s)", seq)

@@ -23,6 +23,7 @@ from ruxa.kernel.errors import NotFound, Unavailable
 from ruxa.kernel.settings import Settings, read_secret
 from ruxa.kernel.signals import JsonLines
 from ruxa.privacy.content import items
+from ruxa.privacy.files.batches import Batches
 from ruxa.store.notify import Notices
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
@@ -191,4 +192,5 @@ async def _pipeline(
         wheel=wheel,
         console=console,
         keeper=items.Keeper(pool, vault, objects),
+        batches=Batches(pool, vault, objects),
     )

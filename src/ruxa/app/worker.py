@@ -26,6 +26,7 @@ from ruxa.kernel.signals import JsonLines, Sink
 from ruxa.ledger import jobs as ledger_jobs
 from ruxa.privacy import erase
 from ruxa.privacy.content import items
+from ruxa.privacy.files import kept
 from ruxa.privacy.retention.engine import Tools
 from ruxa.store import instance as owner
 from ruxa.store.address import Address
@@ -74,6 +75,7 @@ async def run(start: Start, orders: Orders) -> None:
         _schedule_keys(jobs, pool, vault)
         audit.schedule(jobs, pool, vault, sink, asked, start.base_url, stack)
         objects = Objects.of_settings(settings.storage, settings.data, register)
+        jobs.add("files over", lambda: kept.end_over(pool, objects), timeout_s=600, cron=EVERY_MINUTE)
         jobs.add("privacy erasures", lambda: erase.due(pool, vault, objects), timeout_s=900, cron=EVERY_MINUTE)
         ending = await retention.pool_of(address, clock)
         stack.push_async_callback(ending.close)

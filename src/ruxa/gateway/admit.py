@@ -55,10 +55,13 @@ class Caller:
 
     __slots__ = ("coded", "conditions", "dialect", "forwarded", "models", "near", "place", "plain", "secret", "terms")
 
-    def __init__(self, request: Request, place: Place, near: Callable[[bytes], bytes]) -> None:
+    def __init__(
+        self, request: Request, place: Place, near: Callable[[bytes], bytes], secret: bytes | None = None
+    ) -> None:
+        """secret: None when the request has it; what the house makes in a key's name has none."""
         self.place = place
         self.dialect: Dialect = DIALECTS[place.dialect]
-        self.secret = secret_of(request)
+        self.secret = secret_of(request) if secret is None else secret
         self.near = near(self.secret)
         self.coded = b"content-encoding" in request.headers
         self.models = tuple(words(request.headers, MODELS)) if MODELS in request.headers else ()

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import UUID
 
 import msgspec
 
@@ -22,15 +23,17 @@ from ruxa.access import grants
 from ruxa.access.grants import Grant
 from ruxa.dialects import COUNTERS, DIALECTS, paths
 from ruxa.dialects.dialect import Dialect, Envelope, Patched
+from ruxa.dialects.openai_media.kept import KEPT
 from ruxa.dialects.translated import KINDS
 from ruxa.egress.fetch import Fetcher
 from ruxa.egress.http import Deadlines, Pool, Upstream
 from ruxa.egress.provider import Provider
 from ruxa.egress.timers import Wheel
-from ruxa.gateway import admit, books, crossing, meter, metrics, models, order, reserve
+from ruxa.gateway import admit, books, crossing, files, meter, metrics, models, order, reserve
 from ruxa.gateway import answer as answers
 from ruxa.gateway.admit import Caller
 from ruxa.gateway.attempt import Attempt
+from ruxa.gateway.batches import Runner
 from ruxa.gateway.closed import Routes
 from ruxa.gateway.copies import Copies, Keeper
 from ruxa.gateway.crossing import Crossings
@@ -53,6 +56,7 @@ from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import Sink
 from ruxa.ledger import prices, routing, usage
 from ruxa.ledger.leases import Intent, Leases, Works
+from ruxa.privacy.files.batches import Batches
 
 CALLER = "caller"  # in ``Request.known``
 LARGE_BODY_BYTES = 1024 * 1024
@@ -132,6 +136,7 @@ class Pipeline:
         deadlines: Deadlines | None = None,
         segment_bytes: int = SEGMENT_BYTES,
         keeper: Keeper | None = None,
+        batches: Batches | None = None,
     ) -> None:
         self._worker = worker
         self._settings = settings
@@ -145,6 +150,8 @@ class Pipeline:
         self._wheel = wheel
         self._console = console
         self._keeper = keeper
+        self._batches = batches
+        self._runner: Runner | None = None
         self._deadlines = deadlines or Deadlines()
         self._segment_bytes = segment_bytes
         self._metrics = Metrics()
@@ -239,10 +246,22 @@ class Pipeline:
             self._spawn(keep)
         if self._copies is not None:
             self._spawn(self._copies.run())
+        if self._batches is not None:
+            self._runner = Runner(
+                self._batches,
+                name=f"{worker.name}:{run}",
+                call=self.within,
+                find=self._find_entry,
+                now_ms=leases.now_ms,
+                spawn=self._spawn,
+            )
+            self._spawn(self._runner.run())
 
     async def drain(self) -> None:
         """After the door has drained: write everything down, give the leases back, leave an empty directory."""
         self._stopping = True
+        if self._runner is not None:
+            await self._runner.stop()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -282,6 +301,12 @@ class Pipeline:
         async with self._works.work() as work:
             return await grants.find(work, hashed)
 
+    async def _find_entry(self, key_id: UUID) -> Entry | None:
+        """A key for calls that the house makes in its name; None when it is not valid any more."""
+        async with self._works.work() as work:
+            grant = await grants.of_key(work, key_id)
+        return None if grant is None else self._snapshot.entry_of(b"", grant)
+
     # --- the door's calls
 
     def serve(self, request: Request, reply: Reply) -> None:
@@ -318,6 +343,21 @@ class Pipeline:
             caller = exchange.caller = Caller(request, place, self._snapshot.near)
             request.known[CALLER] = caller
             self._admit_unsure(exchange, caller.secret)
+        except RuxaError as error:
+            answers.fail(self._gear, exchange, error)
+        except Exception:
+            answers.fail(self._gear, exchange, Broken("Something broke on our side."))
+            raise
+
+    def within(self, request: Request, reply: Reply, entry: Entry, call: int) -> None:
+        """A call that the house makes in a key's name, as if it came through the door. call: its id."""
+        place = paths.locate(request.method, request.path, request.query, request.headers)
+        assert place is not None
+        exchange = Exchange(request, reply, place, DIALECTS[place.dialect], self._leases.now_ms(), monotonic())
+        exchange.id = call
+        try:
+            exchange.caller = Caller(request, place, self._snapshot.near, b"")
+            self._admit(exchange, entry)
         except RuxaError as error:
             answers.fail(self._gear, exchange, error)
         except Exception:
@@ -366,6 +406,8 @@ class Pipeline:
             models.answer(exchange, self._plans)
             entry.limiter.leave(0, 0)
             self._metrics.in_flight -= 1
+        elif place.endpoint in KEPT:
+            self._spawn(self._guarded(exchange, self._serve_kept(exchange, entry)))
         elif len(exchange.request.body) > LARGE_BODY_BYTES:
             self._spawn(self._guarded(exchange, self._call_slowly(exchange)))
         else:
@@ -520,6 +562,14 @@ class Pipeline:
         )
 
     # --- stages that wait
+
+    async def _serve_kept(self, exchange: Exchange, entry: Entry) -> None:
+        """Files and batches: kept here, so no provider is asked."""
+        if self._batches is None or self._runner is None:
+            raise NotFound("Files are not kept here.", code="unknown_url")
+        await files.serve(exchange, self._batches, self._runner.wake)
+        entry.limiter.leave(0, 0)
+        self._metrics.in_flight -= 1
 
     async def _admit_slowly(self, exchange: Exchange, secret: bytes) -> None:
         entry = await self._snapshot.look_up(secret)

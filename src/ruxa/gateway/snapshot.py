@@ -139,16 +139,7 @@ class Snapshot:
                 self._unknown.clear()
             self._unknown[hashed] = self._now() + bounds.KEY_UNKNOWN_REMEMBERED_S
             return None
-        limits = (grant.requests_per_minute, grant.tokens_per_minute, grant.concurrency)
-        limiter = self._limiters.get(grant.key_id)
-        if limiter is None:
-            shares = self.shares
-            limiter = self._limiters[grant.key_id] = (
-                Limiter(*limits, self._now) if shares is None else shares.limiter(grant.key_id, limits)
-            )
-        else:
-            limiter.change(*limits)
-        entry = Entry(hashed, grant, limiter)
+        entry = self.entry_of(hashed, grant)
         entry.used = True
         self._unknown.pop(hashed, None)
         before = self._entries.pop(hashed, None)
@@ -160,6 +151,19 @@ class Snapshot:
             oldest, gone = self._entries.popitem(last=False)
             self._drop(oldest, gone)
         return entry
+
+    def entry_of(self, hashed: bytes, grant: Grant) -> Entry:
+        """An entry for a grant, with the key's one limiter; hashed: b'' when no secret was shown."""
+        limits = (grant.requests_per_minute, grant.tokens_per_minute, grant.concurrency)
+        limiter = self._limiters.get(grant.key_id)
+        if limiter is None:
+            shares = self.shares
+            limiter = self._limiters[grant.key_id] = (
+                Limiter(*limits, self._now) if shares is None else shares.limiter(grant.key_id, limits)
+            )
+        else:
+            limiter.change(*limits)
+        return Entry(hashed, grant, limiter)
 
     def forget(self, key_id: UUID) -> None:
         """Something about the key changed: ask again at its next use."""

@@ -14,7 +14,8 @@ from uuid import UUID
 from ruxa.kernel.errors import NotFound
 
 Kind = Literal[
-    "org", "mem", "key", "req", "xfer", "acct", "hold", "lease", "lot", "price", "mail", "job", "ses", "ers", "exp"
+    "org", "mem", "key", "req", "xfer", "acct", "hold", "lease", "lot", "price", "mail", "job", "ses", "ers", "exp",
+    "file", "batch",
 ]
 
 # UUID() itself takes more: a line break or an underscore among the digits, and the digits of every script.

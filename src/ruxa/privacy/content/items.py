@@ -34,6 +34,8 @@ State = Literal["stored", "too_large", "none", "lost"]
 Part = Literal["request", "answer", "refusal"]
 
 TABLE: Final = "content.item"
+# What ends by the day with it: files that callers upload, and batches of calls over them (``privacy.files``).
+TABLES: Final = (TABLE, "content.file", "content.batch", "content.batch_line")
 # Of the day keys, of the subject's key, and the first segment of every object's name.
 CLASS: Final = "content"
 PREFIX: Final = "content"
@@ -316,12 +318,14 @@ async def delete_of_key(
 
 
 async def delete_of_organisation(work: Work, vault: Vault, objects: Objects, organisation_id: UUID) -> int:
-    """Deletes everything kept for the organisation and destroys the key that sealed it; how many calls.
+    """Deletes everything kept for the organisation, its files and batches too, and destroys the key that sealed it; how
+    many calls.
 
     Calls that are answered meanwhile are kept under the fresh key. Raises Conflict ``erasure_not_now``.
     """
     await _require_free(work, organisation_id)
     gone = await _delete(objects, await records.delete(work, organisation_id))
+    await objects.remove(await records.delete_files(work, organisation_id))
     await vault.destroy_subject(organisation_id, [CLASS])
     await vault.create_subject(organisation_id, [CLASS])
     return gone
@@ -332,6 +336,7 @@ async def destroy_organisation(
 ) -> tuple[list[Destroyed], int]:
     """The end of an organisation's content for good: key first, then rows and objects; keys and calls."""
     destroyed = await vault.destroy_subject(organisation_id, [CLASS])
+    await objects.remove(await records.delete_files(work, organisation_id))
     return destroyed, await _delete(objects, await records.delete(work, organisation_id))
 
 
@@ -346,7 +351,7 @@ async def _delete(objects: Objects, rows: Sequence[tuple[str | None, str | None]
 
 async def prepare(work: Work) -> int:
     """Makes the partitions of every last day to come; how many were missing. Their keys: ``vault.create_day_keys``."""
-    return await partitions.ensure(work, TABLE, days_ahead=DAYS_AHEAD, days_behind=-1)
+    return sum([await partitions.ensure(work, table, days_ahead=DAYS_AHEAD, days_behind=-1) for table in TABLES])
 
 
 async def end_days(works: Works, vault: Vault, objects: Objects, today: date) -> Ended:
@@ -356,7 +361,7 @@ async def end_days(works: Works, vault: Vault, objects: Objects, today: date) ->
     """
     keys = await vault.destroy_days_before(CLASS, today + timedelta(days=1))
     async with works.work("retention") as work:
-        gone = await partitions.drop_before(work, TABLE, today + timedelta(days=1))
+        gone = [one for table in TABLES for one in await partitions.drop_before(work, table, today + timedelta(days=1))]
     objects_gone = 0
     for until in sorted(map(date.fromisoformat, await objects.folders(PREFIX))):
         if until <= today:

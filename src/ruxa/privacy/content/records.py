@@ -94,6 +94,14 @@ async def delete(
     ]
 
 
+async def delete_files(work: Work, organisation_id: UUID) -> list[str]:
+    """Deletes the organisation's files and batches; the names of the files' objects."""
+    rows = await work.rows("DELETE FROM content.file WHERE organisation_id = %s RETURNING body_object", organisation_id)
+    await work.run("DELETE FROM content.batch_line WHERE organisation_id = %s", organisation_id)
+    await work.run("DELETE FROM content.batch WHERE organisation_id = %s", organisation_id)
+    return [row[0] for row in rows if row[0] is not None]
+
+
 async def held(work: Work, organisation_id: UUID) -> bool:
     """Whether a hold forbids now to delete anything of the organisation."""
     return await work.value(

@@ -23,11 +23,12 @@ from ruxa.access.audit import log
 from ruxa.egress.objects import Objects
 from ruxa.kernel import bounds, ids
 from ruxa.kernel.clock import Clock, monotonic
-from ruxa.kernel.errors import RuxaError, Unavailable
+from ruxa.kernel.errors import NotFound, RuxaError, Unavailable
 from ruxa.kernel.signals import Sink
 from ruxa.ledger import evidence
 from ruxa.privacy import policy
 from ruxa.privacy.content import items as content
+from ruxa.privacy.files import kept as kept_files
 from ruxa.privacy.retention import holds, records, stores, watch
 from ruxa.store import partitions
 from ruxa.store.keystore import Destroyed
@@ -387,7 +388,12 @@ async def _keys_end(tools: Tools) -> Ended:
 async def _content_due(tools: Tools) -> Due:
     today = await _today(tools)
     async with tools.pool.work("retention") as work:
-        rows = [f"day {one.day}" for one in await partitions.present(work, content.TABLE) if one.day <= today]
+        rows = [
+            f"day {one.day}"
+            for table in content.TABLES
+            for one in await partitions.present(work, table)
+            if one.day <= today
+        ]
     keys = [f"key {day}" for day in await tools.vault.days_held("day", content.CLASS) if day <= today]
     folders = sorted(map(date.fromisoformat, await tools.objects.folders(content.PREFIX)))
     return keys + rows + [f"objects {until}" for until in folders if until <= today]
@@ -542,6 +548,18 @@ async def _keep_content(tools: Tools, until: date, held: dict[UUID, list[UUID]])
         async with tools.pool.work("retention") as work:
             for hold_id in held[call.organisation_id]:
                 await holds.keep(work, tools.vault, hold_id, "content", parts)
+        kept += 1
+    async with tools.pool.work("retention") as work:
+        files = await kept_files.of_day(work, until, list(held))
+    for file in files:
+        pieces = kept_files.pieces(tools.vault, tools.objects, file, purpose="legal")
+        try:
+            body = b"".join([piece async for piece in pieces])
+        except NotFound:
+            continue
+        async with tools.pool.work("retention") as work:
+            for hold_id in held[file.organisation_id]:
+                await holds.keep(work, tools.vault, hold_id, "file", [(file.id, "body", body)])
         kept += 1
     return kept
 

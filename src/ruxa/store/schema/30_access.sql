@@ -282,6 +282,25 @@ CREATE FUNCTION access.grant_of(secret_hash bytea)
       AND (k.expires_at IS NULL OR k.expires_at > ruxa.now())
 $$;
 
+-- The same of a key that is known by its id: for calls that are made later in its name.
+CREATE FUNCTION access.grant_of_key(p_key uuid)
+    RETURNS TABLE (
+        key_id uuid, organisation_id uuid, organisation_ref uuid, livemode boolean, scopes text[], models text[],
+        requests_per_minute bigint, tokens_per_minute bigint, concurrency bigint, store_days integer,
+        budgeted boolean, expires_at_ms bigint, output_tokens_default integer, conditions text[]
+    )
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT k.id, o.id, o.organisation_ref, k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute,
+           k.concurrency, k.store_days, k.budget_micros IS NOT NULL,
+           floor(extract(epoch FROM k.expires_at) * 1000)::bigint, o.output_tokens_default, k.conditions
+    FROM access.key k
+    JOIN access.organisation o ON o.id = k.organisation_id
+    WHERE k.id = p_key
+      AND k.revoked_at IS NULL
+      AND o.suspended_at IS NULL
+      AND (k.expires_at IS NULL OR k.expires_at > ruxa.now())
+$$;
+
 CREATE FUNCTION access.key_changes(since bigint)
     RETURNS TABLE (next bigint, key_ids uuid[])
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -562,8 +581,8 @@ COMMENT ON COLUMN access.throttle.touched_at IS 'data: none';
 -- password's hash; the worker opens no name and no address but a waiting mail's; staff roles are the operator's to give.
 
 GRANT USAGE ON SCHEMA access TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
-GRANT EXECUTE ON FUNCTION access.grant_of(bytea), access.key_changes(bigint), access.mark_keys_used(uuid[])
-    TO ruxa_gateway;
+GRANT EXECUTE ON FUNCTION access.grant_of(bytea), access.grant_of_key(uuid), access.key_changes(bigint),
+    access.mark_keys_used(uuid[]) TO ruxa_gateway;
 GRANT EXECUTE ON FUNCTION access.grant_of(bytea) TO ruxa_console; -- keys call /api/v1 too
 
 GRANT SELECT, INSERT ON access.organisation, access.membership, access.one_time_link, access.terms_version,
