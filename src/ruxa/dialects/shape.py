@@ -14,6 +14,7 @@ import msgspec
 
 from ruxa.dialects.body import BOOL, KINDS, NULL, NUMBER, cut, spans
 from ruxa.dialects.dialect import Envelope, Patched, Place, Shaping, Terms
+from ruxa.dialects.foreign import suspected
 from ruxa.kernel.codec import clone
 
 SETTINGS_BYTES_MAX = 512
@@ -64,7 +65,7 @@ class Shape:
         envelope.body = body
         load = envelope.load = clone(envelope.load)
         load.text_bytes += end - start
-        if value.find(b"[", 1) > 0 and self._shaping.weigh(raw, load):
+        if value.find(b"[", 1) > 0 and (suspected(value) or self._shaping.weigh(raw, load)):
             return None
         return envelope
 

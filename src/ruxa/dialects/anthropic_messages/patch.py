@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from ruxa.dialects import foreign
 from ruxa.dialects.anthropic_messages.read import read_cap, style
 from ruxa.dialects.body import take
 from ruxa.dialects.dialect import Envelope, Patched, Terms
@@ -19,6 +20,14 @@ class _Metadata(msgspec.Struct, gc=False):
 
 
 _decode_metadata = msgspec.json.Decoder(_Metadata).decode
+
+
+def _own(block: foreign.Block) -> foreign.Block | None:
+    """A block of thinking without Anthropic's own signature is left out (W33)."""
+    kind = foreign.word(block, "type")
+    if kind == "thinking":
+        return None if not foreign.word(block, "signature") or foreign.packed(block, "signature") else block
+    return None if kind == "redacted_thinking" and foreign.packed(block, "data") else block
 
 
 def patch_messages(
@@ -44,5 +53,9 @@ def patch_messages(
     gone = dropped(envelope, terms)
     for name in gone:
         edits[name] = None
+    messages = envelope.members.get("messages")
+    if messages is not None and (own := foreign.without(messages, "content", _own)) is not None:
+        edits["messages"] = own
+        gone += (foreign.LOSS,)
     replaced = tuple(name for name in envelope.identities if name not in gone) if gone else envelope.identities
     return splice(envelope.body, envelope.members, envelope.spans, edits, [], lossy=gone, replaced=replaced)

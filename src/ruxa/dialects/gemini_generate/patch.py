@@ -6,13 +6,17 @@ from collections.abc import Callable
 
 import msgspec
 
+from ruxa.dialects import foreign
 from ruxa.dialects.dialect import Envelope, Patched, Terms
 from ruxa.dialects.gemini_generate.read import TOKENS_MAX, batch_items, field, open_inner, read_number
 from ruxa.dialects.gemini_generate.table import CONFIG, EMBED, GENERATE, snake
+from ruxa.dialects.gemini_generate.thoughts import SENTINEL
 from ruxa.dialects.table import check, dropped, splice
 
 _encode = msgspec.json.Encoder().encode
+_TRUE = msgspec.Raw(b"true")
 _NULL = msgspec.Raw(b"null")
+_UNSIGNED = msgspec.Raw(_encode(SENTINEL))
 
 
 def patch(
@@ -50,10 +54,25 @@ def patch(
             inside += tuple(f"generateContentRequest.{name}" for name in unknown)
     elif endpoint == "generate" and output_cap is not None:
         _lower_cap(members, output_cap, edits, added)
+    contents = members.get("contents")
+    if contents is not None and (own := foreign.without(contents, "parts", _own)) is not None:
+        edits["contents"] = own
+        inside += (foreign.LOSS,)
     gone = dropped(envelope, terms)
     for name in gone:
         edits[name] = None
     return splice(envelope.body, envelope.members, envelope.spans, edits, added, lossy=gone + inside)
+
+
+def _own(part: foreign.Block) -> foreign.Block | None:
+    """Thinking that another vendor signed is left out; a call keeps none of its proof, and says so as Google asks."""
+    name = next((name for name in ("thoughtSignature", "thought_signature") if foreign.packed(part, name)), None)
+    if name is None:
+        return part
+    if part.get("thought") == _TRUE:
+        return None
+    kept = {key: value for key, value in part.items() if key != name}
+    return {**kept, name: _UNSIGNED} if "functionCall" in part or "function_call" in part else kept
 
 
 def _given(members: dict[str, msgspec.Raw], name: str) -> str:
