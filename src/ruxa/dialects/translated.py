@@ -96,6 +96,7 @@ class Bridge:
         "_prefix",
         "_reader",
         "_writer",
+        "_wrote",
         "done",
         "error",
         "events",
@@ -113,6 +114,7 @@ class Bridge:
         self._prefix = prefix
         self._marks = marks
         self._made = 0
+        self._wrote = False  # something that means something
         self._open: dict[tuple[int, int], str] = {}
         self.peek: Literal["waiting", "meaningful", "error"] = "waiting"
         self.finish: Finish | None = None
@@ -135,8 +137,17 @@ class Bridge:
         if self.error is not None:
             return b""
         self._reader.feed(data)
-        out = self._writer.write(self._named(self._deltas.feed(data)))
+        try:
+            deltas = self._deltas.feed(data)
+        except RuxaError as error:  # a frame that can't be read can't be passed on either
+            self._note()
+            self.error = self.error or error
+            if not self._wrote:
+                self.peek = "error"
+            return b""
+        out = self._writer.write(self._named(deltas))
         self._note()
+        self._wrote = self._wrote or self.peek == "meaningful"
         return out
 
     def end(self) -> bytes:
@@ -149,7 +160,7 @@ class Bridge:
         reader = self._reader
         self.peek = reader.peek
         self.finish = reader.finish
-        self.error = reader.error
+        self.error = self.error or reader.error
         self.done = reader.done
         self.events = reader.events
 
