@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -159,3 +161,46 @@ async def test_a_hold_keeps_files_and_copies_them_when_their_day_ends(house: Hou
         (file,) = await kept.of_day(work, until, [house.organisation_id])
     body = [piece async for piece in kept.pieces(house.vault, house.objects, file, purpose="legal")]
     assert body == [b"x"]
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "responses", "messages"])
+async def test_a_call_names_a_file_and_the_provider_gets_it(
+    house: House, sdk: openai.AsyncOpenAI, endpoint: str
+) -> None:
+    text = b"%PDF-1.4 quince"
+    made = await sdk.files.create(file=("report.pdf", text, "application/pdf"), purpose="user_data")
+    chat: dict[str, Any] = {
+        "messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": made.id}}]}],
+    }
+    responses: dict[str, Any] = {
+        "input": [{"role": "user", "content": [{"type": "input_file", "file_id": made.id}]}],
+    }
+    source = {"type": "file", "file_id": made.id}
+    messages: dict[str, Any] = {
+        "max_tokens": 50,
+        "messages": [{"role": "user", "content": [{"type": "document", "source": source}]}],
+    }
+    path, body = {
+        "chat": ("/v1/chat/completions", chat),
+        "responses": ("/v1/responses", responses),
+        "messages": ("/v1/messages", messages),
+    }[endpoint]
+    answer = await house.client.post(path, headers=house.headers(), json={"model": "sandbox/chat", **body})
+    assert answer.status_code == 200, answer.text
+    assert b"file_" not in house.sandbox.last.body
+    assert base64.b64encode(text) in house.sandbox.last.body
+    _, test_secret = await house.key(livemode=False)
+    for secret, told in (
+        (test_secret, body),
+        (house.secret, json.loads(json.dumps(body).replace(made.id, "file_" + "0" * 32))),
+    ):
+        answer = await house.client.post(
+            path, headers={"authorization": f"Bearer {secret}"}, json={"model": "sandbox/chat", **told}
+        )
+        assert answer.status_code == 400, answer.text
+        assert "file_not_found" in answer.text
+    _, chat_secret = await house.key(scopes=("chat",))
+    answer = await house.client.post(
+        path, headers={"authorization": f"Bearer {chat_secret}"}, json={"model": "sandbox/chat", **body}
+    )
+    assert answer.status_code == 403

@@ -7,6 +7,7 @@ opened, at the pace of the caller.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -14,10 +15,11 @@ from uuid import UUID
 from ruxa.access.grants import Grant
 from ruxa.dialects.openai_media import kept as shapes
 from ruxa.dialects.openai_media.kept import BatchShown, FileShown
+from ruxa.dialects.references import Inside, expand
 from ruxa.gateway import answer as answers
 from ruxa.gateway.exchange import Exchange
 from ruxa.kernel import bounds, ids
-from ruxa.kernel.errors import NotFound, RuxaError, TooLarge
+from ruxa.kernel.errors import Forbidden, InvalidCall, NotFound, RuxaError, TooLarge
 from ruxa.privacy.files.batches import Batch, Batches
 from ruxa.privacy.files.kept import File, Owner
 
@@ -61,6 +63,29 @@ async def serve(exchange: Exchange, batches: Batches, wake: Wake) -> None:
         case _:
             _batch(exchange, await batches.cancel(owner, _item(exchange, "batch")))
             wake()
+
+
+async def expanded(exchange: Exchange, batches: Batches, wanted: Sequence[str]) -> bytes:
+    """The call's body with the files that it names put inside. Raises InvalidCall ``file_not_found``, TooLarge."""
+    entry = exchange.entry
+    assert entry is not None
+    owner = owner_of(entry.grant)
+    if "files" not in entry.grant.scopes:
+        raise Forbidden("This key has no scope for files.", code="scope_missing")
+    inside: dict[str, Inside] = {}
+    left = bounds.BODY_BYTES_MAX - len(exchange.request.body)
+    for name in wanted:
+        file = await batches.files.find(owner, ids.read("file", name))
+        if file is None or file.purpose not in shapes.PURPOSES or file.purpose == "batch":
+            raise InvalidCall(
+                f"There is no file {name} here that a call can use.", code="file_not_found", param="file_id"
+            )
+        left -= file.size * 4 // 3
+        if left < 0:
+            raise TooLarge("With its files the call is too large.", code="request_too_large")
+        data = await batches.files.whole(file, bounds.FILE_BYTES_MAX)
+        inside[name] = Inside(name=file.name, media_type=file.media_type, data=data)
+    return await asyncio.to_thread(expand, exchange.request.body, inside)
 
 
 def owner_of(grant: Grant) -> Owner:

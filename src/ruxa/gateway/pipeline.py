@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from ipaddress import ip_address
@@ -21,7 +21,7 @@ import msgspec
 
 from ruxa.access import grants
 from ruxa.access.grants import Grant
-from ruxa.dialects import COUNTERS, DIALECTS, paths
+from ruxa.dialects import COUNTERS, DIALECTS, paths, references
 from ruxa.dialects.dialect import Dialect, Envelope, Patched
 from ruxa.dialects.openai_media.kept import KEPT
 from ruxa.dialects.translated import KINDS
@@ -447,6 +447,9 @@ class Pipeline:
         exchange.rest = chosen.targets[1:]
         exchange.notice = chosen.notice
         if target.relays(dialect.name):
+        if envelope.claims and (named := references.named(envelope)):
+            self._spawn(self._guarded(exchange, self._expand_and_plan(exchange, named)))
+            return
             dialect.refuse(envelope, target.provider.terms)
             if dialect.shaping is not None and not exchange.rest and caller.plain:
                 entry.shapes.learn(envelope, dialect.shaping)
@@ -575,6 +578,14 @@ class Pipeline:
         entry = await self._snapshot.look_up(secret)
         if not exchange.reply.gone:
             self._admit(exchange, entry)
+    async def _expand_and_plan(self, exchange: Exchange, named: Sequence[str]) -> None:
+        """A call that names files kept here gets them inside."""
+        if self._batches is None:
+            raise InvalidCall("Files are not kept here.", code="file_not_found", param="file_id")
+        exchange.request.body = await files.expanded(exchange, self._batches, named)
+        if not exchange.reply.gone:
+            self._plan(exchange)
+
 
     async def _call_slowly(self, exchange: Exchange) -> None:
         await asyncio.sleep(0)
