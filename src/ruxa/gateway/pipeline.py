@@ -442,14 +442,14 @@ class Pipeline:
         assert entry is not None
         assert caller is not None
         envelope = exchange.envelope = dialect.read(place, exchange.request.body)
+        if envelope.claims and (named := references.named(envelope)):
+            self._spawn(self._guarded(exchange, self._expand_and_plan(exchange, named)))
+            return
         chosen = self._plans.choose(self._wish(exchange, envelope), entry.grant)
         target = exchange.target = chosen.targets[0]
         exchange.rest = chosen.targets[1:]
         exchange.notice = chosen.notice
         if target.relays(dialect.name):
-        if envelope.claims and (named := references.named(envelope)):
-            self._spawn(self._guarded(exchange, self._expand_and_plan(exchange, named)))
-            return
             dialect.refuse(envelope, target.provider.terms)
             if dialect.shaping is not None and not exchange.rest and caller.plain:
                 entry.shapes.learn(envelope, dialect.shaping)
@@ -566,6 +566,14 @@ class Pipeline:
 
     # --- stages that wait
 
+    async def _expand_and_plan(self, exchange: Exchange, named: Sequence[str]) -> None:
+        """A call that names files kept here gets them inside."""
+        if self._batches is None:
+            raise InvalidCall("Files are not kept here.", code="file_not_found", param="file_id")
+        exchange.request.body = await files.expanded(exchange, self._batches, named)
+        if not exchange.reply.gone:
+            self._plan(exchange)
+
     async def _serve_kept(self, exchange: Exchange, entry: Entry) -> None:
         """Files and batches: kept here, so no provider is asked."""
         if self._batches is None or self._runner is None:
@@ -578,14 +586,6 @@ class Pipeline:
         entry = await self._snapshot.look_up(secret)
         if not exchange.reply.gone:
             self._admit(exchange, entry)
-    async def _expand_and_plan(self, exchange: Exchange, named: Sequence[str]) -> None:
-        """A call that names files kept here gets them inside."""
-        if self._batches is None:
-            raise InvalidCall("Files are not kept here.", code="file_not_found", param="file_id")
-        exchange.request.body = await files.expanded(exchange, self._batches, named)
-        if not exchange.reply.gone:
-            self._plan(exchange)
-
 
     async def _call_slowly(self, exchange: Exchange) -> None:
         await asyncio.sleep(0)
