@@ -187,7 +187,7 @@ async def test_a_call_names_a_file_and_the_provider_gets_it(
     }[endpoint]
     answer = await house.client.post(path, headers=house.headers(), json={"model": "sandbox/chat", **body})
     assert answer.status_code == 200, answer.text
-    assert b"file_" not in house.sandbox.last.body
+    assert made.id.encode() not in house.sandbox.last.body
     assert base64.b64encode(text) in house.sandbox.last.body
     _, test_secret = await house.key(livemode=False)
     for secret, told in (
