@@ -1,4 +1,4 @@
-"""A stream between two dialects that cannot be read any further ends in an error, before anything went out or after."""
+"""What goes on between two dialects when an answer cannot be read to its end, or only paused."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import pytest
 from ruxa.dialects import DIALECTS, TRANSLATORS
 from ruxa.dialects.call import Call
 from ruxa.dialects.dialect import Envelope, Load, Name, Place
+from ruxa.dialects.losses import told
 from ruxa.dialects.reply import Asked
-from ruxa.dialects.translated import Bridge, Mark
+from ruxa.dialects.translated import Bridge, Conversation, Mark
 from ruxa.kernel.errors import UpstreamBroken
 
 TEXT = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]}\n\n'
@@ -46,6 +47,28 @@ def test_a_first_frame_that_cannot_be_read_is_an_error_that_may_still_be_mended(
     assert reader.feed(ODD) == b""
     assert reader.peek == "error"
     assert isinstance(reader.error, UpstreamBroken)
+
+
+@pytest.mark.parametrize("caller", TRANSLATORS)
+def test_an_answer_that_only_paused_is_named_where_it_looks_complete(caller: Name) -> None:
+    """W41."""
+    call = Call(model="m", turns=[])
+    asked = Asked(call=call, model="m", request_id="req_" + "0" * 32, created_s=1)
+    talk = Conversation(
+        TRANSLATORS[caller],
+        TRANSLATORS["anthropic_messages"],
+        DIALECTS["anthropic_messages"],
+        call,
+        asked,
+        "m",
+        Unmarked(),
+    )
+    body = (
+        b'{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"x"}],'
+        b'"stop_reason":"pause_turn","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}'
+    )
+    assert talk.answer(body, Load()).error is None
+    assert told(talk.losses) == (() if caller == "anthropic_messages" else ("pause_turn",))
 
 
 @pytest.mark.parametrize("caller", TRANSLATORS)

@@ -43,6 +43,8 @@ ANSWERS: dict[Name, Endpoint] = {
 # How a tool call's id looks, where the provider gave none.
 ID_PREFIX: dict[Name, str] = {"anthropic_messages": "toolu_"}
 ID_PREFIX_USUAL = "call_"
+PAUSING: Name = "anthropic_messages"
+"""The one dialect that has a word for an answer which is to be continued."""
 
 Mark = tuple[Origin, str]
 """Whose signature, and the signature."""
@@ -240,6 +242,8 @@ class Conversation:
             return Answer(error=error)
         self._name(reply)
         self.losses = reply.losses
+        if self._reads.name != PAUSING and any(choice.finish == "pause" for choice in reply.choices):
+            self.losses += (Loss("pause_turn"),)  # it looks complete to its caller (W41)
         self.body = self._reads.write_reply(reply, self._asked)
         return found
 
