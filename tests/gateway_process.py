@@ -17,6 +17,7 @@ from typing import Any
 import uvloop
 
 from ruxa.egress.http import Pool as Upstreams
+from ruxa.egress.objects import Objects
 from ruxa.egress.providers import load
 from ruxa.egress.recipient import Register
 from ruxa.egress.timers import Wheel
@@ -25,6 +26,7 @@ from ruxa.gateway.pipeline import Pipeline, Worker
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.settings import ProviderSettings, Settings
 from ruxa.kernel.signals import JsonLines
+from ruxa.privacy.files.batches import Batches
 from ruxa.store.address import Address
 from ruxa.store.embedded import SOCKET_PORT
 from ruxa.store.logins import Logins
@@ -55,6 +57,7 @@ async def main(said: dict[str, Any]) -> None:
         providers=load(configured, lambda _: "upstream-secret", sandbox_url=said.get("sandbox")).ready,
         pool=Upstreams(Register(sink), wheel=wheel),
         wheel=wheel,
+        batches=Batches(pool, vault, Objects.of_folder(place / "objects")),
         segment_bytes=said.get("segment_bytes", 16 * 1024 * 1024),
     )
     await pipeline.start()

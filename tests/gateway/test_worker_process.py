@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from psycopg import sql
@@ -24,7 +25,9 @@ from fixtures_gateway import House
 from ruxa.egress.sandbox.server import Server
 from ruxa.gateway import books
 from ruxa.gateway.journal import Journal
+from ruxa.kernel import ids
 from ruxa.ledger import leases, usage
+from ruxa.privacy.content import items
 
 SCRIPT = Path(__file__).parents[1] / "gateway_process.py"
 
@@ -280,3 +283,51 @@ async def test_the_clock_set_back_changes_nothing_about_money(house: House) -> N
     await house.stop()
     assert not house.proofs()
     assert leases.SERVED_SHARE < 1
+
+
+async def test_kill_minus_nine_during_a_batch_bills_each_line_once(
+    house: House, sandbox: Server, tmp_path: Path, sizes: dict[str, int]
+) -> None:
+    await house.begin(credit_micros=50_000_000)
+    await house.vault.create_subject(house.organisation_id, ["content"])
+    await house.vault.create_day_keys("content", items.DAYS_AHEAD)
+    count, kills = 120, max(2, sizes["kills"] // 10)
+    path, body = call("openai_chat", "sandbox/chat", "[[tokens=8]] [[delay-ms=80]] a line")
+    told = [{"custom_id": f"line-{n}", "method": "POST", "url": path, "body": body} for n in range(count)]
+    data = "\n".join(json.dumps(one) for one in told).encode()
+    child = Child(house.database, tmp_path, sandbox.port, segment_bytes=64 * 1024)
+    await child.start()
+
+    async def ask(method: str, place: str, **more: Any) -> httpx.Response:
+        async with httpx.AsyncClient(base_url=child.url, trust_env=False, timeout=20) as client:
+            answer = await client.request(method, place, headers=house.headers(), **more)
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    file = await ask("POST", "/v1/files", files={"file": ("in.jsonl", data)}, data={"purpose": "batch"})
+    order = {"input_file_id": file.json()["id"], "endpoint": path, "completion_window": "24h"}
+    batch = (await ask("POST", "/v1/batches", json=order)).json()
+    killed = 0
+    while batch["status"] not in ("completed", "failed", "expired"):
+        await asyncio.sleep(0.05)
+        batch = (await ask("GET", f"/v1/batches/{batch['id']}")).json()
+        if killed < kills and batch["request_counts"]["completed"] >= (killed + 1) * 15:
+            killed += 1
+            await child.end(signal.SIGKILL)
+            child = Child(house.database, tmp_path, sandbox.port, segment_bytes=64 * 1024)
+            await child.start()
+    assert killed == kills
+    assert batch["request_counts"] == {"total": count, "completed": count, "failed": 0}
+    output = (await ask("GET", f"/v1/files/{batch['output_file_id']}/content")).text
+    answers = [json.loads(line) for line in output.splitlines()]
+    assert [one["custom_id"] for one in answers] == [one["custom_id"] for one in told]
+    await child.end()
+    rows = await house.rows(count)
+    paid = [row["id"] for row in rows if row["amount_micros"] > 0]
+    assert sorted(paid) == sorted(str(ids.read("req", one["response"]["request_id"])) for one in answers)
+    assert sandbox.requests > count, "some line was under way when it was killed, and made again"
+    for _ in range(100):
+        if not house.proofs():
+            break
+        await asyncio.sleep(0.1)
+    assert house.proofs() == {}
