@@ -3,6 +3,7 @@
 
     python3 dev.py run  [-- ARGS]           set up if needed, then run the platform (ARGS go to `ruxa run`)
     python3 dev.py test [--long] [-- ARGS]  set up if needed, then run the tests (ARGS go to pytest)
+    python3 dev.py test --acceptance        drive Claude Code, Codex and gemini-cli through the gateway
     python3 dev.py check                    format, lint, strict types, import rules
     python3 dev.py bench [-- ARGS]          measure the gateway against nginx (see bench/README.md)
     python3 dev.py docs                     write the generated reference pages
@@ -255,11 +256,29 @@ def run(arguments: list[str]) -> None:
     hand_over(str(PYTHON), "-m", "ruxa", "run", *arguments)
 
 
-def test(arguments: list[str], *, long: bool) -> None:
-    """The whole suite, or what pytest's own arguments choose."""
+def ensure_agents() -> None:
+    """The vendors' agents that the acceptance stage drives, from npm by their lock file."""
+    place = ROOT / "tests/acceptance"
+    want = stamp_of(place / "package-lock.json")
+    if stamped("agents", want):
+        return
+    say("installing the agents of the acceptance stage; some 700 MB")
+    npm, env = node_tools()
+    command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    if subprocess.run(command, cwd=place, env=env, stdout=subprocess.DEVNULL).returncode != 0:
+        fail("npm could not install the agents: see above")
+    stamp("agents", want)
+
+
+def test(arguments: list[str], *, long: bool, acceptance: bool) -> None:
+    """The whole suite, or what pytest's own arguments choose; or the acceptance stage alone."""
     ensure_python("test")
     ensure_assets(tests=True)
     os.chdir(ROOT)
+    if acceptance:
+        ensure_agents()
+        os.environ["RUXA_TEST_ACCEPTANCE"] = "1"
+        arguments = ["tests/acceptance", "-n", "0", "-v", *arguments]
     if long:
         os.environ["RUXA_TEST_LONG"] = "1"
     chosen = arguments or ["-n", "2", "--dist", "loadfile"]
@@ -313,12 +332,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="dev.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("command", choices=("run", "test", "check", "bench", "docs", "lock"))
     parser.add_argument("--long", action="store_true", help="test: the full sizes")
+    parser.add_argument("--acceptance", action="store_true", help="test: vendors' agents from npm, and nothing else")
     chosen = parser.parse_args(arguments)
     match chosen.command:
         case "run":
             run(rest)
         case "test":
-            test(rest, long=chosen.long)
+            test(rest, long=chosen.long, acceptance=chosen.acceptance)
         case "check":
             check()
         case "bench":

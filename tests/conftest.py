@@ -13,6 +13,9 @@ hypothesis.settings.load_profile("ruxa")
 
 pytest_plugins = ["fixtures_database", "fixtures_server"]
 
+# A stage of its own: what it drives is not installed with the rest (``dev.py test --acceptance``).
+collect_ignore = [] if os.environ.get("RUXA_TEST_ACCEPTANCE") == "1" else ["acceptance"]
+
 # One table of sizes for both stages (decision D49): (default, long).
 SIZES: dict[str, tuple[int, int]] = {
     "property_examples": (60, 5000),

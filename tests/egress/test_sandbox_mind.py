@@ -56,6 +56,16 @@ def test_choices_of_tools() -> None:
     assert called("use the tool [[calls=3]]") == ["get_weather"] * 3
 
 
+def test_a_prompt_names_the_tool_and_its_arguments() -> None:
+    tools = [Offer("read", {"type": "object"}), Offer("write", {"type": "object"})]
+    asks = 'read and write [[tool=write]] [[arguments={"path":"/a b"}]]'
+    calls = mind.make(Prompt(model="m", user=asks, tools=tools)).calls
+    assert [(call.name, call.arguments) for call in calls] == [("write", {"path": "/a b"})]
+    broken = mind.make(Prompt(model="m", user="read [[arguments={not json]]", tools=tools)).calls
+    assert [(call.name, call.arguments) for call in broken] == [("read", {})]
+    assert not mind.make(Prompt(model="m", user="read [[tool=other]]", tools=tools)).calls
+
+
 def test_ids_of_calls_differ_and_signatures_hold() -> None:
     tools = [Offer(name="f", schema={})]
     calls = mind.make(Prompt(model="m", user="f [[calls=4]]", tools=tools)).calls

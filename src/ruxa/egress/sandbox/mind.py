@@ -218,7 +218,8 @@ def _calls(prompt: Prompt) -> list[Call]:
     if prompt.choice == "none" or not prompt.tools or (prompt.results and prompt.choice == "auto"):
         return []
     text = prompt.user.lower()
-    chosen = [tool for tool in prompt.tools if _mentions(text, tool.name)]
+    named = prompt.marks.get("tool", "").lower()
+    chosen = [tool for tool in prompt.tools if (tool.name.lower() == named if named else _mentions(text, tool.name))]
     if prompt.choice not in ("auto", "any"):
         chosen = [tool for tool in prompt.tools if tool.name == prompt.choice]
     elif not chosen and (prompt.choice == "any" or "use the tool" in text or "call the tool" in text):
@@ -238,12 +239,20 @@ def _mentions(text: str, name: str) -> bool:
 def _call(prompt: Prompt, tool: Offer, index: int) -> Call:
     plain = " ".join(words(prompt.user))
     seed = f"{index}\0{tool.name}\0{plain}\0{len(prompt.history)}"
-    arguments = example(tool.schema or {"type": "object"}, plain, index)
+    arguments = _told(prompt) or example(tool.schema or {"type": "object"}, plain, index)
     return Call(
         id=hashlib.sha256(seed.encode()).hexdigest()[:24],
         name=tool.name,
         arguments=mapping(arguments),
     )
+
+
+def _told(prompt: Prompt) -> dict[str, Any]:
+    """The arguments that the prompt itself gives (``[[arguments={...}]]``, JSON without lists), {} when none."""
+    try:
+        return mapping(msgspec.json.decode(prompt.marks.get("arguments", "{}")))
+    except msgspec.DecodeError:
+        return {}
 
 
 def example(schema: dict[str, Any], text: str, index: int = 0, depth: int = 0) -> Any:
