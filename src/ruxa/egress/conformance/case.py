@@ -24,8 +24,8 @@ done once with a whole answer and once streamed unless it says otherwise::
     got = [{...}]               # checks of what reached the caller; a stream is put together first
 
 Where ``from`` or ``to`` is a list, ``request`` and ``got`` may be tables by the caller's dialect, ``answer``,
-``frames``, ``model`` and ``sent`` by the provider's. More than one exchange: ``[[run.step]]`` with the same fields; ``keep =
-{ name = "path" }`` takes a value from the answer, which later requests write as ``{{name}}``.
+``frames``, ``model`` and ``sent`` by the provider's. More than one exchange: ``[[run.step]]`` with the same fields;
+``keep = { name = "path" }`` takes a value from the answer, which later requests write as ``{{name}}``.
 """
 
 from __future__ import annotations

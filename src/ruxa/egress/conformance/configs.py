@@ -60,11 +60,13 @@ def litellm(port: int) -> str:
         kind, url = kinds[code]
         lines += [f"  - model_name: {public(code, model)}", "    litellm_params:", f"      model: {kind}/{model}"]
         lines += [f"      api_base: {url}", "      api_key: sk-upstream"]
+        if code == "OC":
+            lines.append("      use_chat_completions_api: true")
         if model in PROVIDER_OF:
             lines.append('      additional_drop_params: ["prompt_cache_key"]')
     lines += ["general_settings:", f"  master_key: {LITELLM_KEY}"]
     lines += ["litellm_settings:", "  telemetry: false", "  use_chat_completions_url_for_anthropic_messages: true"]
-    lines += ["  num_retries: 0"]
+    lines += ["  drop_params: true", '  user_url_allowed_hosts: ["127.0.0.1"]', "  num_retries: 0"]
     return "\n".join(lines) + "\n"
 
 
@@ -84,7 +86,7 @@ def portkey(port: int) -> str:
         kind, base = kinds[code]
         lines += ["", f"[{name}]", 'model = "{{upstream_model}}"', "[" + name + ".headers]"]
         lines += [f'x-portkey-provider = "{kind}"', f'x-portkey-custom-host = "http://127.0.0.1:{port}/{base}"']
-        lines += ['authorization = "Bearer {{key}}"', 'x-portkey-strict-open-ai-compliance = "false"']
+        lines += ['authorization = "Bearer {{key}}"', 'x-portkey-strict-open-ai-compliance = "true"']
     return "\n".join(lines) + "\n"
 
 

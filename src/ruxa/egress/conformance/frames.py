@@ -18,7 +18,7 @@ def stream(code: Code, answer: str, asked_usage: bool) -> list[bytes]:
     if code == "OC":
         return [*(written("", chunk) for chunk in _chat(told, asked_usage)), b"data: [DONE]\n\n"]
     if code == "GG":
-        return [written("", event) for event in _gemini(told)]
+        return [_google(written("", event)) for event in _gemini(told)]
     events = _messages(told) if code == "AM" else _responses(told)
     return [written(event["type"], event) for event in events]
 
@@ -31,7 +31,7 @@ def spelled(code: Code, frames: str, asked_usage: bool) -> list[bytes]:
     made: list[bytes] = []
     for line in lines:
         name = json.loads(line).get("type", "") if code in ("AM", "OR") and line.startswith("{") else ""
-        made.append(_frame(name, line))
+        made.append(_google(_frame(name, line)) if code == "GG" else _frame(name, line))
     return made
 
 
@@ -42,6 +42,11 @@ def written(name: str, event: Json) -> bytes:
 
 def _frame(name: str, data: str) -> bytes:
     return (f"event: {name}\n" if name else "").encode() + f"data: {data}\n\n".encode()
+
+
+def _google(frame: bytes) -> bytes:
+    """Google ends its lines as HTTP does."""
+    return frame.replace(b"\n", b"\r\n")
 
 
 def _compact(value: Any) -> str:

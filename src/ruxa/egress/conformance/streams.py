@@ -39,9 +39,10 @@ def seen(code: Code, body: bytes, headers: dict[str, str], asked_usage: bool, co
 
 
 class Put:
-    """A stream put together: the whole answer, the events, what is wrong."""
+    """A stream put together: the whole answer, the events, what is wrong. named: its clients need events with names."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, named: bool = False) -> None:
+        self.named = named
         self.whole: Json = {}
         self.events: list[Json] = []
         self.kinds: list[str] = []
@@ -56,7 +57,7 @@ class Put:
         told = cast(Json, event)
         self.events.append(told)
         self._note(kind or str(told.get("type", name)))
-        if kind is None and told.get("type") != name:
+        if kind is None and told.get("type") != name and (name or self.named):
             self.faults.append(f"the event {told.get('type')} has the name {name!r}")
         return told
 
@@ -183,7 +184,7 @@ def _chat_detail(details: list[Json], detail: Json) -> None:
 
 
 def _messages(named: list[Named]) -> Put:
-    put = Put()
+    put = Put(named=True)
     whole = put.whole
     blocks: list[Json] = whole.setdefault("content", [])
     open_at: int | None = None
@@ -278,12 +279,12 @@ def _gemini(named: list[Named]) -> Put:
         for candidate in _objects(told.get("candidates")):
             index = candidate.get("index", 0)
             made = candidates.setdefault(index, {"index": index, "content": {"parts": [], "role": "model"}})
-            put.need("finishReason" not in made, "a candidate goes on after its finishReason")
+            put.need(made.get("finishReason") is None, "a candidate goes on after its finishReason")
             for part in _objects(_object(candidate.get("content")).get("parts")):
                 _gemini_part(made["content"]["parts"], part)
             made |= {name: value for name, value in candidate.items() if name != "content"}
     if "error" not in whole:
-        ended = all("finishReason" in made for made in candidates.values())
+        ended = all(made.get("finishReason") is not None for made in candidates.values())
         put.need(ended and bool(candidates or "promptFeedback" in whole), "a candidate has no finishReason")
     if candidates:
         whole["candidates"] = [candidates[index] for index in sorted(candidates)]
