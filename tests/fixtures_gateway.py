@@ -33,7 +33,9 @@ from ruxa.kernel.settings import ModelSettings, ProviderSettings, Settings
 from ruxa.kernel.signals import Field, Level
 from ruxa.ledger import prices
 from ruxa.privacy.content import items
+from ruxa.privacy.content.repeats import Repeats
 from ruxa.privacy.files.batches import Batches
+from ruxa.privacy.responses.kept import Responses
 from ruxa.store.notify import Notices
 
 
@@ -164,7 +166,9 @@ class House:
             deadlines=deadlines,
             segment_bytes=segment_bytes,
             keeper=keeper or items.Keeper(pool, self.vault, self.objects),
+            repeats=Repeats(pool, self.vault),
             batches=Batches(pool, self.vault, self.objects),
+            kept_responses=Responses(pool, self.vault, self.objects),
         )
         await pipeline.start()
         door = self.door = Door(

@@ -15,6 +15,10 @@ OF_THE_GATEWAY = {
     "content.batch_end", "content.batch_find", "content.batch_list", "content.batch_outcomes", "content.batch_renew",
     "content.batches_open", "content.file_count", "content.file_delete", "content.file_find", "content.file_list",
     "content.line_begin", "content.line_end",
+    # Answers for who asks the same again, of one key; what they give back is sealed.
+    "content.repeat_begin", "content.repeat_end", "content.repeat_drop", "content.cached", "content.cache",
+    # Responses to go on from, of one key; what they give back is sealed.
+    "content.response_delete", "content.response_find",
     "ledger.balance", "ledger.hold_place", "ledger.hold_settle", "ledger.lease_abandon", "ledger.lease_close",
     "ledger.lease_grow", "ledger.lease_open", "ledger.lease_trim", "ledger.route_close", "ledger.run_begin",
     "ledger.run_end", "ledger.runs_open", "ledger.segment_acknowledge", "ledger.segment_begin",

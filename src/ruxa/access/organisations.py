@@ -42,7 +42,8 @@ async def create(work: Work, vault: Vault, name: Sealed[str], *, synthetic: bool
     """A new organisation without members, its subject key made first. ``synthetic``: the demo's."""
     checked = addresses.name(name)
     organisation_id = ids.fresh()
-    await vault.create_subject(organisation_id)
+    # The second seals what its calls sent and got, where anything of that is kept.
+    await vault.create_subject(organisation_id, ("account", "content"))
     sealed = await vault.seal(NAME_COLUMN, organisation_id, organisation_id, checked.open(PURPOSE))
     await records.insert_organisation(work, organisation_id, uuid4(), sealed, synthetic)
     return await find(work, vault, organisation_id)

@@ -23,7 +23,9 @@ from ruxa.kernel.errors import NotFound, Unavailable
 from ruxa.kernel.settings import Settings, read_secret
 from ruxa.kernel.signals import JsonLines
 from ruxa.privacy.content import items
+from ruxa.privacy.content.repeats import Repeats
 from ruxa.privacy.files.batches import Batches
+from ruxa.privacy.responses.kept import Responses
 from ruxa.store.notify import Notices
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
@@ -192,5 +194,7 @@ async def _pipeline(
         wheel=wheel,
         console=console,
         keeper=items.Keeper(pool, vault, objects),
+        repeats=Repeats(pool, vault),
         batches=Batches(pool, vault, objects),
+        kept_responses=Responses(pool, vault, objects),
     )

@@ -17,12 +17,18 @@ from ruxa.kernel.errors import Forbidden, InvalidCall, Unauthenticated
 # Headers of ours: models that may stand in, and who may get the call.
 MODELS = b"ruxa-models"
 POLICY = b"ruxa-policy"
+# Of answers that are kept: this call is to be made once; it may be answered by what was answered before.
+ONCE = b"idempotency-key"
+CACHE = b"ruxa-cache"
 # Besides Authorization; of these names a call may carry one key.
 KEY_HEADERS = (b"x-api-key", b"x-goog-api-key")
 
 SCOPE_OF: dict[Endpoint, Scope | None] = {
     "chat": "chat",
     "responses": "chat",
+    "response": "chat",
+    "response_items": "chat",
+    "response_cancel": "chat",
     "images": "images",
     "image_edits": "images",
     "speech": "audio",
@@ -50,10 +56,23 @@ class Caller:
     """What a head alone says of a call; read once for all requests of a connection that repeat the head.
 
     secret: the key as it was sent; near: its hash in the snapshot; coded: the body is compressed; models: what may
-    stand in for the model that the body names; conditions: its data policy; plain: neither was said.
+    stand in for the model that the body names; conditions: its data policy; plain: neither was said; repeats: something
+    is wanted of answers that are kept.
     """
 
-    __slots__ = ("coded", "conditions", "dialect", "forwarded", "models", "near", "place", "plain", "secret", "terms")
+    __slots__ = (
+        "coded",
+        "conditions",
+        "dialect",
+        "forwarded",
+        "models",
+        "near",
+        "place",
+        "plain",
+        "repeats",
+        "secret",
+        "terms",
+    )
 
     def __init__(
         self, request: Request, place: Place, near: Callable[[bytes], bytes], secret: bytes | None = None
@@ -68,6 +87,7 @@ class Caller:
         self.conditions: tuple[str, ...] = ()
         if POLICY in request.headers:
             self.conditions = conditions.read(words(request.headers, POLICY))
+        self.repeats = ONCE in request.headers or CACHE in request.headers
         self.plain = not self.models and not self.conditions
         self.terms: Terms | None = None
         self.forwarded = Forwarded()

@@ -17,13 +17,12 @@ import struct
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import msgspec
 
 from ruxa.egress.timers import NEVER, Wheel
 from ruxa.gateway import framing
-from ruxa.gateway.copies import Copy
 from ruxa.gateway.framing import Request
 from ruxa.kernel import bounds, ids
 from ruxa.kernel.codec import clone
@@ -42,6 +41,22 @@ _PIECES_MAX = 512
 _TCP_ESTABLISHED = 1
 
 State = Literal["ready", "head", "body", "chunks", "busy", "linger", "closing"]
+
+
+class Copied(Protocol):
+    """Is told what goes to the caller (``copies.Copy``, ``repeated.Recording``)."""
+
+    def start(self, headers: bytes) -> None:
+        """The answer begins, with this block of headers."""
+        ...
+
+    def add(self, data: bytes) -> None:
+        """Some of its bytes."""
+        ...
+
+    def refused(self, body: bytes) -> None:
+        """The provider's own words as it refused."""
+        ...
 
 
 class DoorBounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +98,7 @@ class Reply(msgspec.Struct, eq=False):
     on_gone: Callable[[], None] | None = None
     on_pause: Callable[[], None] | None = None
     on_resume: Callable[[], None] | None = None
-    copy: Copy | None = None
+    copy: Copied | None = None
     _form: Literal["", "chunked", "length", "close", "none"] = ""
     _left: int = 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ruxa.dialects.call import Call
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ruxa.gateway.admit import Caller
     from ruxa.gateway.closed import Routes
     from ruxa.gateway.flusher import Flusher
+    from ruxa.gateway.repeated import Wish as Repeat
     from ruxa.gateway.snapshot import Entry
 
 _RANDOM_BYTES = 10
@@ -54,9 +55,10 @@ class Turn(Protocol):
 
 
 class Gear:
-    """What every stage needs, made once per worker."""
+    """What every stage needs, made once per worker. after: told of a booked call that wants to be kept for repeats."""
 
     __slots__ = (
+        "after",
         "copies",
         "deadlines",
         "departures",
@@ -84,6 +86,7 @@ class Gear:
         sink: Sink,
         spawn: Spawn,
         turn: Turn,
+        after: Callable[[Exchange], None],
         deadlines: Deadlines,
         copies: Copies | None = None,
     ) -> None:
@@ -96,6 +99,7 @@ class Gear:
         self.sink = sink
         self.spawn = spawn
         self.turn = turn
+        self.after = after
         self.deadlines = deadlines
         self.copies = copies
         self.departures = Departures()
@@ -123,6 +127,7 @@ class Exchange:
         "attempts",
         "call",
         "caller",
+        "continued",
         "crossing",
         "dialect",
         "done",
@@ -132,6 +137,7 @@ class Exchange:
         "entry",
         "envelope",
         "expected",
+        "failed",
         "first_byte_at",
         "habit",
         "head",
@@ -144,6 +150,7 @@ class Exchange:
         "patched",
         "place",
         "planned_at",
+        "repeat",
         "reply",
         "request",
         "reservation",
@@ -161,6 +168,7 @@ class Exchange:
     status: int
     ended: float
     latency_ms: int
+    failed: bool
     asked_at: float  # where somebody wants to know how long the target takes
 
     def __init__(
@@ -180,7 +188,9 @@ class Exchange:
         self.target: Target | None = None
         self.rest: tuple[Target, ...] = ()  # what may stand in for the target, the best first
         self.call: Call | None = None  # in no dialect's words, once somebody asked for it
+        self.continued = False  # what it goes on from is inside
         self.crossing: Crossing | None = None  # to a target that speaks another dialect
+        self.repeat: Repeat | None = None  # what it wants of answers that are kept
         self.notice = ""  # what the caller should know of the model's name
         self.reservation: Reservation | None = None
         self.patched: Patched | None = None

@@ -103,6 +103,7 @@ def settle(
         return
     assert exchange.entry is not None
     exchange.status = status
+    exchange.failed = error_code is not None
     exchange.ended = ended = monotonic()
     exchange.latency_ms = int((ended - exchange.started) * 1000)
     figures = _NO_FIGURES if usage is NOTHING else _priced(gear, exchange, usage, source, cost, charged)
@@ -209,6 +210,8 @@ def booked(gear: Gear, exchange: Exchange, segment: Segment | None) -> None:
         assert exchange.entry is not None
         exchange.entry.limiter.leave(exchange.expected, 0 if segment is None else exchange.tokens, exchange.ended)
         gear.metrics.in_flight -= 1
+    if exchange.repeat is not None:
+        gear.after(exchange)
     if segment is not None:
         gear.flusher.put((segment, exchange.row, charge))
         gear.metrics.ended(exchange.place.dialect, exchange.status, exchange.latency_ms, amount, waived)

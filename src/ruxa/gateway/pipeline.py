@@ -24,12 +24,13 @@ from ruxa.access.grants import Grant
 from ruxa.dialects import COUNTERS, DIALECTS, paths, references
 from ruxa.dialects.dialect import Dialect, Envelope, Patched
 from ruxa.dialects.openai_media.kept import KEPT
+from ruxa.dialects.openai_responses.kept import KEPT as KEPT_RESPONSES
 from ruxa.dialects.translated import KINDS
 from ruxa.egress.fetch import Fetcher
 from ruxa.egress.http import Deadlines, Pool, Upstream
 from ruxa.egress.provider import Provider
 from ruxa.egress.timers import Wheel
-from ruxa.gateway import admit, books, crossing, files, meter, metrics, models, order, reserve
+from ruxa.gateway import admit, books, crossing, files, meter, metrics, models, order, repeated, reserve, responses
 from ruxa.gateway import answer as answers
 from ruxa.gateway.admit import Caller
 from ruxa.gateway.attempt import Attempt
@@ -47,6 +48,8 @@ from ruxa.gateway.metrics import Metrics
 from ruxa.gateway.plan import Plans, Target, Wish
 from ruxa.gateway.pseudonyms import Pseudonyms
 from ruxa.gateway.relayed import Console
+from ruxa.gateway.repeated import Repeats
+from ruxa.gateway.responses import Responses
 from ruxa.gateway.shares import Shares
 from ruxa.gateway.snapshot import Entry, Snapshot
 from ruxa.kernel import bounds, codec
@@ -116,7 +119,8 @@ class Pipeline:
     """One per gateway worker; belongs to one event loop. ``await start()``, ``serve`` from the door, ``await drain()``.
 
     console: takes every request that is not the gateway's (None: 404); keeper: seals and writes the content of calls
-    whose key stores it (None: nothing is stored).
+    whose key stores it (None: nothing is stored); repeats: keeps answers for who asks the same again (None: nothing
+    is kept, ``Idempotency-Key`` and ``ruxa-cache`` are not heeded); kept_responses: keeps responses to go on from.
     """
 
     def __init__(
@@ -136,7 +140,9 @@ class Pipeline:
         deadlines: Deadlines | None = None,
         segment_bytes: int = SEGMENT_BYTES,
         keeper: Keeper | None = None,
+        repeats: Repeats | None = None,
         batches: Batches | None = None,
+        kept_responses: Responses | None = None,
     ) -> None:
         self._worker = worker
         self._settings = settings
@@ -150,7 +156,9 @@ class Pipeline:
         self._wheel = wheel
         self._console = console
         self._keeper = keeper
+        self._repeats = repeats
         self._batches = batches
+        self._responses = kept_responses
         self._runner: Runner | None = None
         self._deadlines = deadlines or Deadlines()
         self._segment_bytes = segment_bytes
@@ -230,6 +238,7 @@ class Pipeline:
             sink=self._sink,
             spawn=self._spawn,
             turn=self._turn,
+            after=self._keep_for_repeats,
             deadlines=self._deadlines,
             copies=self._copies,
         )
@@ -408,6 +417,8 @@ class Pipeline:
             self._metrics.in_flight -= 1
         elif place.endpoint in KEPT:
             self._spawn(self._guarded(exchange, self._serve_kept(exchange, entry)))
+        elif place.endpoint in KEPT_RESPONSES:
+            self._spawn(self._guarded(exchange, self._serve_response(exchange, entry)))
         elif len(exchange.request.body) > LARGE_BODY_BYTES:
             self._spawn(self._guarded(exchange, self._call_slowly(exchange)))
         else:
@@ -444,6 +455,9 @@ class Pipeline:
         envelope = exchange.envelope = dialect.read(place, exchange.request.body)
         if envelope.claims and (named := references.named(envelope)):
             self._spawn(self._guarded(exchange, self._expand_and_plan(exchange, named)))
+            return
+        if place.endpoint == "responses" and not exchange.continued and (previous := responses.previous(envelope)):
+            self._spawn(self._guarded(exchange, self._continue_and_plan(exchange, previous)))
             return
         chosen = self._plans.choose(self._wish(exchange, envelope), entry.grant)
         target = exchange.target = chosen.targets[0]
@@ -486,10 +500,15 @@ class Pipeline:
         assert entry is not None
         if entry.limiter.tokens is not None:
             exchange.expected = entry.limiter.expect(meter.expected_tokens(envelope.load), exchange.started)
-        if reserve.draw(self._gear, exchange):
-            self._send(exchange)
-        else:
+        caller = exchange.caller
+        if caller is not None and caller.repeats and self._repeats is not None:
+            exchange.repeat = repeated.Wish(exchange)
+        if not reserve.draw(self._gear, exchange):
             self._spawn(self._guarded(exchange, self._borrow_and_send(exchange)))
+        elif exchange.repeat is not None:
+            self._spawn(self._guarded(exchange, self._look_and_send(exchange)))
+        else:
+            self._send(exchange)
 
     def _estimate(self, exchange: Exchange, envelope: Envelope) -> None:
         """A count of tokens for a model whose provider has none to give: an estimate, which says that it is one."""
@@ -514,6 +533,10 @@ class Pipeline:
         exchange.planned_at = monotonic()
         if entry.grant.store_days and gear.copies is not None:
             exchange.reply.copy = gear.copies.begin(exchange.id, entry.grant, exchange.request, exchange.reply)
+        if exchange.place.endpoint == "responses" and self._responses is not None:
+            responses.watch(gear, exchange, self._responses)
+        if exchange.repeat is not None:
+            exchange.reply.copy = exchange.repeat.recording = repeated.Recording(exchange.reply.copy)
         Attempt(gear, exchange).send()
 
     def _write(self, exchange: Exchange) -> None:
@@ -574,6 +597,19 @@ class Pipeline:
         if not exchange.reply.gone:
             self._plan(exchange)
 
+    async def _continue_and_plan(self, exchange: Exchange, previous: str) -> None:
+        """A call that goes on from a response kept here gets it inside."""
+        exchange.request.body = await responses.expand(exchange, self._responses, previous)
+        exchange.continued = True
+        if not exchange.reply.gone:
+            self._plan(exchange)
+
+    async def _serve_response(self, exchange: Exchange, entry: Entry) -> None:
+        """Responses that are kept here: no provider is asked."""
+        await responses.serve(exchange, self._responses)
+        entry.limiter.leave(0, 0)
+        self._metrics.in_flight -= 1
+
     async def _serve_kept(self, exchange: Exchange, entry: Entry) -> None:
         """Files and batches: kept here, so no provider is asked."""
         if self._batches is None or self._runner is None:
@@ -621,8 +657,27 @@ class Pipeline:
         await reserve.borrow(self._gear, exchange)
         if exchange.reply.gone:
             meter.settle_unmade(self._gear, exchange)
+        elif exchange.repeat is not None:
+            await self._look_and_send(exchange)
         else:
             self._send(exchange)
+
+    async def _look_and_send(self, exchange: Exchange) -> None:
+        """Answer with what is kept of the same call, or make it."""
+        wish, repeats = exchange.repeat, self._repeats
+        assert wish is not None
+        assert repeats is not None
+        if await repeated.look(self._gear, exchange, repeats, wish):
+            return
+        if exchange.reply.gone:
+            meter.settle_unmade(self._gear, exchange)
+        else:
+            self._send(exchange)
+
+    def _keep_for_repeats(self, exchange: Exchange) -> None:
+        wish, repeats = exchange.repeat, self._repeats
+        if wish is not None and repeats is not None:
+            self._spawn(repeated.settled(self._gear, exchange, repeats, wish))
 
     async def _guarded(self, exchange: Exchange, stage: Coroutine[Any, Any, None]) -> None:
         try:

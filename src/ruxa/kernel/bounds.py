@@ -48,6 +48,12 @@ FETCH_TIMEOUT_S = 15
 ROUTE_TARGETS_MAX = 16
 FALLBACK_MODELS_MAX = 8
 
+# Answers kept for who asks the same again (bytes, seconds, characters)
+REPEAT_BYTES_MAX = 1024 * 1024
+CACHE_S_DEFAULT = 3600
+CACHE_S_MAX = 24 * 3600
+IDEMPOTENCY_KEY_CHARS_MAX = 255
+
 # Signatures of tool calls, kept in memory for clients that lose them (counts, bytes; of one gateway worker)
 MARKS_MAX = 20_000
 MARKS_BYTES_MAX = 32 * 1024 * 1024

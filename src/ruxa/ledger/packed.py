@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import get_args
 from uuid import UUID
 
 from ruxa.ledger import records
@@ -70,12 +71,7 @@ def target(
 
 
 FINISHES = {finish: text(finish) for finish in (None, "stop", "length", "tool", "filter", "pause", "error", "other")}
-SOURCES: dict[Source, bytes] = {
-    "provider": text("provider"),
-    "counted": text("counted"),
-    "policy": text("policy"),
-    "none": text("none"),
-}
+SOURCES: dict[Source, bytes] = {source: text(source) for source in get_args(Source)}
 
 
 def pack(

@@ -16,7 +16,7 @@ import msgspec
 from ruxa.ledger import records
 from ruxa.store.work import Work
 
-Source = Literal["provider", "counted", "policy", "none"]
+Source = Literal["provider", "counted", "policy", "cached", "none"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -27,7 +27,8 @@ class UsageRow(msgspec.Struct, kw_only=True, gc=False):
     id: the answer's x-request-id, a UUIDv7 of the database's time (``Leases.now_ms``); lease_id: where the money came
     from, None when nothing is charged; scope: ``sandbox`` or ``live`` (``Price.scope``); livemode: of the key;
     model: the public name, ``""`` when the caller asked for one that does not exist (never the caller's own text);
-    usage_source: provider | counted | policy | none; amount_micros + waived_micros = charge(price, usage);
+    usage_source: provider | counted | policy | cached (answered from what was kept) | none;
+    amount_micros + waived_micros = charge(price, usage);
     waived_micros: the part of the charge that the platform bears (D16); hold_micros: what was reserved;
     lossy: names from the dialects' tables of what could not be carried.
     """

@@ -35,7 +35,7 @@ Part = Literal["request", "answer", "refusal"]
 
 TABLE: Final = "content.item"
 # What ends by the day with it: files that callers upload, and batches of calls over them (``privacy.files``).
-TABLES: Final = (TABLE, "content.file", "content.batch", "content.batch_line")
+TABLES: Final = (TABLE, "content.file", "content.batch", "content.batch_line", "content.repeat", "content.response")
 # Of the day keys, of the subject's key, and the first segment of every object's name.
 CLASS: Final = "content"
 PREFIX: Final = "content"
@@ -314,6 +314,9 @@ async def delete_of_key(
     Raises Conflict ``erasure_not_now``.
     """
     await _require_free(work, organisation_id)
+    if not beyond_days:
+        await records.delete_repeats(work, organisation_id, key_id)
+    await objects.remove(await records.delete_responses(work, organisation_id, key_id, beyond_days))
     return await _delete(objects, await records.delete(work, organisation_id, key_id=key_id, beyond=beyond_days))
 
 
@@ -326,6 +329,8 @@ async def delete_of_organisation(work: Work, vault: Vault, objects: Objects, org
     await _require_free(work, organisation_id)
     gone = await _delete(objects, await records.delete(work, organisation_id))
     await objects.remove(await records.delete_files(work, organisation_id))
+    await records.delete_repeats(work, organisation_id)
+    await objects.remove(await records.delete_responses(work, organisation_id))
     await vault.destroy_subject(organisation_id, [CLASS])
     await vault.create_subject(organisation_id, [CLASS])
     return gone
@@ -336,7 +341,9 @@ async def destroy_organisation(
 ) -> tuple[list[Destroyed], int]:
     """The end of an organisation's content for good: key first, then rows and objects; keys and calls."""
     destroyed = await vault.destroy_subject(organisation_id, [CLASS])
+    await records.delete_repeats(work, organisation_id)
     await objects.remove(await records.delete_files(work, organisation_id))
+    await objects.remove(await records.delete_responses(work, organisation_id))
     return destroyed, await _delete(objects, await records.delete(work, organisation_id))
 
 

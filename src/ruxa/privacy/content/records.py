@@ -120,3 +120,97 @@ async def oldest(work: Work) -> UUID | None:
     """The id of the oldest call whose content is there."""
     found: UUID | None = await work.value("SELECT id FROM content.item ORDER BY id LIMIT 1")
     return found
+
+
+# Repeats: the gateway calls functions, each for one key (``store/schema/48_repeats.sql``)
+
+
+async def repeat_begin(
+    work: Work,
+    call_id: UUID,
+    organisation_id: UUID,
+    key_id: UUID,
+    marks: list[bytes],
+    bodies: list[bytes],
+    life_s: int,
+    busy_s: int,
+) -> tuple[Any, ...]:
+    """State, first call, last day, same body, amount, sealed answer, seconds to wait."""
+    row = await work.row(
+        "SELECT * FROM content.repeat_begin(%s, %s, %s, %s, %s, %s, %s)",
+        call_id,
+        organisation_id,
+        key_id,
+        marks,
+        bodies,
+        life_s,
+        busy_s,
+    )
+    assert row is not None
+    return row
+
+
+async def repeat_end(
+    work: Work, call_id: UUID, key_id: UUID, until: date, amount_micros: int, sealed: bytes | None
+) -> None:
+    """The call was answered."""
+    await work.run("SELECT content.repeat_end(%s, %s, %s, %s, %s)", call_id, key_id, until, amount_micros, sealed)
+
+
+async def repeat_drop(work: Work, call_id: UUID, key_id: UUID, until: date) -> None:
+    """The call came to nothing."""
+    await work.run("SELECT content.repeat_drop(%s, %s, %s)", call_id, key_id, until)
+
+
+async def cached(work: Work, key_id: UUID, marks: list[bytes], age_s: int) -> tuple[Any, ...] | None:
+    """First call, last day and sealed answer."""
+    return await work.row("SELECT * FROM content.cached(%s, %s, %s)", key_id, marks, age_s)
+
+
+async def cache(
+    work: Work,
+    call_id: UUID,
+    until: date,
+    organisation_id: UUID,
+    key_id: UUID,
+    mark: bytes,
+    life_s: int,
+    sealed: bytes,
+) -> None:
+    """An answer for the same call."""
+    await work.run(
+        "SELECT content.cache(%s, %s, %s, %s, %s, %s, %s)",
+        call_id,
+        until,
+        organisation_id,
+        key_id,
+        mark,
+        life_s,
+        sealed,
+    )
+
+
+async def delete_repeats(work: Work, organisation_id: UUID, key_id: UUID | None = None) -> None:
+    """Deletes the answers kept for repeats, all of the organisation's or one key's."""
+    await work.run(
+        "DELETE FROM content.repeat WHERE organisation_id = %s AND (%s::uuid IS NULL OR key_id = %s)",
+        organisation_id,
+        key_id,
+        key_id,
+    )
+
+
+async def delete_responses(work: Work, organisation_id: UUID, key_id: UUID | None = None, beyond: int = 0) -> list[str]:
+    """Deletes the responses kept to go on from, all of the organisation's or one key's; the names of their objects.
+
+    beyond: only what was to be kept longer than so many days.
+    """
+    rows = await work.rows(
+        "DELETE FROM content.response WHERE organisation_id = %s AND (%s::uuid IS NULL OR key_id = %s)"
+        " AND until - (ruxa.id_time(id) AT TIME ZONE 'UTC')::date > %s RETURNING state_object",
+        organisation_id,
+        key_id,
+        key_id,
+        beyond,
+    )
+    return [row[0] for row in rows if row[0] is not None]

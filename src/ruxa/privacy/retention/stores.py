@@ -101,7 +101,7 @@ CLASSES: Final[tuple[Store, ...]] = (
     _table("day key destroyed, day dropped", "usage", "audit.customer_entry", days=bounds.USAGE_DAYS),
     _table("day key destroyed, day dropped", "audit", "audit.entry", days=AUDIT_DAYS),
     _table("key of the last day destroyed, last day dropped with its objects", "content", "content.item",
-           "content.file", "content.batch", "content.batch_line", days=0),
+           "content.file", "content.batch", "content.batch_line", "content.repeat", "content.response", days=0),
     # Money: kept by law, then its keys and years go.
     _table("deletion refused before its time; the year's keys are destroyed after it", "transactions account",
            "ledger.account", "ledger.transfer", "ledger.lot", "ledger.budget", "ledger.lease", "ledger.lease_slice",

@@ -421,7 +421,7 @@ CREATE TABLE ledger.usage_event (
     audio_input_tokens    integer NOT NULL CHECK (audio_input_tokens >= 0),
     audio_output_tokens   integer NOT NULL CHECK (audio_output_tokens >= 0),
     images                integer NOT NULL CHECK (images >= 0),
-    usage_source          text NOT NULL CHECK (usage_source IN ('provider', 'counted', 'policy', 'none')),
+    usage_source          text NOT NULL CHECK (usage_source IN ('provider', 'counted', 'policy', 'cached', 'none')),
     price_id              uuid,
     amount_micros         bigint NOT NULL CHECK (amount_micros >= 0),
     waived_micros         bigint NOT NULL CHECK (waived_micros >= 0),
