@@ -8,6 +8,7 @@ copies with the old epoch's key after it: else it would prove nothing.
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +61,44 @@ def plant(server: RunningServer, mark: str, who: str) -> Person:
     status, made = browser.api("POST", "/api/v1/keys", {"name": f"{word('storing')} key", "store_days": 23})
     assert status == 201, made
     _call_stored(server, person, made["key"])
+    _keep(server, person, made["key"])
     return person
+
+
+def _keep(server: RunningServer, person: Person, key: str) -> None:
+    """Files, one of them so large that it is an object, and a batch that stays under way with an answer in it."""
+    word, headers = person.words.word, {"authorization": f"Bearer {key}"}
+
+    def upload(name: str, data: bytes, purpose: str) -> str:
+        lead = "--plum\r\nContent-Disposition: form-data; name="
+        form = f'{lead}"purpose"\r\n\r\n{purpose}\r\n{lead}"file"; filename="{name}"\r\n\r\n'.encode() + data
+        kind = {**headers, "content-type": "multipart/form-data; boundary=plum"}
+        status, _, answer = server.http("POST", "/v1/files", form + b"\r\n--plum--\r\n", headers=kind)
+        assert status == 200, answer
+        return json.loads(answer)["id"]
+
+    upload(f"{word('filename')}.txt", word("filebody").encode(), "user_data")
+    upload("large.txt", f"{word('filelarge')} ".encode() + b"plum " * (bounds.CONTENT_INLINE_BYTES // 4), "user_data")
+    path = "/v1/chat/completions"
+    lines = [
+        {
+            "custom_id": str(number),
+            "method": "POST",
+            "url": path,
+            "body": {"model": "sandbox/chat", "messages": [{"role": "user", "content": text}]},
+        }
+        for number, text in enumerate((f"{word('outcome')} [[echo]]", "[[delay-ms=600000]]"))
+    ]
+    order = {
+        "input_file_id": upload("in.jsonl", "\n".join(map(json.dumps, lines)).encode(), "batch"),
+        "endpoint": path,
+        "completion_window": "24h",
+        "metadata": {"job": word("metadata")},
+    }
+    status, _, answer = server.http("POST", "/v1/batches", order, headers=headers)
+    assert status == 200, answer
+    batch = f"/v1/batches/{json.loads(answer)['id']}"
+    eventually(lambda: json.loads(server.http("GET", batch, headers=headers)[2])["request_counts"]["completed"], 20)
 
 
 def _call_stored(server: RunningServer, person: Person, key: str) -> None:
@@ -156,13 +194,14 @@ def test_nothing_of_an_erased_member_can_be_recovered(
     # With kit and targets alone, the base backup and the log after it say everything but what lies in objects.
     targets = look_at(instance.attack(mark), opened(instance, bases, []), opened(instance, exports, []))
     from_targets = targets.solve(exported(instance, exports))
-    assert words(from_targets) >= expected - {"elarge", "slarge"}, sorted(expected - words(from_targets))
+    lying_apart = {who + word for who in "es" for word in ("large", "filelarge")}
+    assert words(from_targets) >= expected - lying_apart, sorted(expected - words(from_targets))
     assert {find.word for find in from_targets if "/wal/" in find.where} >= {"elogged"}
 
     certificate = server.cli_json("subject", "erase", erased.email, "--yes")["certificate"]
     assert certificate["kind"] == "member"
     objects = [path for path in (server.data / "objects").rglob("*") if path.is_file()]
-    assert len(objects) == 2, "what is left is the other's request and answer"
+    assert len(objects) == 3, "what is left is the other's request, answer and file"
 
     # At once: in service and in logical backups, with every secret that is held.
     service = look_at(instance.attack(mark), in_service(instance, operator), [dump])

@@ -22,7 +22,8 @@ CHANNEL = "key_revoked"
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """What one live secret stands for. Limits are per minute; None means no limit; ``expires_at_ms`` is wall time.
 
-    conditions: what it demands of those who get its calls (``conditions``).
+    conditions: what it demands of those who get its calls (``conditions``); guard: what it does not let through, read
+    by ``guards.of``.
     """
 
     key_id: UUID
@@ -39,6 +40,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_ms: int | None
     output_tokens_default: int
     conditions: tuple[str, ...] = ()
+    guard: tuple[str, ...] = ()
 
 
 async def find(work: Work, *key_hashes: bytes) -> Grant | None:
@@ -74,6 +76,7 @@ def _grant(row: Sequence[Any]) -> Grant:
         expires_at_ms=row[11],
         output_tokens_default=row[12],
         conditions=tuple(row[13]),
+        guard=tuple(row[14]),
     )
 
 

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.access import addresses, conditions, records
+from ruxa.access import addresses, conditions, guards, records
 from ruxa.access.roles import CALL_SCOPES, OF_ROLE, OF_SCOPE, SCOPES, Permission, Role, Scope
 from ruxa.kernel import bounds, ids
 from ruxa.kernel.errors import Conflict, Forbidden, InvalidCall, NotFound
@@ -43,7 +43,8 @@ Period = Literal["day", "month", "total"]
 class KeyWish(msgspec.Struct, frozen=True, kw_only=True):
     """What a new key shall be. ``models`` None: all; an entry is a public name or ``provider/*``. Limits None: none.
 
-    conditions: what it demands of those who get its calls (``conditions``).
+    conditions: what it demands of those who get its calls (``conditions``); guard: what it does not let through
+    (``guards``).
     """
 
     name: Sealed[str]
@@ -57,6 +58,7 @@ class KeyWish(msgspec.Struct, frozen=True, kw_only=True):
     budget_micros: int | None = None
     budget_period: Period | None = None
     conditions: tuple[str, ...] = ()
+    guard: tuple[str, ...] = ()
     expires_at: datetime | None = None
 
 
@@ -86,6 +88,7 @@ class KeyLine(msgspec.Struct, frozen=True, kw_only=True):
     budget_micros: int | None
     budget_period: Period | None
     conditions: tuple[str, ...]
+    guard: tuple[str, ...]
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_day: date | None
@@ -174,6 +177,7 @@ def _values(wish: KeyWish) -> tuple[object, ...]:
         wish.budget_micros,
         wish.budget_period,
         list(conditions.read(wish.conditions)),
+        list(guards.read(wish.guard)),
         wish.expires_at,
     )
 
@@ -281,6 +285,18 @@ async def store(work: Work, vault: Vault, organisation_id: UUID, key_id: UUID, s
     return await records.change_store_days(work, key_id, store_days)
 
 
+async def protect(work: Work, organisation_id: UUID, key_id: UUID, guard: Sequence[str]) -> tuple[str, ...]:
+    """From now on (2 s everywhere) this guard for the key's calls, () for none; its words in their one spelling.
+
+    InvalidCall ``bad_guard``; NotFound when the organisation has no such living key.
+    """
+    words = guards.read(guard)
+    if await records.lock_living_key(work, organisation_id, key_id) is None:
+        raise NotFound("No such key.")
+    await records.change_guard(work, key_id, list(words))
+    return words
+
+
 async def revoke(work: Work, organisation_id: UUID, key_id: UUID) -> None:
     """End the key now, everywhere within 2 s; a second time is no error. NotFound for another organisation's."""
     if not await records.revoke_key(work, organisation_id, key_id):
@@ -330,6 +346,7 @@ async def _line(vault: Vault, line: records.KeyRow) -> KeyLine:
         budget_micros=line.budget_micros,
         budget_period=cast(Period | None, line.budget_period),
         conditions=tuple(line.conditions),
+        guard=tuple(line.guard),
         expires_at=line.expires_at,
         revoked_at=line.revoked_at,
         last_used_day=line.last_used_day,

@@ -26,6 +26,7 @@ from ruxa.kernel import codec, ids
 from ruxa.kernel.datamap import KEEPS, Declaration
 from ruxa.kernel.errors import NotFound, Unavailable
 from ruxa.privacy.content import items
+from ruxa.privacy.files import kept
 from ruxa.privacy.erasures import records
 from ruxa.privacy.erasures.records import Tie
 from ruxa.store import inventory
@@ -48,7 +49,8 @@ _README: Final = """What is kept about you
 ======================
 
 data/           one JSON and one CSV file for every place that holds something about you
-organisation/   the same for each organisation that you own; in content/ what is stored of its calls, byte for byte
+organisation/   the same for each organisation that you own; in content/ what is stored of its calls, byte for byte,
+                and in files/ what was uploaded
 schema/         what each column is: category, purpose, legal basis, how long it is kept
 manifest.json   every file with its SHA-256, and who made this copy when
 manifest.sig    an Ed25519 signature of manifest.json by the key whose id is in it (hex)
@@ -185,6 +187,11 @@ async def stream(
                             for row in rows:
                                 await _content(work, vault, objects, files, f"{folder}/content", organisation_id, row)
                                 yield out.taken()
+                    if organisation_id is not None and f"{tie.place}.{tie.tab}" == kept.TABLE:
+                        async for rows in table.pages():
+                            for row in rows:
+                                await _file(work, vault, objects, files, f"{folder}/files", organisation_id, row)
+                                yield out.taken()
         signer = await vault.signing_key("report")
         manifest = codec.canonical(
             Manifest(
@@ -221,6 +228,24 @@ async def _content(
         body = await items.read(work, vault, objects, found, part, purpose=PURPOSE)
         if body is not None:
             files.add(f"{folder}/{ids.text('req', found.call_id)}-{part}", body.open(PURPOSE))
+
+
+async def _file(
+    work: Work,
+    vault: Vault,
+    objects: Objects | None,
+    files: _Files,
+    folder: str,
+    organisation_id: UUID,
+    row: Mapping[str, Any],
+) -> None:
+    """An uploaded file, byte for byte."""
+    found = await kept.of_organisation(work, UUID(row["id"]), organisation_id)
+    if found is None or (found.object is not None and objects is None):
+        return
+    with contextlib.suppress(NotFound):
+        pieces = [piece async for piece in kept.pieces(vault, objects, found, purpose=PURPOSE)]
+        files.add(f"{folder}/{ids.text('file', found.id)}", b"".join(pieces))
 
 
 class _Table:

@@ -9,6 +9,7 @@ import pytest
 
 from fixtures_database import Database
 from ruxa.kernel import datamap
+from ruxa.privacy.content import items
 from ruxa.privacy.retention import engine, stores
 from ruxa.store import inventory, partitions
 from ruxa.store.pool import Pool
@@ -112,7 +113,7 @@ async def test_the_engine_knows_every_table_of_days(database: Database) -> None:
         }
         for root in roots:
             await partitions.present(work, root)
-    driven = {table for table, _ in stores.day_stores()} | {"ledger.usage_event", "ledger.usage_day", "content.item"}
+    driven = {table for table, _ in stores.day_stores()} | {"ledger.usage_event", "ledger.usage_day", *items.TABLES}
     assert roots == driven
 
 

@@ -27,6 +27,7 @@ from ruxa.store.work import Work
 
 Purpose = Literal["batch", "batch_output", "user_data", "vision"]
 
+TABLE: Final = records.FILE_TABLE
 _NAME: Final = "content.file.name_sealed"
 _BODY: Final = "content.file.body_sealed"
 PURPOSE: Final = "provide"

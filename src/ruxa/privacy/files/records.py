@@ -10,8 +10,6 @@ from uuid import UUID
 from ruxa.store.work import Work
 
 FILE_TABLE: Final = "content.file"
-BATCH_TABLE: Final = "content.batch"
-LINE_TABLE: Final = "content.batch_line"
 
 _FILE: Final[LiteralString] = """
     id, until, organisation_id, key_id, livemode, purpose, media_type, size_bytes, name_sealed, body_sealed,

@@ -139,6 +139,7 @@ CREATE TABLE access.key (
     budget_micros       bigint CHECK (budget_micros > 0),
     budget_period       text CHECK (budget_period IN ('day', 'month', 'total')),
     conditions          text[] NOT NULL DEFAULT '{}' CHECK (cardinality(conditions) <= 16),
+    guard               text[] NOT NULL DEFAULT '{}' CHECK (cardinality(guard) <= 16),
     expires_at          timestamptz,
     revoked_at          timestamptz,
     last_used_day       date,
@@ -249,7 +250,7 @@ CREATE TRIGGER session_ended BEFORE DELETE ON access.session
 
 CREATE TRIGGER key_updated
     AFTER UPDATE OF scopes, models, requests_per_minute, tokens_per_minute, concurrency, store_days, budget_micros,
-        budget_period, conditions, expires_at, revoked_at, livemode, organisation_id ON access.key
+        budget_period, conditions, guard, expires_at, revoked_at, livemode, organisation_id ON access.key
     FOR EACH ROW EXECUTE FUNCTION access.tell_key_change();
 CREATE TRIGGER key_deleted AFTER DELETE ON access.key
     FOR EACH ROW EXECUTE FUNCTION access.tell_key_change();
@@ -265,13 +266,14 @@ CREATE FUNCTION access.grant_of(secret_hash bytea)
     RETURNS TABLE (
         key_id uuid, organisation_id uuid, organisation_ref uuid, livemode boolean, scopes text[], models text[],
         requests_per_minute bigint, tokens_per_minute bigint, concurrency bigint, store_days integer,
-        budgeted boolean, expires_at_ms bigint, output_tokens_default integer, conditions text[]
+        budgeted boolean, expires_at_ms bigint, output_tokens_default integer, conditions text[],
+        guard text[]
     )
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.id, o.id, o.organisation_ref, k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute,
            k.concurrency, k.store_days, k.budget_micros IS NOT NULL,
            floor(extract(epoch FROM least(k.expires_at, s.expires_at)) * 1000)::bigint,
-           o.output_tokens_default, k.conditions
+           o.output_tokens_default, k.conditions, k.guard
     FROM access.key_secret s
     JOIN access.key k ON k.id = s.key_id
     JOIN access.organisation o ON o.id = k.organisation_id
@@ -287,12 +289,14 @@ CREATE FUNCTION access.grant_of_key(p_key uuid)
     RETURNS TABLE (
         key_id uuid, organisation_id uuid, organisation_ref uuid, livemode boolean, scopes text[], models text[],
         requests_per_minute bigint, tokens_per_minute bigint, concurrency bigint, store_days integer,
-        budgeted boolean, expires_at_ms bigint, output_tokens_default integer, conditions text[]
+        budgeted boolean, expires_at_ms bigint, output_tokens_default integer, conditions text[],
+        guard text[]
     )
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.id, o.id, o.organisation_ref, k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute,
            k.concurrency, k.store_days, k.budget_micros IS NOT NULL,
-           floor(extract(epoch FROM k.expires_at) * 1000)::bigint, o.output_tokens_default, k.conditions
+           floor(extract(epoch FROM k.expires_at) * 1000)::bigint, o.output_tokens_default, k.conditions,
+           k.guard
     FROM access.key k
     JOIN access.organisation o ON o.id = k.organisation_id
     WHERE k.id = p_key
@@ -519,6 +523,7 @@ COMMENT ON COLUMN access.key.store_days IS 'data: none';
 COMMENT ON COLUMN access.key.budget_micros IS 'data: none';
 COMMENT ON COLUMN access.key.budget_period IS 'data: none';
 COMMENT ON COLUMN access.key.conditions IS 'data: none';
+COMMENT ON COLUMN access.key.guard IS 'data: none';
 COMMENT ON COLUMN access.key.expires_at IS 'data: none';
 COMMENT ON COLUMN access.key.revoked_at IS 'data: none';
 COMMENT ON COLUMN access.key.last_used_day IS
@@ -592,7 +597,7 @@ GRANT UPDATE (name_sealed, output_tokens_default, suspended_at, suspended_why, c
 GRANT UPDATE (role, accepted_at), DELETE ON access.membership TO ruxa_console, ruxa_operator;
 GRANT UPDATE (used_at), DELETE ON access.one_time_link TO ruxa_console, ruxa_operator;
 GRANT UPDATE (revoked_at, name_sealed, scopes, models, requests_per_minute, tokens_per_minute, concurrency, store_days,
-    budget_micros, budget_period, conditions, expires_at) ON access.key TO ruxa_console, ruxa_operator;
+    budget_micros, budget_period, conditions, guard, expires_at) ON access.key TO ruxa_console, ruxa_operator;
 GRANT UPDATE (expires_at), DELETE ON access.key_secret TO ruxa_console, ruxa_operator;
 GRANT INSERT ON access.mail TO ruxa_console, ruxa_operator;
 GRANT SELECT, INSERT, UPDATE, DELETE ON access.throttle TO ruxa_console;
