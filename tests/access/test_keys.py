@@ -18,6 +18,7 @@ from ruxa.access import entrance as door
 from ruxa.access import grants, keys, members, sessions
 from ruxa.access.keys import BASE62, Created, KeyWish
 from ruxa.access.roles import CALL_SCOPES, SCOPES, Scope
+from ruxa.kernel import ids
 from ruxa.kernel.errors import CallerError, Conflict, Forbidden, InvalidCall, NotFound
 from ruxa.kernel.sealed import Sealed
 
@@ -117,6 +118,30 @@ async def test_a_key_is_created_found_and_listed_without_its_secret(house: House
     assert (line.budget_micros, line.budget_period) == (5_000_000, "month")
 
 
+async def test_a_guard_is_in_the_grant_and_changes_are_told(house: House) -> None:
+    _, _, organisation_id = await house.owner()
+    created = await made(house, organisation_id, guard=("refuse", "card", "email"))
+    found = await grant(house, created.secret)
+    assert found is not None
+    assert found.guard == ("refuse", "email", "card")
+    async with house.gateway.work() as work:
+        since, _ = await grants.revoked_since(work, 0)
+    async with house.console.work() as work:
+        assert await keys.protect(work, organisation_id, created.id, ()) == ()
+        line = await keys.find(work, house.vault, organisation_id, created.id)
+    assert line.guard == ()
+    found = await grant(house, created.secret)
+    assert found is not None
+    assert found.guard == ()
+    async with house.gateway.work() as work:
+        assert created.id in (await grants.revoked_since(work, since))[1]
+    async with house.console.work() as work:
+        with pytest.raises(InvalidCall):
+            await keys.protect(work, organisation_id, created.id, ("mask", "everything"))
+        with pytest.raises(NotFound):
+            await keys.protect(work, ids.fresh(), created.id, ("mask",))
+
+
 async def test_wrong_wishes_are_refused_by_field(house: House) -> None:
     _, _, organisation_id = await house.owner()
     past = house.database.clock.now() - timedelta(seconds=1)
@@ -131,6 +156,7 @@ async def test_wrong_wishes_are_refused_by_field(house: House) -> None:
         ({"tokens_per_minute": -1}, "tokens_per_minute"),
         ({"concurrency": 2**60}, "concurrency"),
         ({"store_days": 24}, "store_days"),
+        ({"guard": ("cover",)}, "guard"),
         ({"budget_micros": 1}, "budget_period"),
         ({"budget_period": "day"}, "budget_period"),
         ({"expires_at": past}, "expires_at"),

@@ -133,6 +133,19 @@ def test_a_key_for_models_that_are_not_there_says_so(server: RunningServer, org:
     assert made["key"]
 
 
+def test_a_key_with_a_guard(server: RunningServer, org: str) -> None:
+    made = server.cli_json(
+        *("key", "create", "--org", org, "--name", "g", "--guard", "mask", "--guard-kinds", "email,card")
+    )
+    listed = {row["id"]: row["guard"] for row in server.cli_json("key", "list", "--org", org)}
+    assert listed[made["id"]] == ["mask", "email", "card"]
+    done = server.cli_raw("key", "create", "--org", org, "--name", "n", "--guard-kinds", "email")
+    assert (done.returncode, done.stderr) == (2, "ruxa: --guard-kinds needs --guard mask or --guard refuse.\n")
+    done = server.cli_raw("key", "create", "--org", org, "--name", "n", "--guard", "mask", "--guard-kinds", "e-mail")
+    assert done.returncode == 2
+    assert "national_id" in done.stderr
+
+
 def test_a_budget_ends(server: RunningServer, org: str) -> None:
     made = server.cli_json(
         *("key", "create", "--org", org, "--name", "poor", "--budget-micros", "300", "--budget-period", "total")

@@ -16,6 +16,7 @@ from ruxa.access.roles import CALL_SCOPES, Scope
 from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.kernel import ids
+from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.settings import duration_s
 from ruxa.ledger import budgets, prices
@@ -38,6 +39,7 @@ def create(args: Namespace) -> int:
             budget_micros=args.budget_micros,
             budget_period=args.budget_period,
             conditions=session.names(args.policy) or (),
+            guard=_guard(args),
             expires_at=session.moment(args.expires, house.clock, "--expires", past=False) if args.expires else None,
         )
         async with house.work() as work:
@@ -59,6 +61,13 @@ def create(args: Namespace) -> int:
 
     output.show(args, _secret(session.within(args, act)))
     return 0
+
+
+def _guard(args: Namespace) -> tuple[str, ...]:
+    kinds = session.names(args.guard_kinds) or ()
+    if args.guard is None and kinds:
+        raise InvalidCall("--guard-kinds needs --guard mask or --guard refuse.", param="guard")
+    return () if args.guard is None else (args.guard, *kinds)
 
 
 def list_(args: Namespace) -> int:
@@ -134,6 +143,7 @@ def _row(line: KeyLine) -> dict[str, Any]:
         "budget_micros": line.budget_micros,
         "budget_period": line.budget_period,
         "policy": list(line.conditions),
+        "guard": list(line.guard),
         "expires_at": line.expires_at,
         "revoked_at": line.revoked_at,
         "last_used_day": line.last_used_day,

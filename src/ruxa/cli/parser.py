@@ -200,6 +200,14 @@ def _keys(tree: Tree) -> None:
         metavar="A,B",
         help="who may get its calls: zero-retention, no-training, region=EU|CH, mechanism=adequacy|scc",
     )
+    leaf.add_argument(
+        "--guard", choices=["mask", "refuse"], help="mask personal data and secrets in its calls, or refuse them"
+    )
+    leaf.add_argument(
+        "--guard-kinds",
+        metavar="A,B",
+        help="what it looks for: email, phone, iban, card, ip, national_id, secret, media (default: all but media)",
+    )
     leaf.add_argument("--expires", metavar="WHEN", help="30d (from now), or a date such as 2027-01-31 (UTC)")
     leaf.add_argument("--test", action="store_true", help="a key that reaches sandbox/* only (rx_test_)")
     leaf = _leaf(group, "list", "list an organisation's keys", "key list")

@@ -7,8 +7,10 @@ from typing import Literal
 
 import msgspec
 
+from ruxa.access import guards
 from ruxa.access.keys import KeyLine
 from ruxa.access.roles import CALL_SCOPES
+from ruxa.console import forms
 from ruxa.console.words import Words
 from ruxa.kernel import bounds, ids
 
@@ -32,6 +34,7 @@ class ShownKey(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] | None
     limits: tuple[str, ...]
     store_days: int
+    guard: tuple[str, ...]
     expires_at: datetime | None
     last_used: str | None
     created_at: datetime
@@ -60,6 +63,7 @@ def key(line: KeyLine, words: Words, now: datetime) -> ShownKey:
         models=line.models,
         limits=tuple(limits(line, words)),
         store_days=line.store_days,
+        guard=line.guard,
         expires_at=line.expires_at,
         last_used=None if used is None else words.day(used),
         created_at=line.created_at,
@@ -89,6 +93,32 @@ def store_days(words: Words) -> list[tuple[str, str]]:
     return [("0", words.plain("keys.store_none"))] + [
         (str(days), words.plain("keys.days", n=days)) for days in range(1, bounds.CONTENT_DAYS + 1)
     ]
+
+
+class GuardKind(msgspec.Struct, frozen=True):
+    """A kind that a guard can look for, and whether the form begins with it."""
+
+    value: str
+    on: bool
+
+
+def guard_modes(words: Words) -> list[tuple[str, str]]:
+    """What a guard can do, as a form offers it."""
+    return [("", words.plain("keys.guard_none")), *((mode, words.plain(f"keys.guard_{mode}")) for mode in guards.MODES)]
+
+
+def guard_kinds(guard: tuple[str, ...], chosen: tuple[str, ...] | None) -> list[GuardKind]:
+    """The kinds with those chosen in the form, else those of the key, else the usual ones."""
+    on = chosen if chosen is not None else guard[1:] or tuple(guards.USUAL)
+    return [GuardKind(kind, kind in on) for kind in guards.KINDS]
+
+
+def guard_of(mode: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of a guard from a form; a kind that the form does not offer is none."""
+    kinds = tuple(kind for kind in guards.KINDS if kind in chosen)
+    if mode and not kinds:
+        raise forms.Faults({"guard_kinds": "form.needed"})
+    return (mode, *kinds) if mode else ()
 
 
 def curl(base_url: str, model: str) -> str:

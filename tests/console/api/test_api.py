@@ -179,6 +179,30 @@ async def test_keys_by_the_api(console: Any) -> None:
     assert (await browser.api("GET", f"/api/v1/keys/{made['id']}")).json()["revoked_at"]
 
 
+async def test_a_keys_guard_by_the_api_and_on_the_pages(console: Any) -> None:
+    browser, _, _ = await console.owner()
+    await browser.api("POST", "/api/v1/keys", {"name": "g", "guard": ["cover"]}, status=400)
+    made = (await browser.api("POST", "/api/v1/keys", {"name": "g", "guard": ["mask", "email"]}, status=201)).json()
+    path = f"/api/v1/keys/{made['id']}"
+    assert (await browser.api("GET", path)).json()["guard"] == ["mask", "email"]
+    changed = await browser.api("POST", f"{path}/guard", {"guard": ["refuse"]}, status=201)
+    assert changed.json()["guard"][:2] == ["refuse", "email"]
+    await browser.api("POST", f"{path}/guard", {"guard": ["refuse", "x"]}, status=400)
+    page = f"/keys/{made['id']}"
+    assert "payment cards" in (await browser.get(page)).text
+    await browser.post(page, "guard", guard="mask", guard_kinds=["card", "media"])
+    assert (await browser.api("GET", path)).json()["guard"] == ["mask", "card", "media"]
+    await browser.post(page, "guard", 422, guard="mask")
+    await browser.post(page, "guard", guard="")
+    assert (await browser.api("GET", path)).json()["guard"] == []
+    made_here = await browser.post(
+        "/keys", "create", 200, name="h", scopes=["chat"], guard="refuse", guard_kinds=["ip"]
+    )
+    assert "rx_live_" in made_here.text
+    guards = {key["name"]: key["guard"] for key in (await browser.api("GET", "/api/v1/keys")).json()["keys"]}
+    assert guards["h"] == ["refuse", "ip"]
+
+
 async def test_usage_balance_and_receipts(console: Any, books: Any) -> None:
     browser, _, organisation_id = await console.owner()
     lot = (await browser.api("POST", "/api/v1/topups", {"micros": 1_000_000}, status=201)).json()["lot_id"]

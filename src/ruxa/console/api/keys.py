@@ -38,6 +38,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     budget_micros: int | None
     budget_period: keys.Period | None
     policy: tuple[str, ...]
+    guard: tuple[str, ...]
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_day: str | None
@@ -70,6 +71,13 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         tuple[str, ...],
         msgspec.Meta(description="Who may get its calls: zero-retention, no-training, region=EU, mechanism=scc."),
     ] = ()
+    guard: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(
+            description="What it does not let through: mask or refuse, then kinds (email, phone, iban, card, ip, "
+            "national_id, secret, media); without kinds all but media."
+        ),
+    ] = ()
     expires_at: datetime | None = None
 
 
@@ -85,6 +93,12 @@ class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long the old secret goes on, in hours (0 to 720)."""
 
     overlap_hours: int = 24
+
+
+class GuardChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the key does not let through from now on; empty for everything."""
+
+    guard: tuple[str, ...]
 
 
 def shown(line: keys.KeyLine) -> Key:
@@ -103,6 +117,7 @@ def shown(line: keys.KeyLine) -> Key:
         budget_micros=line.budget_micros,
         budget_period=line.budget_period,
         policy=line.conditions,
+        guard=line.guard,
         expires_at=line.expires_at,
         revoked_at=line.revoked_at,
         last_used_day=None if line.last_used_day is None else line.last_used_day.isoformat(),
@@ -145,6 +160,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
                 budget_micros=data.budget_micros,
                 budget_period=data.budget_period,
                 conditions=data.policy,
+                guard=data.guard,
                 expires_at=data.expires_at,
             )
             if who.session is None and not set(data.scopes) <= who.principal.scopes | set(CALL_SCOPES):
@@ -181,6 +197,19 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             await who.note("key:rotated", wanted)
             return _created(made)
 
+    @post(
+        "/api/v1/keys/{key_id:str}/guard",
+        operation_id="keys_guard",
+        tags=["Keys"],
+        summary="What the key does not let through, everywhere within 2 seconds",
+    )
+    async def keys_guard(request: Request[Any, Any, Any], key_id: FromPath[str], data: JSONBody[GuardChange]) -> Key:
+        async with caller.entered(deps, edge, request, "key:change") as who:
+            wanted = ids.read("key", key_id)
+            words = await keys.protect(who.work, who.organisation_id, wanted, data.guard)
+            await who.note("key:changed", wanted, details={"guard": ",".join(words)})
+            return shown(await keys.find(who.work, deps.vault, who.organisation_id, wanted))
+
     @delete(
         "/api/v1/keys/{key_id:str}",
         operation_id="keys_revoke",
@@ -209,4 +238,4 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
                 )
             )
 
-    return [keys_list, keys_create, keys_show, keys_rotate, keys_revoke, playground_key]
+    return [keys_list, keys_create, keys_show, keys_rotate, keys_guard, keys_revoke, playground_key]

@@ -31,7 +31,7 @@ EXTRACTS: Final[dict[LiteralString, LiteralString]] = {
     "replay_member": "SELECT id, staff_role, suspended_at, password_set_at FROM access.member",
     "replay_membership": "SELECT organisation_id, member_id, role, accepted_at, created_at FROM access.membership",
     "replay_key": "SELECT id, scopes, models, requests_per_minute, tokens_per_minute, concurrency, store_days,"
-    " expires_at, revoked_at FROM access.key WHERE kind = 'api'",
+    " conditions, guard, expires_at, revoked_at FROM access.key WHERE kind = 'api'",
     "replay_key_secret": "SELECT s.hash, s.key_id, s.prefix, s.expires_at, s.created_at FROM access.key_secret s"
     " JOIN access.key k ON k.id = s.key_id WHERE k.kind = 'api'",
     "replay_restriction": "SELECT * FROM privacy.restriction",
@@ -130,11 +130,12 @@ STANDING: Final[tuple[tuple[str, LiteralString], ...]] = (
         "keys_changed",
         "UPDATE access.key k SET scopes = r.scopes, models = r.models, requests_per_minute = r.requests_per_minute,"
         " tokens_per_minute = r.tokens_per_minute, concurrency = r.concurrency, store_days = r.store_days,"
-        " expires_at = r.expires_at, revoked_at = coalesce(k.revoked_at, r.revoked_at)"
+        " conditions = r.conditions, guard = r.guard, expires_at = r.expires_at, revoked_at = coalesce(k.revoked_at, r.revoked_at)"
         " FROM pg_temp.replay_key r WHERE r.id = k.id AND (r.scopes, r.models, r.requests_per_minute,"
-        " r.tokens_per_minute, r.concurrency, r.store_days, r.expires_at, r.revoked_at) IS DISTINCT FROM"
+        " r.tokens_per_minute, r.concurrency, r.store_days, r.conditions, r.guard, r.expires_at, r.revoked_at)"
+        " IS DISTINCT FROM"
         " (k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute, k.concurrency, k.store_days,"
-        " k.expires_at, k.revoked_at)",
+        " k.conditions, k.guard, k.expires_at, k.revoked_at)",
     ),
     (
         "keys_unknown",

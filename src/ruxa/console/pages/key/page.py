@@ -30,6 +30,12 @@ class Store(msgspec.Struct, frozen=True):
     delete_beyond: bool = False
 
 
+class Guard(msgspec.Struct, frozen=True):
+    """What the guard does, '' for no guard; which kinds stands in the choices."""
+
+    guard: str = ""
+
+
 async def load(visit: Visit, work: Work) -> View:
     """The key."""
     return await _view(visit, work, None)
@@ -48,6 +54,8 @@ async def _view(visit: Visit, work: Work, created: dict[str, str] | None) -> Vie
             "created": created,
             "stored": await items.count(work, person.organisation_id, key_id),
             "days": shown.store_days(visit.words),
+            "guard_modes": shown.guard_modes(visit.words),
+            "guard_kinds": shown.guard_kinds(line.guard, visit.choices.get("guard_kinds")),
             "overlap_h": visit.form.get("overlap", "24"),
         }
     )
@@ -91,6 +99,17 @@ async def store(visit: Visit, work: Work) -> Go:
     return Go(to=visit.path, done="saved")
 
 
+async def guard(visit: Visit, work: Work) -> Go:
+    """Another guard for the key's calls."""
+    form = forms.read(Guard, visit.form)
+    person = visit.person
+    key_id = ids.read("key", visit.places["key_id"])
+    wanted = shown.guard_of(form.guard, visit.choices.get("guard_kinds", ()))
+    words = await keys.protect(work, person.organisation_id, key_id, wanted)
+    await visits.note(visit, work, "key:changed", key_id, details={"guard": ",".join(words)})
+    return Go(to=visit.path, done="saved")
+
+
 async def delete_content(visit: Visit, work: Work) -> Go:
     """Deletes what is stored of the key's calls."""
     await _delete(visit, work, ids.read("key", visit.places["key_id"]))
@@ -110,11 +129,12 @@ PAGE = Page(
     area="customer",
     load=load,
     permission="key:read",
-    actions={"rotate": rotate, "revoke": revoke, "store": store, "delete_content": delete_content},
+    actions={"rotate": rotate, "revoke": revoke, "store": store, "guard": guard, "delete_content": delete_content},
     needs={
         "rotate": "key:change",
         "revoke": "key:change",
         "store": "key:change",
+        "guard": "key:change",
         "delete_content": "content:delete",
     },
     parent="keys",

@@ -43,6 +43,7 @@ class Form(msgspec.Struct, frozen=True):
     expires: int | None = None
     models: str | None = None
     store_days: int = 0
+    guard: str = ""
 
 
 async def load(visit: Visit, work: Work) -> View:
@@ -69,6 +70,8 @@ async def _view(visit: Visit, work: Work, created: dict[str, str] | None) -> Vie
             ],
             "env": shown.environment(visit.deps.base_url),
             "days": shown.store_days(visit.words),
+            "guard_modes": shown.guard_modes(visit.words),
+            "guard_kinds": shown.guard_kinds((), visit.choices.get("guard_kinds")),
             "stored": await items.count(work, person.organisation_id),
         }
     )
@@ -97,6 +100,7 @@ async def create(visit: Visit, work: Work) -> View:
             store_days=form.store_days,
             budget_micros=forms.micros(form.budget, "budget") if form.budget else None,
             budget_period=form.period if form.budget else None,
+            guard=shown.guard_of(form.guard, visit.choices.get("guard_kinds", ())),
             expires_at=visit.deps.clock.now() + timedelta(days=form.expires) if form.expires else None,
         ),
         person.member_id,
