@@ -31,6 +31,9 @@ Endpoint = Literal[
     "chat",  # openai_chat: chat/completions
     "embeddings",  # openai_chat: embeddings
     "responses",  # openai_responses: responses
+    "response",  # openai_responses: ours; GET, DELETE (place.item)
+    "response_items",  # openai_responses: ours
+    "response_cancel",  # openai_responses: ours
     "images",  # openai_media: images/generations
     "image_edits",  # openai_media: images/edits
     "speech",  # openai_media: audio/speech

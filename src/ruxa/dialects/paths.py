@@ -16,7 +16,7 @@ from ruxa.kernel.errors import CallerError, InvalidCall, NotFound
 
 MODEL_CHARS_MAX = 256
 PAGING = frozenset({"limit", "after_id", "before_id", "pageSize", "pageToken"})
-PAGES = frozenset({"limit", "after", "order", "purpose"})
+PAGES = frozenset({"limit", "after", "order", "purpose", "stream"})
 KEY_PREFIX = b"rx_"
 
 # After the prefix: the exact paths, their endpoint, and whether they are asked with POST.
@@ -44,7 +44,15 @@ KEPT: dict[str, dict[str, tuple[Endpoint, tuple[bytes, ...]]]] = {
         "item": ("batch", (b"GET",)),
         "/cancel": ("batch_cancel", (b"POST",)),
     },
+    "responses": {
+        "": ("responses", (b"POST",)),
+        "item": ("response", (b"GET", b"DELETE")),
+        "/input_items": ("response_items", (b"GET",)),
+        "/cancel": ("response_cancel", (b"POST",)),
+    },
 }
+# Below the roof of responses, and no response.
+_NO_ITEMS = frozenset({"input_tokens", "compact"})
 METHODS: dict[str, tuple[Endpoint, bool]] = {
     "generateContent": ("generate", False),
     "streamGenerateContent": ("generate", True),
@@ -119,10 +127,8 @@ def _under(method: bytes, rest: str, owner: Name | None, query: bytes, headers: 
         owner = "anthropic_messages" if anthropic else "openai_chat"
     if rest == "models" or rest.startswith("models/"):
         return _models(method, rest, owner, query)
-    if owner == "openai_chat" and (rest == "responses" or rest.startswith("responses/")):
-        owner = "openai_responses"
     if owner == "openai_chat" and (rest in MEDIA or rest.partition("/")[0] in KEPT):
-        return _media(method, rest, query, headers)
+        return _kept(method, rest, query, headers)
     table = TABLES[owner]
     endpoint = table.get(rest)
     if endpoint is not None:
@@ -137,23 +143,24 @@ def _under(method: bytes, rest: str, owner: Name | None, query: bytes, headers: 
     return _nothing(owner, f"/v1/{rest}")
 
 
-def _media(method: bytes, rest: str, query: bytes, headers: Mapping[bytes, bytes]) -> Place:
-    """OpenAI's endpoints beside chat; files and batches are kept here, so their items have paths of their own."""
+def _kept(method: bytes, rest: str, query: bytes, headers: Mapping[bytes, bytes]) -> Place:
+    """OpenAI's endpoints beside chat; files, batches and responses are kept here, so each has a path of its own."""
     roof, _, below = rest.partition("/")
+    owner: Name = "openai_responses" if roof == "responses" else "openai_media"
     if rest in MEDIA:
         known: tuple[Endpoint, tuple[bytes, ...]] | None = (MEDIA[rest], (b"POST",))
         item = ""
     else:
         item, _, verb = below.partition("/")
         known = KEPT[roof].get("/" + verb if verb else "item" if item else "")
-    if known is None or len(item) > MODEL_CHARS_MAX:
-        return _nothing("openai_media", f"/v1/{rest}")
+    if known is None or len(item) > MODEL_CHARS_MAX or (owner == "openai_responses" and item in _NO_ITEMS):
+        return _nothing(owner, f"/v1/{rest}")
     endpoint, methods = known
     if method not in methods:
-        return _wrong_method("openai_media", method, " or ".join(name.decode() for name in methods))
+        return _wrong_method(owner, method, " or ".join(name.decode() for name in methods))
     paging = {name: value for name, value in _asked(query).items() if name in PAGES}
     boundary = boundary_of(headers.get(b"content-type")) if endpoint in FORMS else ""
-    return Place(dialect="openai_media", endpoint=endpoint, item=unquote(item), boundary=boundary, query=paging)
+    return Place(dialect=owner, endpoint=endpoint, item=unquote(item), boundary=boundary, query=paging)
 
 
 def _gemini(method: bytes, rest: str, query: bytes) -> Place | None:

@@ -8,6 +8,7 @@ written, and what could not be carried is told to the caller, or refused to one 
 from __future__ import annotations
 
 import base64
+import secrets
 
 import msgspec
 
@@ -136,6 +137,7 @@ class Crossings:
             request_id=exchange.request_id,
             created_s=(exchange.id >> 80) // 1000,
             array=exchange.envelope.array,
+            answer_id=f"resp_{secrets.token_hex(16)}" if place.endpoint == "responses" else "",
         )
         return Conversation(reads, writes, dialect, call, asked, model, self._marks.of(entry.grant.organisation_ref))
 

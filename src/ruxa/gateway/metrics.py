@@ -28,6 +28,8 @@ HELP = {
     "rows_waiting": "Usage rows not yet committed.",
     "content_stored": "Calls whose content was stored.",
     "content_dropped": "Calls whose content should have been stored and was not, by reason.",
+    "responses_kept": "Responses kept to go on from.",
+    "responses_dropped": "Responses that should have been kept and were not, by reason.",
     "journal_records": "Records written to the journal.",
     "in_flight": "Calls under way.",
     "connections": "Open connections of callers.",

@@ -29,6 +29,7 @@ from ruxa.privacy.content import items
 from ruxa.privacy.files import kept
 from ruxa.privacy.erasures import records
 from ruxa.privacy.erasures.records import Tie
+from ruxa.privacy.responses import kept as responses
 from ruxa.store import inventory
 from ruxa.store.inventory import Column
 from ruxa.store.pool import Pool
@@ -192,6 +193,11 @@ async def stream(
                             for row in rows:
                                 await _file(work, vault, objects, files, f"{folder}/files", organisation_id, row)
                                 yield out.taken()
+                    if organisation_id is not None and f"{tie.place}.{tie.tab}" == responses.TABLE:
+                        async for rows in table.pages():
+                            for row in rows:
+                                await _response(work, vault, objects, files, f"{folder}/content", organisation_id, row)
+                                yield out.taken()
         signer = await vault.signing_key("report")
         manifest = codec.canonical(
             Manifest(
@@ -228,6 +234,24 @@ async def _content(
         body = await items.read(work, vault, objects, found, part, purpose=PURPOSE)
         if body is not None:
             files.add(f"{folder}/{ids.text('req', found.call_id)}-{part}", body.open(PURPOSE))
+
+
+async def _response(
+    work: Work,
+    vault: Vault,
+    objects: Objects | None,
+    files: _Files,
+    folder: str,
+    organisation_id: UUID,
+    row: Mapping[str, Any],
+) -> None:
+    """A response that is kept to go on from, as a file: the conversation up to it."""
+    found = await responses.of_organisation(work, UUID(row["id"]), organisation_id)
+    if found is None or (found.object is not None and objects is None):
+        return
+    state = await responses.read(vault, objects, found, purpose=PURPOSE)
+    if state is not None:
+        files.add(f"{folder}/{ids.text('req', found.id)}-response", state)
 
 
 async def _file(

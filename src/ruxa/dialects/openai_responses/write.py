@@ -80,7 +80,7 @@ def failure_of(raw: msgspec.Raw) -> RuxaError:
     """The error of a failed response, or of an ``error`` event, as one of ours."""
     try:
         told = _decode_failure(raw) if given(raw) else Failure()
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         told = Failure()
     kind = None if told.type == "error" else told.type
     if isinstance(told.code, str) and told.code not in _FAULTS and not kind:

@@ -29,6 +29,7 @@ from ruxa.ledger import evidence
 from ruxa.privacy import policy
 from ruxa.privacy.content import items as content
 from ruxa.privacy.files import kept as kept_files
+from ruxa.privacy.responses import kept as kept_responses
 from ruxa.privacy.retention import holds, records, stores, watch
 from ruxa.store import partitions
 from ruxa.store.keystore import Destroyed
@@ -560,6 +561,16 @@ async def _keep_content(tools: Tools, until: date, held: dict[UUID, list[UUID]])
         async with tools.pool.work("retention") as work:
             for hold_id in held[file.organisation_id]:
                 await holds.keep(work, tools.vault, hold_id, "file", [(file.id, "body", body)])
+        kept += 1
+    async with tools.pool.work("retention") as work:
+        responses = await kept_responses.of_day(work, until, list(held))
+    for response in responses:
+        state = await kept_responses.read(tools.vault, tools.objects, response, purpose="legal")
+        if state is None:
+            continue
+        async with tools.pool.work("retention") as work:
+            for hold_id in held[response.organisation_id]:
+                await holds.keep(work, tools.vault, hold_id, "response", [(response.id, "state", state)])
         kept += 1
     return kept
 
