@@ -21,7 +21,8 @@ done once with a whole answer and once streamed unless it says otherwise::
     answer = '''{...}'''        # the provider's whole answer; its stream is made from it, unless
     frames = '''...'''          # its stream is written out, one frame a line
     sent = [{...}]              # checks of what reached the provider (see look.py)
-    got = [{...}]               # checks of what reached the caller; a stream is put together first
+    got = [{...}]               # checks of what reached the caller; a stream is put together first; without them
+                                # and without an answer of its own: that the plain answer came
 
 Where ``from`` or ``to`` is a list, ``request`` and ``got`` may be tables by the caller's dialect, ``answer``,
 ``frames``, ``model`` and ``sent`` by the provider's. More than one exchange: ``[[run.step]]`` with the same fields;
@@ -251,6 +252,9 @@ def _step(written: Written, source: Code, target: Code | None, mode: Mode, model
     if answer is None:
         answer = material.ANSWERS[target] if target is not None else ""
     frames = _one(written.frames, target)
+    got = _checks(written.got, source)
+    if not got and written.answer is None and frames is None and written.code == 200 and target is not None:
+        got = [Check(at=material.SAID_AT[source], is_=material.SAID)]
     path = _one(written.path, source) or PATHS[source] or f"/v1beta/models/{{{{model}}}}:{VERBS[mode]}"
     return Step(
         method=written.method,
@@ -268,7 +272,7 @@ def _step(written: Written, source: Code, target: Code | None, mode: Mode, model
         target=target,
         model=model,
         sent=[_filled(check, values) for check in _checks(written.sent, target)],
-        got=[_filled(check, values) for check in _checks(written.got, source)],
+        got=[_filled(check, values) for check in got],
         keep=written.keep,
     )
 

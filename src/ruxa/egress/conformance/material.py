@@ -47,6 +47,14 @@ REQUESTS = {
     "AM": '{"model":"{{model}}","max_tokens":1024,"messages":[{"role":"user","content":"Say it."}]}',
     "GG": '{"contents":[{"role":"user","parts":[{"text":"Say it."}]}]}',
 }
+# What that answer is, and where each dialect's caller has to find it.
+SAID = "It is said."
+SAID_AT = {
+    "OC": "choices.0.message.content",
+    "OR": "output.type=message.0.content.0.text",
+    "AM": "content.type=text.0.text",
+    "GG": "candidates.0.content.parts.0.text",
+}
 ANSWERS = {
     "OC": '{"id":"chatcmpl-wire1","object":"chat.completion","created":1764000000,"model":"{{upstream_model}}",'
     '"choices":[{"index":0,"message":{"role":"assistant","content":"It is said.","refusal":null},'
