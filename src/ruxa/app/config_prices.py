@@ -105,4 +105,5 @@ def _with_limits(made: Rates, known: Rates) -> Rates:
         image_micros=known.image_micros,
         image_tokens_max=known.image_tokens_max,
         page_tokens_max=known.page_tokens_max,
+        units=known.units,
     )

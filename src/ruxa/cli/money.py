@@ -78,7 +78,7 @@ def price_set(args: Namespace) -> int:
         output_tokens_max=args.output_tokens_max,
     )
     given = {f"{name}_micros": getattr(args, name) for name in _OPTIONAL if getattr(args, name) is not None}
-    rates = msgspec.structs.replace(rates, **given)
+    rates = msgspec.structs.replace(rates, units=args.units, **given)
     session.within(args, lambda house: _put(house, [Priced(model=args.model, rates=rates)]))
     fields = msgspec.structs.asdict(rates)
     output.show(args, {"model": args.model, **(fields if args.json else _per_million(fields))})

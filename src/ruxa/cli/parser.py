@@ -248,6 +248,12 @@ def _money(tree: Tree) -> None:
         leaf.add_argument(f"--{what}", type=whole, metavar="N", help=f"{what}: USD micros per million {unit}")
     leaf.add_argument("--input-tokens-max", type=whole, metavar="N")
     leaf.add_argument("--output-tokens-max", type=whole, metavar="N")
+    leaf.add_argument(
+        "--units",
+        choices=["tokens", "seconds", "characters"],
+        default="tokens",
+        help="what the input counts: tokens, seconds of audio (--audio-input), characters to be spoken (default tokens)",
+    )
     leaf = _leaf(group, "list", "list prices in force", "price list")
     leaf.add_argument("model", nargs="?", metavar="MODEL", help="only names that begin so")
     leaf = _leaf(group, "import", "read a price file (JSON, as `price list --json` prints it)", "price import")
