@@ -25,7 +25,9 @@ from ruxa.kernel.sealed import Sealed
 from ruxa.store.vault import Vault
 from ruxa.store.work import Work
 
-Template = Literal["verify", "known", "reset", "invite", "password_changed", "new_browser", "checkpoint", "hold"]
+Template = Literal[
+    "verify", "known", "reset", "invite", "password_changed", "new_browser", "checkpoint", "hold", "erasure"
+]
 
 PURPOSE: Final = "communicate"
 EMAIL_COLUMN: Final = "access.member.email_sealed"
@@ -57,6 +59,7 @@ TEMPLATES: Final[dict[Template, frozenset[str]]] = {
     "new_browser": frozenset({"name", "url", "agent"}),
     "checkpoint": frozenset({"size", "checkpoint", "url"}),
     "hold": frozenset({"name", "until"}),
+    "erasure": frozenset({"name", "until"}),
 }
 
 

@@ -46,6 +46,7 @@ Permission = Literal[
     "staff_outbox:read",
     "staff_entry:read",
     "staff_policy:read",
+    "staff_hold:approve",
 ]
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -100,6 +101,7 @@ OF_STAFF_ROLE: Final[dict[StaffRole, frozenset[Permission]]] = {
             "staff_outbox:read",
             "staff_entry:read",
             "staff_policy:read",
+            "staff_hold:approve",
         }
     ),
     "support": frozenset({"staff_organisation:list", "staff_member:read", "staff_policy:read"}),
@@ -121,9 +123,10 @@ OF_STAFF_ROLE: Final[dict[StaffRole, frozenset[Permission]]] = {
             "staff_key:revoke",
             "staff_entry:read",
             "staff_policy:read",
+            "staff_hold:approve",
         }
     ),
-    "dpo": frozenset({"staff_entry:read", "staff_policy:read"}),
+    "dpo": frozenset({"staff_entry:read", "staff_policy:read", "staff_hold:approve"}),
     "auditor": frozenset({"staff_ledger:prove", "staff_policy:read"}),
 }
 

@@ -76,7 +76,7 @@ async def run(start: Start, orders: Orders) -> None:
         audit.schedule(jobs, pool, vault, sink, asked, start.base_url, stack)
         objects = Objects.of_settings(settings.storage, settings.data, register)
         jobs.add("files over", lambda: kept.end_over(pool, objects), timeout_s=600, cron=EVERY_MINUTE)
-        jobs.add("privacy erasures", lambda: erase.due(pool, vault, objects), timeout_s=900, cron=EVERY_MINUTE)
+        jobs.add("privacy erasures", lambda: erase.due(pool, vault, objects, sink), timeout_s=900, cron=EVERY_MINUTE)
         ending = await retention.pool_of(address, clock)
         stack.push_async_callback(ending.close)
         _schedule_retention(jobs, retention.tools(settings, ending, vault, objects, sink, clock))

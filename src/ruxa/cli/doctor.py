@@ -188,6 +188,7 @@ async def _inside(settings: Settings, args: Namespace) -> list[Finding]:
             await _audit(home),
             *await _sealing_keys(home),
             await _staff(home),
+            await _erasures(home),
         ]
 
 
@@ -484,4 +485,20 @@ async def _staff(home: House) -> Finding:
         ok=bool(staff),
         found=f"{len(staff)} member(s) of staff",
         advice="Make yourself the operator: ruxa operator add YOUR@EMAIL",
+    )
+
+
+async def _erasures(home: House) -> Finding:
+    from ruxa.kernel import ids
+    from ruxa.privacy import erase
+
+    async with home.work() as work:
+        late = await erase.refused(work)
+    told = [f"{ids.text('ers', one.id)} ({', '.join(one.why) or 'a process keeps the keys'})" for one in late[:5]]
+    return Finding(
+        name="erasures",
+        ok=not late,
+        found="none is late" if not late else f"{len(late)} late: {'; '.join(told)}",
+        advice="Somebody was promised it: settle what stands against it (owner, credit, hold); then the job worker "
+        "does it by itself. Staff see them at /staff/holds.",
     )

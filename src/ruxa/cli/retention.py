@@ -186,12 +186,11 @@ def hold_list(args: Namespace) -> int:
 
 
 def _hold(one: holds.Hold) -> dict[str, Any]:
-    state = "ended" if one.ended_at else "over" if not one.living else "approved" if one.approved_at else "waits"
     return {
         "id": ids.text("hold", one.id),
         "subject": ids.text("org" if one.scope == "organisation" else "mem", one.subject_id),
         "basis": one.basis,
-        "state": state,
+        "state": holds.state_of(one),
         "reason": one.reason,
         "owner": ids.text("mem", one.owner_id),
         "approver": None if one.approver_id is None else ids.text("mem", one.approver_id),

@@ -43,6 +43,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "retention.paused": frozenset({"code", "jump_s"}),
     "retention.failed": frozenset({"step", "code"}),
     "retention.missed": frozenset({"hours"}),
+    "erasure.refused": frozenset({"code", "count"}),
     "backup.made": frozenset({"kind", "bytes", "took_ms"}),
     "backup.failed": frozenset({"kind", "code"}),
     "backup.expired": frozenset({"kind", "count"}),

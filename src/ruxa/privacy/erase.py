@@ -17,19 +17,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Final, Literal, cast
 from uuid import UUID
 
 import msgspec
 
-from ruxa.access import addresses, members
+from ruxa.access import addresses, members, outbox
 from ruxa.access.audit import log
 from ruxa.egress.objects import Objects
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Broken, Conflict, NotFound, Unavailable
 from ruxa.kernel.sealed import Sealed
+from ruxa.kernel.signals import Sink
 from ruxa.privacy.content import items
 from ruxa.privacy.erasures import certificate as certificates
 from ruxa.privacy.erasures import records
@@ -49,6 +51,7 @@ COOLING_H: Final = 24
 GRACE_DAYS: Final = 30
 ACKNOWLEDGED_S: Final = 150.0
 AT_ONCE: Final = 20
+LOOKED_AT: Final = 500
 PURPOSE: Final = "provide"
 # Proofs of consent are kept as hashes under a key of their own, and billing under the fiscal year's.
 CLASSES: Final = ("account", "usage", "content", "support")
@@ -134,6 +137,12 @@ async def ask(
             await records.insert(
                 work, ids.fresh(), "organisation", organisation_id, hashed, by, erasure_id, forfeit, None, wait_s
             )
+    if wait_h:
+        # Whoever signed in as somebody else is found out while it can be taken back.
+        row = await records.find(work, erasure_id)
+        assert row is not None
+        until = Sealed(f"{row.due_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
+        await outbox.put(work, vault, member_id, "erasure", {"until": until})
     return erasure_id
 
 
@@ -262,21 +271,55 @@ async def again(work: Work, vault: Vault, email: Sealed[str]) -> Signed | None:
     return _signed(row)
 
 
-async def due(pool: Pool, vault: Vault, objects: Objects | None = None) -> int:
-    """Runs what is due and finishes what was cut off; how many were finished. What cannot be now is left to later."""
+async def due(pool: Pool, vault: Vault, objects: Objects | None = None, sink: Sink | None = None) -> int:
+    """Runs what is due and finishes what was cut off; how many were finished. What cannot be now is told and left to
+    later (``refused``), and keeps nobody else from theirs."""
     async with pool.work("erasure") as work:
-        wanted = await records.due(work, AT_ONCE)
+        wanted = await records.due(work, LOOKED_AT)
         await records.forget_addresses(work, MARK_DAYS)
         await records.clear_late(work)
         await records.sweep_exports(work)
     finished = 0
+    refusals: Counter[str] = Counter()
     for erasure_id in wanted:
+        if finished >= AT_ONCE:
+            break
         try:
             await run(pool, vault, erasure_id, objects=objects)
             finished += 1
-        except (Conflict, Unavailable, NotFound):
-            continue
+        except (Conflict, Unavailable, NotFound) as fault:
+            refusals[fault.code] += 1
+    if sink is not None:
+        for code, count in sorted(refusals.items()):
+            sink.emit("erasure.refused", "warning", code=code, count=count)
     return finished
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """An erasure whose time came an hour ago or more and that is not done. why: codes of what stands against it, none
+    when a process has not dropped the keys yet."""
+
+    id: UUID
+    kind: Kind
+    asked_at: datetime
+    due_at: datetime
+    why: tuple[str, ...]
+
+
+async def refused(work: Work) -> list[Refused]:
+    """Those, longest due first: what somebody was promised and did not get."""
+    found: list[Refused] = []
+    for row in await records.overdue(work, LOOKED_AT):
+        assert row.subject is not None
+        if row.kind == "member":
+            obstacles = list((await outlook(work, row.subject)).obstacles)
+        else:
+            ref = await records.reference(work, row.subject)
+            obstacles = await _holds(work, row.subject)
+            obstacles += [] if ref is None else await _money(work, row.subject, ref)
+        why = tuple(sorted({one.code for one in obstacles if not (row.forfeit and one.code == "balance")}))
+        found.append(Refused(id=row.id, kind=cast(Kind, row.kind), asked_at=row.asked_at, due_at=row.due_at, why=why))
+    return found
 
 
 async def replay(pool: Pool, vault: Vault) -> int:

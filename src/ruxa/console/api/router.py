@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from ruxa.console.api import audit, billing, content, keys, openapi, organisation, privacy, staff, usage
+from ruxa.console.api import audit, billing, content, holds, keys, openapi, organisation, privacy, staff, usage
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 
@@ -34,5 +34,6 @@ def handlers(deps: Deps, edge: Edge, published: openapi.Description) -> list[HTT
         *privacy.handlers(deps, edge),
         *audit.handlers(deps, edge),
         *staff.handlers(deps, edge),
+        *holds.handlers(deps, edge),
         description,
     ]

@@ -13,6 +13,7 @@ from ruxa.console.pages.billing.page import PAGE as billing
 from ruxa.console.pages.call.page import PAGE as call
 from ruxa.console.pages.contact.page import PAGE as contact
 from ruxa.console.pages.data_map.page import PAGE as data_map
+from ruxa.console.pages.holds.page import PAGE as holds
 from ruxa.console.pages.home.page import PAGE as home
 from ruxa.console.pages.key.page import PAGE as key
 from ruxa.console.pages.keys.page import PAGE as keys
@@ -65,6 +66,7 @@ PAGES: tuple[Page, ...] = (
     organisation,
     proofs,
     audit_staff,
+    holds,
     outbound,
     outbox,
     backups,

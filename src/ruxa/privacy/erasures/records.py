@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from ruxa.store.work import Work
@@ -82,17 +82,27 @@ async def last_done(work: Work) -> datetime | None:
     return moment
 
 
+_ROW: Final[LiteralString] = """
+    SELECT id, kind, state, subject, subject_hash, asked_by, goes_with, forfeit, key_ids, rows_gone, kept, asked_at,
+        due_at, done_at, address_mark IS NOT NULL, certificate, signature, signed_by
+    FROM privacy.erasure
+"""
+
+
 async def find(work: Work, erasure_id: UUID) -> Row | None:
     """One erasure."""
-    row = await work.row(
-        """
-        SELECT id, kind, state, subject, subject_hash, asked_by, goes_with, forfeit, key_ids, rows_gone, kept, asked_at,
-            due_at, done_at, address_mark IS NOT NULL, certificate, signature, signed_by
-        FROM privacy.erasure WHERE id = %s
-        """,
-        erasure_id,
-    )
+    row = await work.row(_ROW + "WHERE id = %s", erasure_id)
     return None if row is None else Row(*row)
+
+
+async def overdue(work: Work, limit: int) -> list[Row]:
+    """Those that were due an hour ago and are not over, longest first; without what goes with another."""
+    rows = await work.rows(
+        _ROW + "WHERE subject IS NOT NULL AND goes_with IS NULL AND due_at < ruxa.now() - interval '1 hour'"
+        " ORDER BY due_at LIMIT %s",
+        limit,
+    )
+    return [Row(*row) for row in rows]
 
 
 async def take_turns_asking(work: Work, subject: UUID) -> None:

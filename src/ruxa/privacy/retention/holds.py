@@ -157,6 +157,15 @@ async def every(work: Work, vault: Vault, *, ended: bool = False) -> list[Hold]:
     return [await _hold(vault, row, counts.get(row.id, 0)) for row in await records.holds(work, ended=ended)]
 
 
+def state_of(one: Hold) -> Literal["ended", "over", "approved", "waits"]:
+    """What a hold is now, in a word."""
+    if one.ended_at is not None:
+        return "ended"
+    if not one.living:
+        return "over"
+    return "approved" if one.approved_at is not None else "waits"
+
+
 async def living(work: Work) -> list[HoldRow]:
     """The holds that stop deletion now."""
     return [row for row in await records.holds(work, ended=False) if row.living]

@@ -175,3 +175,4 @@ GRANT SELECT, INSERT ON privacy.hold TO ruxa_console, ruxa_worker, ruxa_operator
 GRANT UPDATE (approver_id, approved_at, ended_at, told_at, reason_sealed) ON privacy.hold
     TO ruxa_console, ruxa_worker, ruxa_operator;
 GRANT SELECT, INSERT, DELETE ON privacy.held_item TO ruxa_worker, ruxa_operator;
+GRANT SELECT (hold_id) ON privacy.held_item TO ruxa_console; -- how many
