@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
 KID = 8
 DATA = 8192  # of an envelope's ciphertext, as much as is kept
 BLOCK = 16
+CHUNKED = "ruxa1|content|"  # field keys of columns whose large values lie in object storage
 JOURNAL = struct.Struct(">4sQII16sI")
 FRAME = struct.Struct(">III")
 # What text, JSON and compressed data begin with.
@@ -157,10 +158,12 @@ class Attack:
         heads = b"".join(envelope.data[:BLOCK].ljust(BLOCK, b"\0") for envelope in envelopes)
         for info, key in self._field_keys(secrets):
             if "|object|" not in info:
+                # A column of content seals what is large as an object, chunk by chunk.
                 for at in _texty(key, counters, heads):
                     envelope = envelopes[at]
                     finds |= self._read(info, envelope.where, _ctr(key, envelope.nonce, envelope.data))
-                continue
+                if not info.startswith(CHUNKED):
+                    continue
             for chunked in self._chunked.values():
                 inner = _hkdf(key, b"ruxa1|chunks", chunked.nonce)
                 for last in (0, 1):

@@ -58,10 +58,11 @@ def plant(server: RunningServer, mark: str, who: str) -> Person:
         "org", "credit", organisation["id"], "--micros", "2000000", "--sandbox", "--reason", f"{word('reason')} gift"
     )
     _call(server, person, made["key"])
+    _keep(server, person, made["key"])
+    _call_once(server, person, made["key"])
     status, made = browser.api("POST", "/api/v1/keys", {"name": f"{word('storing')} key", "store_days": 23})
     assert status == 201, made
     _call_stored(server, person, made["key"])
-    _keep(server, person, made["key"])
     return person
 
 
@@ -99,6 +100,15 @@ def _keep(server: RunningServer, person: Person, key: str) -> None:
     assert status == 200, answer
     batch = f"/v1/batches/{json.loads(answer)['id']}"
     eventually(lambda: json.loads(server.http("GET", batch, headers=headers)[2])["request_counts"]["completed"], 20)
+
+
+def _call_once(server: RunningServer, person: Person, key: str) -> None:
+    """A call that says it is to be made once, so that its answer is kept for who asks again."""
+    body = {"model": "sandbox/chat", "messages": [{"role": "user", "content": f"{person.words.word('again')} [[echo]]"}]}
+    headers = {"authorization": f"Bearer {key}", "idempotency-key": "plum"}
+    for _ in range(2):
+        status, _, answer = server.http("POST", "/v1/chat/completions", body, headers=headers)
+        assert status == 200, answer
 
 
 def _call_stored(server: RunningServer, person: Person, key: str) -> None:
