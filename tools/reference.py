@@ -287,6 +287,7 @@ def envelopes() -> str:
     from ruxa.dialects.gemini_generate import table as gemini
     from ruxa.dialects.openai_chat import table as openai
     from ruxa.dialects.openai_media import table as media
+    from ruxa.dialects.openai_responses import table as responses
 
     parts = [
         "# Envelopes of the dialects",
@@ -308,6 +309,7 @@ def envelopes() -> str:
     ]
     for title, table in (
         ("OpenAI: chat completions", openai.CHAT),
+        ("OpenAI: responses", responses.CREATE),
         ("OpenAI: embeddings", openai.EMBEDDINGS),
         ("OpenAI: images/generations", media.IMAGES),
         ("OpenAI: images/edits (a form)", media.EDITS),

@@ -99,7 +99,12 @@ def test_objects_lie_below_declared_prefixes_only() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr == "put" and "objects" in ast.unparse(node.value):
                 putting.add(str(path.relative_to(SOURCE)))
-    assert putting == {"privacy/content/items.py", "privacy/files/kept.py", "app/targets.py"}
+    assert putting == {
+        "privacy/content/items.py",
+        "privacy/files/kept.py",
+        "privacy/responses/kept.py",
+        "app/targets.py",
+    }
     assert list(places.OBJECTS) == [f"{items.PREFIX}/"]
     assert items.day_prefix(date(2026, 1, 2)).startswith(f"{items.PREFIX}/")
     assert datamap.parse(places.OBJECTS["content/"]) is not None
