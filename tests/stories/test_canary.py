@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 from fixtures_server import RunningServer, eventually
+from ruxa.egress.sandbox import voice
 
 Make = Callable[..., RunningServer]
 
@@ -28,6 +29,7 @@ def test_nothing_of_anybody_lies_around(fresh_server: Make) -> None:
     wrong = "rx_live_" + "Canary" * 6 + "xyz"
 
     ids = [_call(server, key, stream=stream, model=model) for model, stream in _WAYS]
+    _media(server, key)
     server.http("POST", "/v1/chat/completions", b"{" + PROMPT.encode(), key=key)
     server.http("POST", "/v1/chat/completions", b'{"model": "x"}', key=wrong)
     server.http("GET", f"/v1/models?key={key}", key=None)
@@ -84,6 +86,52 @@ def _call(server: RunningServer, key: str, *, model: str, stream: bool) -> str:
     except OSError:
         return ""
     return headers["x-request-id"]
+
+
+def _media(server: RunningServer, key: str) -> None:
+    """Pictures, speech, a transcription, a file and a batch over one, with words in all that a caller writes."""
+    text = f"{PROMPT} {SYSTEM}"
+    calls: tuple[tuple[str, dict[str, object]], ...] = (
+        ("/v1/images/generations", {"model": "sandbox/image", "prompt": text, "size": "64x64", "user": USER}),
+        ("/v1/audio/speech", {"model": "sandbox/speech", "voice": "alloy", "input": text}),
+        ("/v1/moderations", {"input": text}),
+    )
+    for path, body in calls:
+        assert server.http("POST", path, body, key=key)[0] == 200, path
+    heard = {"model": "sandbox/transcribe", "prompt": PROMPT}
+    status, _, answer = _form(server, key, "/v1/audio/transcriptions", heard, voice.wav(text))
+    assert (status, PROMPT in answer.decode()) == (200, True), answer
+    call = {"model": "sandbox/chat", "messages": [{"role": "user", "content": f"{text} [[echo]]"}], "user": USER}
+    path = "/v1/chat/completions"
+    line = {"custom_id": PROMPT, "method": "POST", "url": path, "body": call}
+    status, _, answer = _form(server, key, "/v1/files", {"purpose": "batch"}, json.dumps(line).encode())
+    assert status == 200, answer
+    order = {
+        "input_file_id": json.loads(answer)["id"],
+        "endpoint": path,
+        "completion_window": "24h",
+        "metadata": {USER: PROMPT},
+    }
+    status, _, answer = server.http("POST", "/v1/batches", order, key=key)
+    assert status == 200, answer
+    place = f"/v1/batches/{json.loads(answer)['id']}"
+    batch = eventually(lambda: _ended(json.loads(server.http("GET", place, key=key)[2])), 20)
+    status, _, answer = server.http("GET", f"/v1/files/{batch['output_file_id']}/content", key=key)
+    assert (status, PROMPT in answer.decode()) == (200, True), answer
+
+
+def _ended(batch: dict[str, object]) -> dict[str, object] | None:
+    return batch if batch["status"] == "completed" else None
+
+
+def _form(
+    server: RunningServer, key: str, path: str, fields: dict[str, str], file: bytes
+) -> tuple[int, dict[str, str], bytes]:
+    lead = "--plum\r\nContent-Disposition: form-data; name="
+    head = "".join(f'{lead}"{name}"\r\n\r\n{value}\r\n' for name, value in fields.items())
+    head += f'{lead}"file"; filename="{PROMPT}.wav"\r\n\r\n'
+    kind = {"content-type": "multipart/form-data; boundary=plum"}
+    return server.http("POST", path, head.encode() + file + b"\r\n--plum--\r\n", headers=kind, key=key)
 
 
 def _where(server: RunningServer, secrets: dict[str, str], *, only: tuple[str, ...] = ()) -> list[str]:
