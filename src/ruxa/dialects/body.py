@@ -88,6 +88,16 @@ def cut(body: bytes) -> dict[str, msgspec.Raw]:
     return members
 
 
+def legible(body: bytes) -> bytes:
+    """The body, all of which is text: what is taken apart later is so too. Raises InvalidCall for what is no UTF-8."""
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidCall(f"The body is not valid UTF-8 at byte {error.start}.", code="invalid_json") from None
+    return body
+
+
 def _deep(raw: msgspec.Raw) -> bool:
     """Whether a member makes the body nested too deeply; a list is looked at item by item, for most are short."""
     first = memoryview(raw)[0]

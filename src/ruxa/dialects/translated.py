@@ -18,7 +18,7 @@ from ruxa.dialects.losses import Loss, told
 from ruxa.dialects.reply import Asked, Delta, Opened, Piece, Reply, made_id
 from ruxa.dialects.translator import Aim, Counter, DeltaReader, DeltaWriter, Embedder, Translator, Written
 from ruxa.dialects.usage import Usage
-from ruxa.kernel.errors import InvalidCall, RuxaError
+from ruxa.kernel.errors import InvalidCall, RuxaError, UpstreamBroken
 
 Kind = Literal["answer", "vectors", "count"]
 
@@ -45,6 +45,8 @@ ID_PREFIX: dict[Name, str] = {"anthropic_messages": "toolu_"}
 ID_PREFIX_USUAL = "call_"
 PAUSING: Name = "anthropic_messages"
 """The one dialect that has a word for an answer which is to be continued."""
+# What a part that was kept as it came can turn out to be when it is taken apart.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Mark = tuple[Origin, str]
 """Whose signature, and the signature."""
@@ -86,6 +88,26 @@ class Crossing(Protocol):
         ...
 
 
+class Sieve(Protocol):
+    """Looks at one answer's deltas before they are written (``gateway.guard.answers.Watch``)."""
+
+    def feed(self, deltas: Sequence[Delta]) -> Sequence[Delta]:
+        """What may go out. Raises RuxaError when nothing more may."""
+        ...
+
+
+class Watching(Protocol):
+    """Looks at what a provider answers before the caller gets it."""
+
+    def whole(self, reply: Reply) -> Reply:
+        """The answer as it may go out. Raises RuxaError when it may not."""
+        ...
+
+    def stream(self) -> Sieve:
+        """For one stream."""
+        ...
+
+
 class Bridge:
     """A provider's stream as the caller's (``dialect.Reader``). losses: what the stream held and no delta could."""
 
@@ -97,6 +119,7 @@ class Bridge:
         "_open",
         "_prefix",
         "_reader",
+        "_sieve",
         "_writer",
         "_wrote",
         "done",
@@ -107,8 +130,16 @@ class Bridge:
     )
 
     def __init__(
-        self, reader: Reader, deltas: DeltaReader, writer: DeltaWriter, asked: Asked, prefix: str, marks: Marks
+        self,
+        reader: Reader,
+        deltas: DeltaReader,
+        writer: DeltaWriter,
+        asked: Asked,
+        prefix: str,
+        marks: Marks,
+        sieve: Sieve | None = None,
     ) -> None:
+        self._sieve = sieve
         self._reader = reader
         self._deltas = deltas
         self._writer = writer
@@ -136,18 +167,16 @@ class Bridge:
 
     def feed(self, data: bytes) -> bytes:
         """See ``dialect.Reader``."""
+        self._reader.feed(data)  # for the figures, also of what goes no further
         if self.error is not None:
+            self.finish = self._reader.finish
             return b""
-        self._reader.feed(data)
         try:
-            deltas = self._deltas.feed(data)
+            out = self._writer.write(self._named(self._deltas.feed(data)))
         except RuxaError as error:  # a frame that can't be read can't be passed on either
-            self._note()
-            self.error = self.error or error
-            if not self._wrote:
-                self.peek = "error"
-            return b""
-        out = self._writer.write(self._named(deltas))
+            return self._unreadable(error)
+        except UNREADABLE:
+            return self._unreadable(UpstreamBroken("A part of the provider's answer can't be read."))
         self._note()
         self._wrote = self._wrote or self.peek == "meaningful"
         return out
@@ -156,14 +185,28 @@ class Bridge:
         """See ``dialect.Reader``."""
         self._reader.end()
         self._note()
-        return b"" if self.error is not None else self._writer.write(self._named(self._deltas.end()))
+        if self.error is not None:
+            return b""
+        try:
+            return self._writer.write(self._named(self._deltas.end()))
+        except RuxaError as error:
+            return self._unreadable(error)
+        except UNREADABLE:
+            return self._unreadable(UpstreamBroken("The end of the provider's answer can't be read."))
+
+    def _unreadable(self, error: RuxaError) -> bytes:
+        self._note()
+        self.error = self.error or error
+        if not self._wrote:
+            self.peek = "error"
+        return b""
 
     def _note(self) -> None:
         reader = self._reader
         self.peek = reader.peek
         self.finish = reader.finish
         self.error = self.error or reader.error
-        self.done = reader.done
+        self.done = reader.done and self.error is None  # what ends in an error is not complete
         self.events = reader.events
 
     def _named(self, deltas: Sequence[Delta]) -> Sequence[Delta]:
@@ -182,7 +225,9 @@ class Bridge:
                         renamed = list(deltas)
                     renamed[at] = msgspec.structs.replace(delta, id=call_id)
                 self._open[delta.choice, delta.index] = call_id
-        return deltas if renamed is None else renamed
+        if renamed is not None:
+            deltas = renamed
+        return deltas if self._sieve is None else self._sieve.feed(deltas)
 
     def fail(self, error: RuxaError, request_id: str) -> bytes:
         """See ``dialect.Reader``."""
@@ -200,7 +245,19 @@ class Bridge:
 class Conversation:
     """See ``Crossing``: a call for an answer, whole or streamed."""
 
-    __slots__ = ("_asked", "_call", "_envelope", "_marks", "_reads", "_writes", "body", "dialect", "losses", "place")
+    __slots__ = (
+        "_asked",
+        "_call",
+        "_envelope",
+        "_marks",
+        "_reads",
+        "_watching",
+        "_writes",
+        "body",
+        "dialect",
+        "losses",
+        "place",
+    )
 
     def __init__(
         self,
@@ -211,8 +268,10 @@ class Conversation:
         asked: Asked,
         model: str,
         marks: Marks,
+        watching: Watching | None = None,
     ) -> None:
         """reads: the caller's side; writes: the provider's, as ``dialect``; model: as the provider names it."""
+        self._watching = watching
         self._reads = reads
         self._writes = writes
         self._call = _mended(call, marks)
@@ -238,13 +297,17 @@ class Conversation:
             return found
         try:
             reply = self._writes.read_reply(body)
+            self._name(reply)
+            if self._watching is not None:
+                reply = self._watching.whole(reply)
+            self.body = self._reads.write_reply(reply, self._asked)
         except RuxaError as error:
-            return Answer(error=error)
-        self._name(reply)
+            return Answer(usage=found.usage, finish=found.finish, error=error)
+        except UNREADABLE:
+            return Answer(error=UpstreamBroken("The provider's answer can't be read."))
         self.losses = reply.losses
         if self._reads.name != PAUSING and any(choice.finish == "pause" for choice in reply.choices):
             self.losses += (Loss("pause_turn"),)  # it looks complete to its caller (W41)
-        self.body = self._reads.write_reply(reply, self._asked)
         return found
 
     def _name(self, reply: Reply) -> None:
@@ -269,6 +332,7 @@ class Conversation:
             self._asked,
             _prefix(reads.name),
             self._marks,
+            None if self._watching is None else self._watching.stream(),
         )
 
 
@@ -301,11 +365,11 @@ class Vectoring:
             return found
         try:
             vectors = self._writes.read_vectors(body)
+            if vectors.tokens is None and found.usage is not None:
+                vectors.tokens = found.usage.input_total
+            self.body = self._reads.write_vectors(vectors, self._wanted, self._wanted.model)
         except RuxaError as error:
             return Answer(error=error)
-        if vectors.tokens is None and found.usage is not None:
-            vectors.tokens = found.usage.input_total
-        self.body = self._reads.write_vectors(vectors, self._wanted, self._wanted.model)
         return found
 
     def stream(self) -> Bridge:

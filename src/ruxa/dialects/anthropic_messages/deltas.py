@@ -78,7 +78,6 @@ class _Open:
 _decode = msgspec.json.Decoder(_Event).decode
 _decode_block = msgspec.json.Decoder(_Block).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 _USUAL = b"event: content_block_delta\ndata: "
 _EMPTY = frozenset({b"", b"{}", b"null"})
@@ -170,6 +169,9 @@ class MessageDeltas:
             self.losses.append(Loss("block"))
             return
         kind = block.type
+        before = self._open.pop(event.index, None)
+        if before is not None:  # a provider that forgot to say that it is over
+            self._close(before, out)
         if given(block.citations) and block.citations != b"[]":
             self.losses.append(Loss("citations"))
         if kind == "tool_use" and block.name in (ANSWER_TOOL, VALUE_TOOL):
@@ -215,7 +217,8 @@ class MessageDeltas:
             return
         kind = delta.type
         if kind == "signature_delta":
-            self._signed(block.index, delta.signature, out)
+            if block.kind == "thinking":
+                self._signed(block.index, delta.signature, out)
             return
         if kind == "citations_delta":
             self.losses.append(Loss("citations"))
@@ -247,7 +250,7 @@ class MessageDeltas:
     def _carry(self, block: _Open, out: list[Delta]) -> None:
         """A block that only this dialect knows, with the input that came in pieces put in."""
         members = _decode_members(block.start)
-        kind = plain(_decode_text(members["type"]))
+        kind = plain(_decode_block(block.start).type)
         if block.held:
             text = "".join(block.held)
             try:

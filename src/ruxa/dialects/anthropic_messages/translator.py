@@ -7,6 +7,7 @@ from ruxa.dialects.anthropic_messages.deltas import MessageDeltas
 from ruxa.dialects.anthropic_messages.events import MessageEvents
 from ruxa.dialects.anthropic_messages.reply import read_reply, write_reply
 from ruxa.dialects.anthropic_messages.request import write_call
+from ruxa.dialects.body import legible
 from ruxa.dialects.call import Call, Origin
 from ruxa.dialects.dialect import Name, Place
 from ruxa.dialects.reply import Asked, Reply
@@ -21,7 +22,7 @@ class MessagesTranslator:
 
     def read_call(self, place: Place, body: bytes) -> Call:
         """See the contract."""
-        return read_call(place, body)
+        return read_call(place, legible(body))
 
     def write_call(self, call: Call, aim: Aim) -> Written:
         """See the contract."""

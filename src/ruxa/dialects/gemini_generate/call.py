@@ -111,7 +111,7 @@ def _function(declared: Members) -> Tool:
     if not name:
         refuse(declared.at("name"), "a function declaration needs a name")
     description = declared.text("description") or ""
-    schema = declared.json("parametersJsonSchema")
+    schema = declared.json_object("parametersJsonSchema")
     google = declared.take("parameters")
     if google is not None and schema:
         refuse(declared.at("parameters"), "set either parameters or parameters_json_schema")
@@ -180,7 +180,7 @@ def _reasoning(thinking: Members | None, losses: list[Loss]) -> Reasoning | None
 
 def _read_format(config: Members, call: Call, losses: list[Loss]) -> None:
     media_type = (config.text("responseMimeType") or "").lower()
-    schema = config.json("responseJsonSchema") or config.json("_responseJsonSchema")
+    schema = config.json_object("responseJsonSchema") or config.json_object("_responseJsonSchema")
     google = config.take("responseSchema")
     if google is not None and not schema:
         schema = json_schema(google, config.at("responseSchema"))

@@ -10,7 +10,8 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from ruxa.dialects.gemini_generate.members import compact, refuse
+from ruxa.dialects.body import take
+from ruxa.dialects.gemini_generate.members import compact, refuse, style
 from ruxa.dialects.gemini_generate.table import camel
 
 Json = dict[str, Any]
@@ -37,7 +38,10 @@ _encode = msgspec.json.Encoder().encode
 
 def json_schema(raw: msgspec.Raw | bytes, path: str) -> bytes:
     """JSON Schema for a Schema of Google's. Raises InvalidCall with the path of what is no schema."""
-    return _encode(_schema(_decode(compact(raw, path)), path))
+    told = take(path, _decode, msgspec.Raw(compact(raw, path)), style)
+    if not is_object(told):
+        refuse(path, "expected a Schema")
+    return _encode(_schema(told, path))
 
 
 def _schema(given: Any, path: str) -> Any:
@@ -78,7 +82,7 @@ def _value(name: str, value: Any, path: str) -> Any:
         case "required":
             return _array(value, path)
         case _:
-            if name in _COUNTS and isinstance(value, str) and value.isascii() and value.isdecimal():
+            if name in _COUNTS and isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 19:
                 return int(value)
             return value
 

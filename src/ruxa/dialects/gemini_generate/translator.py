@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ruxa.dialects.body import legible
 from ruxa.dialects.call import Call, Embedding, Origin, Vectors
 from ruxa.dialects.dialect import Name, Place
 from ruxa.dialects.gemini_generate import embedding
@@ -22,7 +23,7 @@ class GenerateTranslator:
 
     def read_call(self, place: Place, body: bytes) -> Call:
         """See the contract."""
-        return read_call(place, body)
+        return read_call(place, legible(body))
 
     def write_call(self, call: Call, aim: Aim) -> Written:
         """See the contract."""
@@ -50,7 +51,7 @@ class GenerateEmbedder:
 
     def read_embedding(self, place: Place, body: bytes) -> Embedding:
         """See the contract."""
-        return embedding.read_embedding(place, body)
+        return embedding.read_embedding(place, legible(body))
 
     def write_embedding(self, wanted: Embedding, aim: Aim) -> Written:
         """See the contract."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ruxa.dialects.body import legible
 from ruxa.dialects.call import Call, Embedding, Origin, Vectors
 from ruxa.dialects.dialect import Name, Place
 from ruxa.dialects.openai_chat import call, embedding, reply, request
@@ -19,7 +20,7 @@ class ChatTranslator:
 
     def read_call(self, place: Place, body: bytes) -> Call:
         """See the contract."""
-        return call.read_call(place, body)
+        return call.read_call(place, legible(body))
 
     def write_call(self, call: Call, aim: Aim) -> Written:
         """See the contract."""
@@ -43,7 +44,7 @@ class ChatTranslator:
 
     def read_embedding(self, place: Place, body: bytes) -> Embedding:
         """See the contract."""
-        return embedding.read_embedding(place, body)
+        return embedding.read_embedding(place, legible(body))
 
     def write_embedding(self, wanted: Embedding, aim: Aim) -> Written:
         """See the contract."""

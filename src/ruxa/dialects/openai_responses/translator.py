@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ruxa.dialects.body import legible
 from ruxa.dialects.call import Call, Origin
 from ruxa.dialects.dialect import Name, Place
 from ruxa.dialects.openai_responses import call as calls
@@ -21,7 +22,7 @@ class ResponsesTranslator:
 
     def read_call(self, place: Place, body: bytes) -> Call:
         """See the contract."""
-        return calls.read_call(place, body)
+        return calls.read_call(place, legible(body))
 
     def write_call(self, call: Call, aim: Aim) -> Written:
         """See the contract."""
