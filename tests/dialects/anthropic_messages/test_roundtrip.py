@@ -176,7 +176,7 @@ def whole_calls(draw: st.DrawFn) -> Call:
 
 
 @given(call=whole_calls())
-@settings(max_examples=examples(80), deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_any_call_comes_back_as_it_was(call: Call) -> None:
     written = HERE.write_call(call, Aim(model="m", cap=9000, ways=WAYS))
     assert written.losses == ()
