@@ -43,6 +43,8 @@ def head(exchange: Exchange, content_type: bytes, streamed: bool) -> bytes:
     patched = exchange.patched
     if patched is not None and patched.replaced:
         lines += b"ruxa-privacy: %b\r\n" % ", ".join(patched.replaced).encode("ascii", "replace")
+    if exchange.found:
+        lines += b"ruxa-guard: %b\r\n" % ", ".join(sorted(exchange.found)).encode()
     if exchange.notice:
         lines += b"ruxa-notice: %b\r\ndeprecation: true\r\n" % exchange.notice.encode("ascii", "replace")
     if exchange.output_cap is not None:

@@ -11,6 +11,7 @@ import asyncio
 
 import msgspec
 
+from ruxa.dialects.dialect import Answer as Found
 from ruxa.dialects.dialect import Finish
 from ruxa.dialects.usage import Usage
 from ruxa.egress.http import Answer
@@ -24,6 +25,7 @@ from ruxa.kernel import bounds
 from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import (
     Broken,
+    CallerError,
     NoUpstream,
     RuxaError,
     Unavailable,
@@ -148,6 +150,9 @@ class Attempt(msgspec.Struct, eq=False):
         crossing = exchange.crossing
         found = exchange.dialect.answer(envelope, body) if crossing is None else crossing.answer(body, envelope.load)
         if found.error is not None:
+            if isinstance(found.error, CallerError):
+                self._withhold(found, found.error)
+                return
             target.breaker.failed()
             self.fail(found.error)
             return
@@ -176,6 +181,24 @@ class Attempt(msgspec.Struct, eq=False):
             meter.settle(self._gear, exchange, status, usage, source, found.finish, None, True, cost, self._written)
         else:
             self._gear.spawn(self._settle_slowly(usage, source, found.finish, cost))
+
+    def _withhold(self, found: Found, error: CallerError) -> None:
+        """The provider did its work, and the caller may not have it: it costs what it cost (D22)."""
+        exchange, target = self._exchange, self._exchange.target
+        assert target is not None
+        target.breaker.succeeded()
+        self._forget()
+        exchange.reply.on_gone = None
+        rendered = exchange.dialect.error(error, exchange.request_id)
+        answers.told(self._gear, exchange, error)
+        usage: Usage = meter.NOTHING if found.usage is None else found.usage
+        source: Source = "none" if found.usage is None else "provider"
+        try:
+            meter.settle(self._gear, exchange, rendered.status, usage, source, found.finish, error.code)
+        except Unavailable as away:
+            self._refuse_unjournaled(away)
+            return
+        exchange.reply.send(rendered.status, rendered.headers + answers.limits(exchange), rendered.body)
 
     async def _settle_slowly(self, usage: Usage, source: Source, finish: Finish | None, cost: int) -> None:
         gear, exchange, answer = self._gear, self._exchange, self._answer

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections import Counter
 
 import msgspec
 
+from ruxa.access.guards import Guard
 from ruxa.dialects import COUNTERS, DIALECTS, EMBEDDERS, TRANSLATORS
 from ruxa.dialects.call import Call, Media
 from ruxa.dialects.dialect import Name, Patched
 from ruxa.dialects.losses import Loss, told
-from ruxa.dialects.reply import Asked
+from ruxa.dialects.reply import Asked, Reply
 from ruxa.dialects.translated import (
     KINDS,
     Conversation,
@@ -29,6 +31,9 @@ from ruxa.dialects.translated import (
 )
 from ruxa.egress.fetch import Fetcher
 from ruxa.gateway.exchange import Exchange
+from ruxa.gateway.guard import answers as guarded_answers
+from ruxa.gateway.guard import calls
+from ruxa.gateway.guard.filter import Found
 from ruxa.gateway.marks import Marks
 from ruxa.gateway.plan import Target
 from ruxa.gateway.pseudonyms import Pseudonyms
@@ -67,6 +72,10 @@ class Crossings:
         named = {loss.name for loss in call.losses}
         call.losses += tuple(loss for loss in unheld if loss.name not in named)
         call.losses = tuple(loss for loss in call.losses if loss.name not in HEEDED)
+        guard = _guard(exchange)
+        if guard is not None:
+            exchange.found = Counter()
+            call = calls.guarded(call, guard, exchange.found)
         call.stream = envelope.stream
         exchange.call = call
 
@@ -120,7 +129,7 @@ class Crossings:
         place, entry = exchange.place, exchange.entry
         assert entry is not None
         kind = KINDS.get(place.endpoint)
-        spoken = None if kind is None else target.speaks(kind)
+        spoken = None if kind is None else target.speaks(kind, place.dialect)
         if kind is None or spoken is None:
             raise Unsupported(f"{target.model} can't be asked by this endpoint.", code="wrong_endpoint", param="model")
         reads, writes, dialect = TRANSLATORS[place.dialect], TRANSLATORS[spoken], DIALECTS[spoken]
@@ -139,7 +148,10 @@ class Crossings:
             array=exchange.envelope.array,
             answer_id=f"resp_{secrets.token_hex(16)}" if place.endpoint == "responses" else "",
         )
-        return Conversation(reads, writes, dialect, call, asked, model, self._marks.of(entry.grant.organisation_ref))
+        marks = self._marks.of(entry.grant.organisation_ref)
+        guard = entry.guard
+        watching = None if guard is None or exchange.found is None else Watching(guard, exchange.found)
+        return Conversation(reads, writes, dialect, call, asked, model, marks, watching)
 
     def _fit(self, exchange: Exchange, target: Target) -> Call:
         """The call with this provider's pseudonyms."""
@@ -162,16 +174,47 @@ class Crossings:
         reads = EMBEDDERS.get(place.dialect)
         assert reads is not None, "an endpoint for vectors has a reader of its requests"
         wanted = reads.read_embedding(place, envelope.body)
+        guard = _guard(exchange)
+        if guard is not None:
+            exchange.found = Counter()
+            wanted = calls.guarded_inputs(wanted, guard, exchange.found)
         if wanted.identity:
             wanted.identity = self._pseudonyms.of(target.provider.name, entry.grant.organisation_ref)(wanted.identity)
         return Vectoring(reads, EMBEDDERS[spoken], DIALECTS[spoken], wanted, target.upstream_model)
 
 
+class Watching:
+    """A key's guard over one call's answer (``translated.Watching``)."""
+
+    __slots__ = ("_found", "_guard")
+
+    def __init__(self, guard: Guard, found: Found) -> None:
+        self._guard = guard
+        self._found = found
+
+    def whole(self, reply: Reply) -> Reply:
+        """See the protocol."""
+        return guarded_answers.guarded(reply, self._guard, self._found)
+
+    def stream(self) -> guarded_answers.Watch:
+        """See the protocol."""
+        return guarded_answers.Watch(self._guard, self._found)
+
+
+def relayed(exchange: Exchange, target: Target) -> bool:
+    """Whether the call goes to the target as it is: in its own dialect, and nobody has to look into it."""
+    return target.relays(exchange.place.dialect) and _guard(exchange) is None
+
+
 def estimates(exchange: Exchange, target: Target) -> bool:
     """Whether a count of tokens is asked of a provider that has none to give."""
-    if exchange.place.endpoint != "count_tokens" or target.relays(exchange.place.dialect):
+    if exchange.place.endpoint != "count_tokens":
         return False
-    return target.speaks("count") not in COUNTERS
+    return target.speaks("count", exchange.place.dialect) not in COUNTERS
+
+
+def _guard(exchange: Exchange) -> Guard | None:
+    return None if exchange.entry is None else exchange.entry.guard
 
 
 def _urls(call: Call) -> list[Media]:

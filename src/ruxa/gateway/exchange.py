@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ruxa.gateway.admit import Caller
     from ruxa.gateway.closed import Routes
     from ruxa.gateway.flusher import Flusher
+    from ruxa.gateway.guard.filter import Found
     from ruxa.gateway.repeated import Wish as Repeat
     from ruxa.gateway.snapshot import Entry
 
@@ -139,6 +140,7 @@ class Exchange:
         "expected",
         "failed",
         "first_byte_at",
+        "found",
         "habit",
         "head",
         "hold",
@@ -191,6 +193,7 @@ class Exchange:
         self.continued = False  # what it goes on from is inside
         self.crossing: Crossing | None = None  # to a target that speaks another dialect
         self.repeat: Repeat | None = None  # what it wants of answers that are kept
+        self.found: Found | None = None  # what the key's guard found, by kind
         self.notice = ""  # what the caller should know of the model's name
         self.reservation: Reservation | None = None
         self.patched: Patched | None = None

@@ -212,6 +212,9 @@ def booked(gear: Gear, exchange: Exchange, segment: Segment | None) -> None:
         gear.metrics.in_flight -= 1
     if exchange.repeat is not None:
         gear.after(exchange)
+    if exchange.found:
+        for kind, times in exchange.found.items():
+            gear.metrics.add("guarded", times, f'reason="{kind}"')
     if segment is not None:
         gear.flusher.put((segment, exchange.row, charge))
         gear.metrics.ended(exchange.place.dialect, exchange.status, exchange.latency_ms, amount, waived)

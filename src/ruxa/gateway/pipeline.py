@@ -432,7 +432,7 @@ class Pipeline:
         if exchange.caller.coded:
             admit.refuse_coding(exchange.request)
         body = exchange.request.body
-        envelope = entry.shapes.read(place, body) if exchange.caller.plain else None
+        envelope = entry.shapes.read(place, body) if exchange.caller.plain and entry.guard is None else None
         if envelope is not None and envelope.shape is not None:
             habit: Habit | None = envelope.shape.kept
             if habit is None or habit.plans is not self._plans.version:
@@ -463,7 +463,7 @@ class Pipeline:
         target = exchange.target = chosen.targets[0]
         exchange.rest = chosen.targets[1:]
         exchange.notice = chosen.notice
-        if target.relays(dialect.name):
+        if crossing.relayed(exchange, target):
             dialect.refuse(envelope, target.provider.terms)
             if dialect.shaping is not None and not exchange.rest and caller.plain:
                 entry.shapes.learn(envelope, dialect.shaping)
@@ -490,6 +490,7 @@ class Pipeline:
             dialect=exchange.dialect,
             kind=KINDS.get(endpoint),
             conditions=(*grant.conditions, *caller.conditions),
+            guarded=entry.guard is not None,
             prefix=lambda: order.prefix(envelope, grant.key_id),
             worst=lambda price: reserve.most(endpoint, price, envelope.load, grant.output_tokens_default),
         )
@@ -547,7 +548,7 @@ class Pipeline:
         assert envelope is not None
         assert target is not None
         assert entry is not None
-        if exchange.habit is None and not target.relays(exchange.place.dialect):
+        if exchange.habit is None and not crossing.relayed(exchange, target):
             self._crossings.write(exchange, target, strict=answers.asks(exchange, answers.STRICT))
             return
         exchange.crossing = None
@@ -640,7 +641,7 @@ class Pipeline:
         assert envelope is not None
         exchange.target = target
         try:
-            if target.relays(exchange.place.dialect):
+            if crossing.relayed(exchange, target):
                 exchange.dialect.refuse(envelope, target.provider.terms)
             else:
                 self._crossings.read(exchange)

@@ -99,8 +99,11 @@ class Target:
         """Whether a call of that dialect goes to it as it is."""
         return dialect in self.provider.bases
 
-    def speaks(self, kind: Kind) -> Name | None:
-        """The dialect in which a foreign call of that kind goes to it; None: it can't."""
+    def speaks(self, kind: Kind, own: Name) -> Name | None:
+        """The dialect in which a call of that kind goes to it when it is not relayed: the caller's ``own``, where it
+        can; None: it can't go there."""
+        if own in self.provider.bases and own in WRITTEN[kind]:
+            return own
         if kind not in self._spoken:
             order: list[Name] = [*self.provider.bases]
             if kind == "count":
@@ -137,14 +140,15 @@ class Wish(msgspec.Struct, frozen=True):
     """What a call asks of the plans.
 
     names: the model, then what shall stand in for it; kind: of the endpoint, None: it can't be translated; conditions:
-    of its data policy; prefix: what its prompt begins with, hashed (for routes by weight); worst: what it can cost at
-    a price, in micros.
+    of its data policy; guarded: what the call says is looked into, so nobody gets it as it is; prefix: what its prompt
+    begins with, hashed (for routes by weight); worst: what it can cost at a price, in micros.
     """
 
     names: tuple[str, ...]
     dialect: Dialect
     kind: Kind | None
     conditions: tuple[str, ...]
+    guarded: bool
     prefix: Callable[[], bytes]
     worst: Callable[[Price], int]
 
@@ -252,6 +256,10 @@ class Plans:
         able = [target for target in targets if self._able(target, wish)]
         if not able:
             model = targets[0].model
+            if wish.guarded and any(target.relays(wish.dialect.name) for target in targets):
+                raise Forbidden(
+                    "This key has a guard, which can't look into calls of this endpoint.", code="guard_refused"
+                )
             if wish.kind == "vectors":
                 raise Unsupported(f"{model} makes no embeddings.", code="no_embeddings", param="model")
             raise Unsupported(f"{model} can't be asked by this endpoint.", code="wrong_endpoint", param="model")
@@ -261,11 +269,11 @@ class Plans:
         return Chosen(tuple(able), notice)
 
     def _able(self, target: Target, wish: Wish) -> bool:
-        if target.relays(wish.dialect.name):
+        if target.relays(wish.dialect.name) and not wish.guarded:
             return True
         if wish.kind is None or wish.dialect.name not in WRITTEN[wish.kind]:
             return False
-        return target.speaks(wish.kind) is not None
+        return target.speaks(wish.kind, wish.dialect.name) is not None
 
     def _along(self, route: Route, wish: Wish, grant: Grant) -> list[Target]:
         """The targets of a route that the key may use, in the route's order."""

@@ -23,6 +23,7 @@ from ruxa.kernel import bounds
 from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import (
     Broken,
+    CallerError,
     RuxaError,
     Unavailable,
     UpstreamBroken,
@@ -150,7 +151,7 @@ class Relay:
             target.breaker.failed()
         if isinstance(error, UpstreamBusy):
             self._attempt.again_or_fail(error)
-        elif told and not isinstance(error, UpstreamRefused):
+        elif told and isinstance(error, UpstreamError) and not isinstance(error, UpstreamRefused):
             self._attempt.elsewhere_or_fail(error)
         else:
             self._attempt.fail(error)
@@ -251,12 +252,17 @@ class Relay:
         if not self._reply.started:
             self._early(error)
             return
-        target.breaker.failed()
+        withheld = isinstance(error, CallerError)
+        if not withheld:
+            target.breaker.failed()
         self._reply.write(tail)
-        self._die(error)
+        self._die(error, charged=withheld)
 
-    def _die(self, error: RuxaError) -> None:
-        """The dialect's terminal error event instead of the rest; nothing is charged for a torso."""
+    def _die(self, error: RuxaError, *, charged: bool = False) -> None:
+        """The dialect's terminal error event instead of the rest; nothing is charged for a torso.
+
+        charged: the provider did its work, and the caller may not have it (D22).
+        """
         if self._over:
             return
         exchange = self._exchange
@@ -273,7 +279,7 @@ class Relay:
                 source=source,
                 finish="error",
                 error_code=error.code,
-                charged=False,
+                charged=charged,
             )
         if self._reply.started and exchange.envelope is not None and exchange.envelope.binary:
             self._reply.abort()  # half a file must not look like a whole one

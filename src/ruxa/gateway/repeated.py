@@ -108,7 +108,8 @@ class Wish:
         self.name = name
         self.age_s = _age(headers.get(CACHE, b""))
         # The same call is the same bytes to the same place.
-        asked = f"{place.dialect} {place.endpoint} {place.model} {place.stream} {place.array}\n".encode()
+        guard = "" if exchange.entry is None else ",".join(exchange.entry.grant.guard)
+        asked = f"{place.dialect} {place.endpoint} {place.model} {place.stream} {place.array} {guard}\n".encode()
         self.body = asked + exchange.request.body
         self.noted = False
         self.recording: Recording | None = None

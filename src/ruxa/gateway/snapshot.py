@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from uuid import UUID
 
+from ruxa.access import guards
 from ruxa.access.grants import Grant
 from ruxa.access.keys import well_formed
 from ruxa.dialects.shape import Shapes
@@ -30,11 +31,12 @@ UNKNOWN = "The API key is not known here. Check it, or make a new one in the con
 class Entry:
     """A known key: its grant and its limiter, which outlives a change of the grant."""
 
-    __slots__ = ("_payers", "grant", "hashed", "limiter", "near", "shapes", "used")
+    __slots__ = ("_payers", "grant", "guard", "hashed", "limiter", "near", "shapes", "used")
 
     def __init__(self, hashed: bytes, grant: Grant, limiter: Limiter) -> None:
         self.hashed = hashed
         self.grant = grant
+        self.guard = guards.of(grant.guard)  # what the key does not let through
         self.limiter = limiter
         self.near = b""
         self._payers: dict[str, bytes] = {}
