@@ -200,8 +200,15 @@ def _count(body: bytes, name: str) -> int:
             depth -= 1
         elif mark == b":" and depth == 1 and at:
             count += 1
-        at = depth == 1 and mark[:1] == b'"' and _decode_name(mark) == name
+        at = depth == 1 and mark[:1] == b'"' and _says(mark, name)
     return count
+
+
+def _says(text: bytes, name: str) -> bool:
+    try:
+        return _decode_name(text) == name
+    except UnicodeDecodeError:  # a value that nobody has looked into yet
+        return False
 
 
 def given(raw: msgspec.Raw) -> bool:
