@@ -318,6 +318,10 @@ async def test_nothing_is_deleted_while_a_hold_forbids_it(kept: Kept) -> None:
     assert "whoever runs this server will tell you when" in page.text
     assert await kept.count() == 1
     assert "canary-prompt" in (await kept.browser.api("GET", f"/api/v1/usage/{call}/content")).text
+    async with house.console.work() as work:
+        entries = await reading.page(work, house.vault, "proof", limit=50)
+    ended = [one.fields.outcome for one in entries if one.act == "content:deleted" and one.fields is not None]
+    assert ended == ["refused", "planned"], "what was planned for the whole organisation has its end in the log"
     await holds.end(house.operator, house.vault, OPERATOR, hold)
     await kept.browser.api("DELETE", f"/api/v1/usage/{call}/content")
     assert await kept.count() == 0

@@ -14,7 +14,7 @@ from ruxa.access.authorize import Principal
 from ruxa.console.page import Deps
 from ruxa.egress.objects import Objects
 from ruxa.kernel import bounds
-from ruxa.kernel.errors import Unavailable
+from ruxa.kernel.errors import Conflict, RuxaError, Unavailable
 from ruxa.privacy.content import items
 from ruxa.privacy.content.items import Content
 from ruxa.store.work import Work
@@ -93,7 +93,8 @@ def filename(shown_id: str, found: Content, part: Part) -> str:
 async def erase_all(deps: Deps, principal: Principal, organisation_id: UUID, request_id: str) -> int:
     """Deletes all stored content of the organisation and the key that sealed it; how many calls.
 
-    Planned is written and committed before, done after: a destroyed key cannot be had back.
+    Planned is written and committed before, done after: a destroyed key cannot be had back. What is refused or fails
+    is written too, so that no plan stays without an end.
     """
     objects = objects_of(deps)
 
@@ -112,9 +113,14 @@ async def erase_all(deps: Deps, principal: Principal, organisation_id: UUID, req
 
     async with deps.pool.work("console") as work:
         await note(work, "planned")
-    async with deps.pool.work("console") as work:
-        count = await items.delete_of_organisation(work, deps.vault, objects, organisation_id)
-        await note(work, "done")
+    try:
+        async with deps.pool.work("console") as work:
+            count = await items.delete_of_organisation(work, deps.vault, objects, organisation_id)
+            await note(work, "done")
+    except RuxaError as fault:
+        async with deps.pool.work("console") as work:
+            await note(work, "refused" if isinstance(fault, Conflict) else "failed")
+        raise
     return count
 
 

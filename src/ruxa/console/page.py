@@ -16,6 +16,7 @@ from ruxa.access.entrance import Entrance
 from ruxa.access.passwords import Hasher
 from ruxa.access.roles import Permission
 from ruxa.access.sessions import Session
+from ruxa.console.pace import Pace
 from ruxa.console.rollups import Rollups
 from ruxa.console.words import Words
 from ruxa.egress.objects import Objects
@@ -33,11 +34,12 @@ Mode = Literal["demo", "live"]
 class Deps:
     """What the console needs from whoever starts it.
 
-    base_url: public address without a path, as links in mail use it; mode: demo or live (decision D9); gateway_openapi:
-    the paths and schemas of the part of ``/api/v1`` that the gateway serves, for the published union (decision D2);
-    trial_micros: credit granted once per verified address (decision D10); providers: those that can be called, None for
-    all that are priced; operator, contact: who runs this server and where they are reached, a mail or https address
-    (empty: not said); rollups: what home has added up lately; objects: where stored content over 64 KiB lies.
+    base_url: public address without a path, as links in mail use it; mode: demo or live (decision D9);
+    gateway_openapi: the paths and schemas of the part of ``/api/v1`` that the gateway serves, for the published union
+    (decision D2); trial_micros: credit granted once per verified address (decision D10); providers: those that can be
+    called, None for all that are priced; operator, contact: who runs this server and where they are reached, a mail
+    or https address (empty: not said); rollups: what home has added up lately; pace: who wrote how much to the audit
+    log; objects: where stored content over 64 KiB lies.
     """
 
     pool: Pool
@@ -55,6 +57,7 @@ class Deps:
     providers: frozenset[str] | None = None
     gateway_openapi: Mapping[str, Any] = field(default_factory=dict[str, Any])
     rollups: Rollups = field(default_factory=Rollups)
+    pace: Pace = field(default_factory=Pace)
     objects: Objects | None = None
 
     @property

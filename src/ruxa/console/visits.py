@@ -12,7 +12,7 @@ from ruxa.access import authorize, members, organisations, sessions
 from ruxa.access.audit import log
 from ruxa.access.roles import OF_ROLE, OF_STAFF_ROLE, Permission, Role, StaffRole
 from ruxa.access.sessions import Visitor
-from ruxa.console import forms
+from ruxa.console import forms, pace
 from ruxa.console.page import Deps, Page, Person, Visit
 from ruxa.console.words import Language, Library, language, prefer
 from ruxa.kernel import ids
@@ -152,6 +152,7 @@ async def note(
     none: then it is done by staff role.
     """
     person = visit.person
+    visit.deps.pace.take(pace.ACTS, person.session.principal.id)
     staff = staff or organisation_id is not None
     if organisation_id is None and not staff:
         organisation_id = person.organisation_id

@@ -69,6 +69,11 @@ FIGURE_OVER_HOLD_PERCENT = 5  # a provider may count so much more than was held 
 KEY_CACHE_MAX = 10_000
 KEY_UNKNOWN_REMEMBERED_S = 2
 REVOKED_WITHIN_S = 2
+# Acts of one person or key that are written to the audit log, and copies of its checkpoint that one organisation reports.
+ACTS_BURST = 1_000
+ACTS_PER_MINUTE = 60
+ACKNOWLEDGEMENTS_BURST = 20
+ACKNOWLEDGEMENTS_PER_HOUR = 6
 LINK_TTL_S = 30 * 60
 SIGN_UP_TTL_H = 48
 SESSION_IDLE_DAYS = 30

@@ -12,6 +12,7 @@ from ruxa.egress.recipient import Recipient, Register
 from ruxa.egress.tally import UNDECLARED, Line
 from ruxa.kernel.errors import RuxaError
 from ruxa.privacy.outbound import register as outbound
+from ruxa.store.pool import Pool
 from wire_parts import SOMEBODY, Told
 
 CONTENT = Line("test", "api.test", "user.content", 3)
@@ -40,19 +41,53 @@ async def test_a_destination_is_as_it_was_declared_last(database: Database) -> N
     assert found.first_at < found.last_at
 
 
+async def _declared(pool: Pool) -> None:
+    register = Register(Told())
+    register.allow(SOMEBODY, "api.test", 443)
+    async with pool.work() as work:
+        await outbound.declare(work, register)
+
+
 async def test_counts_are_added_by_day_and_read_newest_first(database: Database) -> None:
     pool = await database.pool("ruxa_worker")
+    await _declared(pool)
     async with pool.work() as work:
         await outbound.count(work, [CONTENT])
     async with pool.work() as work:
-        await outbound.count(work, [CONTENT, Line("mail", "mail.test", "user.contact.email", 1)])
+        await outbound.count(work, [CONTENT, Line(UNDECLARED, "mail.test", UNDECLARED, 1)])
         today: date = await work.value("SELECT ruxa.today()")
         found = await outbound.counts(work, today, 1)
         assert {(one.recipient, one.category, one.sends, one.day) for one in found} == {
             ("test", "user.content", 6, today),
-            ("mail", "user.contact.email", 1, today),
+            (UNDECLARED, UNDECLARED, 1, today),
         }
         assert await outbound.counts(work, today + timedelta(days=1), 1) == []
+
+
+async def test_only_the_registers_own_words_are_counted(database: Database) -> None:
+    """Any process may count, and counts are published: nobody's words get there but those of a declaration."""
+    pool = await database.pool("ruxa_gateway")
+    await _declared(pool)
+    async with pool.work() as work:
+        await outbound.count(
+            work,
+            [
+                CONTENT,
+                Line("test", "api.test", "ann@example.com likes plums", 1),
+                Line("Ann Elderberry", "api.test", "user.content", 1),
+                Line("test", "call +49 170 1234567", "user.content", 1),
+                Line(UNDECLARED, "evil.example", UNDECLARED, 1),
+            ],
+        )
+    async with (await database.pool("ruxa_console")).work() as work:
+        found = await outbound.counts(work, await work.value("SELECT ruxa.today()"), 1)
+    assert {(one.recipient, one.host, one.category, one.sends) for one in found} == {
+        ("test", "api.test", "user.content", 3),
+        ("test", "api.test", UNDECLARED, 1),
+        (UNDECLARED, "api.test", UNDECLARED, 1),
+        (UNDECLARED, "no-host", UNDECLARED, 1),
+        (UNDECLARED, "evil.example", UNDECLARED, 1),
+    }
 
 
 async def test_strangers_are_hosts_that_no_declaration_names(database: Database) -> None:

@@ -12,7 +12,7 @@ from litestar.params import JSONBody, QueryParameter
 
 from ruxa.access.audit import acknowledging, reading, sequencer
 from ruxa.access.audit.reading import Entry, Purpose
-from ruxa.console import visits
+from ruxa.console import pace, visits
 from ruxa.console.api import caller
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
@@ -101,6 +101,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
     )
     async def audit_acknowledge(request: Request[Any, Any, Any], data: JSONBody[Kept]) -> None:
         async with caller.entered(deps, edge, request, "entry:read") as who:
+            who.pace.take(pace.ACKNOWLEDGEMENTS, who.organisation_id)
             await acknowledging.acknowledge(who.work, data.size, who.organisation_id)
             await who.note("log:acknowledged", details={"size": str(data.size)})
 

@@ -15,8 +15,9 @@ from ruxa.access import authorize, grants, keys, sessions
 from ruxa.access.audit import log
 from ruxa.access.authorize import Principal
 from ruxa.access.roles import Permission
-from ruxa.console import headers, visits
+from ruxa.console import headers, pace, visits
 from ruxa.console.headers import Edge
+from ruxa.console.pace import Pace
 from ruxa.console.page import Deps
 from ruxa.kernel.errors import Unauthenticated
 from ruxa.kernel.sealed import Sealed
@@ -45,6 +46,7 @@ class Caller:
     organisation_ref: UUID
     vault: Vault
     request_id: str
+    pace: Pace
 
     async def note(
         self,
@@ -57,6 +59,7 @@ class Caller:
         details: Mapping[str, str] | None = None,
     ) -> None:
         """Writes the act to the audit log; with ``staff`` or an ``organisation_id``: done to it, by staff role."""
+        self.pace.take(pace.ACTS, self.principal.id)
         staff = staff or organisation_id is not None
         if organisation_id is None and not staff:
             organisation_id = self.organisation_id
@@ -149,7 +152,9 @@ async def _by_key(work: Work, deps: Deps, request: AnyRequest, given: bytes) -> 
     if grant is None:
         raise refused
     shown = headers.request_id(request.scope)
-    return Caller(work, authorize.of_key(grant), None, grant.organisation_id, grant.organisation_ref, deps.vault, shown)
+    return Caller(
+        work, authorize.of_key(grant), None, grant.organisation_id, grant.organisation_ref, deps.vault, shown, deps.pace
+    )
 
 
 async def _by_session(work: Work, deps: Deps, request: AnyRequest) -> Caller:
@@ -162,4 +167,4 @@ async def _by_session(work: Work, deps: Deps, request: AnyRequest) -> Caller:
     ref = await visits.organisation_ref(work, deps, session.organisation_id)
     organisation_id = session.organisation_id or visits.NOWHERE
     shown = headers.request_id(request.scope)
-    return Caller(work, session.principal, session, organisation_id, ref, deps.vault, shown)
+    return Caller(work, session.principal, session, organisation_id, ref, deps.vault, shown, deps.pace)

@@ -47,10 +47,15 @@ COMMENT ON COLUMN privacy.egress_daily.host IS 'data: none';
 COMMENT ON COLUMN privacy.egress_daily.category IS 'data: none';
 COMMENT ON COLUMN privacy.egress_daily.sends IS 'data: none';
 
+-- Every process may count, and what is counted is published: so it is the register's own words, or none at all. What no
+-- declaration names is counted as undeclared, under the host if that is one.
 CREATE FUNCTION privacy.count_sends(p_recipient text, p_host text, p_category text, p_sends bigint) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     INSERT INTO privacy.egress_daily (day, recipient, host, category, sends)
-    VALUES (ruxa.today(), p_recipient, p_host, p_category, p_sends)
+    SELECT ruxa.today(), coalesce(max(r.name), 'undeclared'),
+        CASE WHEN max(r.name) IS NOT NULL OR p_host ~ '^[a-z0-9:][a-z0-9.:-]{0,252}$' THEN p_host ELSE 'no-host' END,
+        CASE WHEN bool_or(p_category = ANY (r.categories)) THEN p_category ELSE 'undeclared' END, p_sends
+    FROM privacy.recipient AS r WHERE r.name = p_recipient AND r.host = p_host
     ON CONFLICT (day, recipient, host, category)
     DO UPDATE SET sends = privacy.egress_daily.sends + excluded.sends;
 $$;

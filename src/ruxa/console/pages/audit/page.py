@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ruxa.access.audit import acknowledging, reading, sequencer
-from ruxa.console import acts, forms, tables, visits, wellknown_log
+from ruxa.console import acts, forms, pace, tables, visits, wellknown_log
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.console.tables import Leaf
 from ruxa.store.work import Work
@@ -52,6 +52,7 @@ async def load(visit: Visit, work: Work) -> View:
 async def keep(visit: Visit, work: Work) -> Go:
     """Writes down that the organisation keeps a copy of a checkpoint."""
     form = forms.read(Keep, visit.form)
+    visit.deps.pace.take(pace.ACKNOWLEDGEMENTS, visit.person.organisation_id)
     await acknowledging.acknowledge(work, form.size, visit.person.organisation_id)
     await visits.note(visit, work, "log:acknowledged", details={"size": str(form.size)})
     return Go(to="/audit", done="checkpoint_kept")
