@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ruxa.gateway.closed import Routes
     from ruxa.gateway.flusher import Flusher
     from ruxa.gateway.guard.filter import Found
-    from ruxa.gateway.repeated import Wish as Repeat
+    from ruxa.gateway.once import Wish
     from ruxa.gateway.snapshot import Entry
 
 _RANDOM_BYTES = 10
@@ -192,7 +192,7 @@ class Exchange:
         self.call: Call | None = None  # in no dialect's words, once somebody asked for it
         self.continued = False  # what it goes on from is inside
         self.crossing: Crossing | None = None  # to a target that speaks another dialect
-        self.repeat: Repeat | None = None  # what it wants of answers that are kept
+        self.repeat: Wish | None = None  # what it wants of answers that are kept
         self.found: Found | None = None  # what the key's guard found, by kind
         self.notice = ""  # what the caller should know of the model's name
         self.reservation: Reservation | None = None

@@ -30,7 +30,20 @@ from ruxa.egress.fetch import Fetcher
 from ruxa.egress.http import Deadlines, Pool, Upstream
 from ruxa.egress.provider import Provider
 from ruxa.egress.timers import Wheel
-from ruxa.gateway import admit, books, crossing, files, meter, metrics, models, order, repeated, reserve, responses
+from ruxa.gateway import (
+    admit,
+    books,
+    crossing,
+    files,
+    meter,
+    metrics,
+    models,
+    once,
+    order,
+    repeated,
+    reserve,
+    responses,
+)
 from ruxa.gateway import answer as answers
 from ruxa.gateway.admit import Caller
 from ruxa.gateway.attempt import Attempt
@@ -503,7 +516,8 @@ class Pipeline:
             exchange.expected = entry.limiter.expect(meter.expected_tokens(envelope.load), exchange.started)
         caller = exchange.caller
         if caller is not None and caller.repeats and self._repeats is not None:
-            exchange.repeat = repeated.Wish(exchange)
+            request = exchange.request
+            exchange.repeat = once.Wish(exchange.place, request.headers, request.body, entry.grant.guard)
         if not reserve.draw(self._gear, exchange):
             self._spawn(self._guarded(exchange, self._borrow_and_send(exchange)))
         elif exchange.repeat is not None:
@@ -537,7 +551,7 @@ class Pipeline:
         if exchange.place.endpoint == "responses" and self._responses is not None:
             responses.watch(gear, exchange, self._responses)
         if exchange.repeat is not None:
-            exchange.reply.copy = exchange.repeat.recording = repeated.Recording(exchange.reply.copy)
+            exchange.reply.copy = exchange.repeat.recording = once.Recording(exchange.reply.copy)
         Attempt(gear, exchange).send()
 
     def _write(self, exchange: Exchange) -> None:

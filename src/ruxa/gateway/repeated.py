@@ -9,21 +9,18 @@ sends neither header.
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Protocol
 from uuid import UUID
 
 from ruxa.access.grants import Grant
 from ruxa.gateway import answer as answers
 from ruxa.gateway import meter
-from ruxa.gateway.admit import CACHE, ONCE
-from ruxa.gateway.door import Copied
 from ruxa.gateway.exchange import Exchange, Gear, fresh_id
+from ruxa.gateway.once import Wish
 from ruxa.kernel import bounds, ids
-from ruxa.kernel.errors import Conflict, InvalidCall, RuxaError, Unsupported
+from ruxa.kernel.errors import Conflict, RuxaError, Unsupported
 from ruxa.privacy.content.repeats import Answer, Found
 
-_TYPE = re.compile(rb"content-type: ([^\r]*)\r\n")  # an answer's header block begins with it
 # How long the end of an answer is waited for after its charge was booked: a slow caller's last bytes.
 _END_S = bounds.SEND_TIMEOUT_S
 _STEP_S = 0.02
@@ -52,78 +49,6 @@ class Repeats(Protocol):
     async def cache(self, call_id: UUID, grant: Grant, body: bytes, life_s: int, answer: Answer) -> None:
         """See the class."""
         ...
-
-
-class Recording:
-    """One answer on its way, kept for who asks again; tells another copy too."""
-
-    __slots__ = ("_inner", "_size", "content_type", "pieces")
-
-    def __init__(self, inner: Copied | None) -> None:
-        self._inner = inner
-        self._size = 0
-        self.content_type = b""
-        self.pieces: list[bytes] | None = []
-
-    def start(self, headers: bytes) -> None:
-        """See ``Copied``."""
-        found = _TYPE.match(headers)
-        self.content_type = b"" if found is None else found[1]
-        if self._inner is not None:
-            self._inner.start(headers)
-
-    def add(self, data: bytes) -> None:
-        """See ``Copied``."""
-        if self._inner is not None:
-            self._inner.add(data)
-        self._size += len(data)
-        if self._size > bounds.REPEAT_BYTES_MAX:
-            self.pieces = None
-        elif self.pieces is not None:
-            self.pieces.append(data)
-
-    def refused(self, body: bytes) -> None:
-        """See ``Copied``."""
-        if self._inner is not None:
-            self._inner.refused(body)
-
-
-class Wish:
-    """What a call wants of repeats. name: it is to be made once; age_s: how old a cached answer may be, 0: none.
-
-    noted: it is noted as running, so that its end has to be told; recording: its answer on the way.
-    """
-
-    __slots__ = ("age_s", "body", "name", "noted", "recording")
-
-    def __init__(self, exchange: Exchange) -> None:
-        """Raises InvalidCall, Unsupported for headers that make no sense."""
-        headers, place = exchange.request.headers, exchange.place
-        name = headers.get(ONCE, b"").strip()
-        if len(name) > bounds.IDEMPOTENCY_KEY_CHARS_MAX:
-            raise InvalidCall(
-                f"Idempotency-Key has at most {bounds.IDEMPOTENCY_KEY_CHARS_MAX} characters.",
-                code="bad_idempotency_key",
-            )
-        self.name = name
-        self.age_s = _age(headers.get(CACHE, b""))
-        # The same call is the same bytes to the same place.
-        guard = "" if exchange.entry is None else ",".join(exchange.entry.grant.guard)
-        asked = f"{place.dialect} {place.endpoint} {place.model} {place.stream} {place.array} {guard}\n".encode()
-        self.body = asked + exchange.request.body
-        self.noted = False
-        self.recording: Recording | None = None
-
-
-def _age(said: bytes) -> int:
-    word = said.strip().lower()
-    if word in (b"", b"false", b"0"):
-        return 0
-    if word == b"true":
-        return bounds.CACHE_S_DEFAULT
-    if not word.isdigit() or len(word) > 6 or int(word) > bounds.CACHE_S_MAX:
-        raise InvalidCall(f"ruxa-cache is true, false, or seconds up to {bounds.CACHE_S_MAX}.", code="bad_cache")
-    return int(word)
 
 
 async def look(gear: Gear, exchange: Exchange, repeats: Repeats, wish: Wish) -> bool:
