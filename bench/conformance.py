@@ -37,6 +37,7 @@ PORTS = {"litellm": 9812, "portkey": 9813}
 LITELLM_VERSION = "1.106.2"
 PORTKEY_VERSION = "1.15.2"
 START_TIMEOUT_S = 120
+SHOWN_MAX = 200
 Result = dict[str, Any]
 
 
@@ -109,7 +110,8 @@ def running(command: list[str], port: int, folder: Path, **env: str) -> Iterator
 
 def ruxa() -> tuple[str, Result]:
     """The gateway that the kit starts itself."""
-    return f"Ruxa {version('ruxa')}", json.loads(kit("--json"))
+    shown = subprocess.run([sys.executable, "-m", "ruxa", "--version"], capture_output=True, text=True, check=True)
+    return shown.stdout.strip().replace("ruxa", "Ruxa"), json.loads(kit("--json"))
 
 
 def litellm(program: str, folder: Path) -> tuple[str, Result]:
@@ -136,13 +138,6 @@ def portkey(script: Path, folder: Path) -> tuple[str, Result]:
         target = f"http://127.0.0.1:{port}"
         told = kit("--json", "--target", target, "--key", "sk-upstream", "--routes", str(routes))
     return f"Portkey gateway {package['version']}", json.loads(told)
-
-
-def version(package: str) -> str:
-    """Of an installed distribution."""
-    from importlib.metadata import version as of
-
-    return of(package)
 
 
 def mark(case: Result) -> str:
@@ -182,7 +177,19 @@ def table(results: list[tuple[str, Result]]) -> str:
     for at, case in enumerate(results[0][1]["cases"]):
         title = f"{case['id']} {case['title']}{' *(a wish)*' if case['wish'] else ''}"
         lines.append(f"| {title} | " + " | ".join(mark(told["cases"][at]) for _, told in results) + " |")
+    for name, told in results:
+        rows = [row for case in told["cases"] for row in _instead(case)]
+        if rows:
+            lines += ["", f"What came instead, {name} (the first run of each case that does not hold):", ""]
+            lines += ["| run | what was found |", "|---|---|", *rows]
     return "\n".join(lines)
+
+
+def _instead(case: Result) -> Iterator[str]:
+    part = next((part for part in case["parts"] if not part["ok"] and offered(part)), None)
+    if part is not None:
+        shown = re.sub(r"\s+", " ", part["got"][:SHOWN_MAX]).replace("`", "'").replace("|", "\\|")
+        yield f"| {part['id']} | `{shown}` |"
 
 
 def _offered(result: tuple[str, Result]) -> str:
