@@ -30,6 +30,7 @@ def test_nothing_of_anybody_lies_around(fresh_server: Make) -> None:
 
     ids = [_call(server, key, stream=stream, model=model) for model, stream in _WAYS]
     _media(server, key)
+    _respond(server, key)
     server.http("POST", "/v1/chat/completions", b"{" + PROMPT.encode(), key=key)
     server.http("POST", "/v1/chat/completions", b'{"model": "x"}', key=wrong)
     server.http("GET", f"/v1/models?key={key}", key=None)
@@ -132,6 +133,20 @@ def _form(
     head += f'{lead}"file"; filename="{PROMPT}.wav"\r\n\r\n'
     kind = {"content-type": "multipart/form-data; boundary=plum"}
     return server.http("POST", path, head.encode() + file + b"\r\n--plum--\r\n", headers=kind, key=key)
+
+
+def _respond(server: RunningServer, key: str) -> None:
+    """A response that is kept, shown, and gone on from."""
+    body: dict[str, object] = {"model": "sandbox/chat", "input": f"{PROMPT} [[echo]]", "instructions": SYSTEM}
+    body |= {"user": USER, "metadata": {"who": USER}, "store": True}
+    status, _, answer = server.http("POST", "/v1/responses", body, key=key)
+    assert status == 200, answer
+    kept = json.loads(answer)["id"]
+    status, _, answer = server.http("GET", f"/v1/responses/{kept}/input_items", key=key)
+    assert (status, PROMPT.encode() in answer) == (200, True), answer
+    body |= {"stream": True, "previous_response_id": kept}
+    status, _, answer = server.http("POST", "/v1/responses", body, key=key)
+    assert status == 200, answer
 
 
 def _where(server: RunningServer, secrets: dict[str, str], *, only: tuple[str, ...] = ()) -> list[str]:
