@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -119,7 +120,7 @@ def test_interleaved_calls_are_told_apart_and_a_broken_input_is_told() -> None:
     frames_of = frames.spelled("OC", found.steps[0].frames or "", True)
     calls = read("OC", b"".join(frames_of)).body["choices"][0]["message"]["tool_calls"]
     assert [call["function"]["arguments"] for call in calls] == ['{"a":1}', '{"b":2}']
-    events = [
+    events: list[dict[str, Any]] = [
         {"type": "message_start", "message": {"type": "message", "content": [], "usage": {}}},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "input": {}}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": '{"a"'}},

@@ -121,7 +121,9 @@ def _problem(check: Check, seen: Seen, mode: Mode) -> str | None:
     else:
         value, name = seen.text, "the text"
     wrong = _wrong(check, value, seen.body)
-    return None if wrong is None else f"{name} {wrong}; it is {_shown(value)}"
+    if wrong is None or value is MISSING:
+        return None if wrong is None else f"{name} {wrong}"
+    return f"{name} {wrong}; it is {_shown(value)}"
 
 
 def _wrong(check: Check, value: Any, body: Any) -> str | None:
