@@ -31,6 +31,8 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
 KID = 8
 DATA = 8192  # of an envelope's ciphertext, as much as is kept
 BLOCK = 16
+# How sealed values begin that are no text: MessagePack.
+BEGINS = {"ruxa1|content|content.repeat|answer_sealed": b"\x84\xaccontent_type"}
 CHUNKED = "ruxa1|content|"  # field keys of columns whose large values lie in object storage
 JOURNAL = struct.Struct(">4sQII16sI")
 FRAME = struct.Struct(">III")
@@ -159,7 +161,8 @@ class Attack:
         for info, key in self._field_keys(secrets):
             if "|object|" not in info:
                 # A column of content seals what is large as an object, chunk by chunk.
-                for at in _texty(key, counters, heads):
+                begins = BEGINS.get(info)
+                for at in _texty(key, counters, heads) if begins is None else _begun(key, counters, heads, begins):
                     envelope = envelopes[at]
                     finds |= self._read(info, envelope.where, _ctr(key, envelope.nonce, envelope.data))
                 if not info.startswith(CHUNKED):
@@ -280,6 +283,19 @@ def _texty(key: bytes, counters: bytes, heads: bytes) -> Iterator[int]:
         if at % BLOCK == 0:
             yield at // BLOCK
         at = texty.find(b"\1" * BLOCK, at + 1)
+
+
+def _begun(key: bytes, counters: bytes, heads: bytes, begins: bytes) -> Iterator[int]:
+    """As ``_texty``, for what is no text but begins with certain bytes."""
+    if not counters:
+        return
+    stream = Cipher(AES(key), ECB()).encryptor().update(counters)
+    opened = (int.from_bytes(stream, "big") ^ int.from_bytes(heads, "big")).to_bytes(len(heads), "big")
+    at = opened.find(begins)
+    while at >= 0:
+        if at % BLOCK == 0:
+            yield at // BLOCK
+        at = opened.find(begins, at + 1)
 
 
 def _counter(nonce: bytes) -> bytes:

@@ -60,6 +60,7 @@ def plant(server: RunningServer, mark: str, who: str) -> Person:
     _call(server, person, made["key"])
     _keep(server, person, made["key"])
     _call_once(server, person, made["key"])
+    _go_on(server, person, made["key"])
     status, made = browser.api("POST", "/api/v1/keys", {"name": f"{word('storing')} key", "store_days": 23})
     assert status == 201, made
     _call_stored(server, person, made["key"])
@@ -102,13 +103,28 @@ def _keep(server: RunningServer, person: Person, key: str) -> None:
     eventually(lambda: json.loads(server.http("GET", batch, headers=headers)[2])["request_counts"]["completed"], 20)
 
 
+def _go_on(server: RunningServer, person: Person, key: str) -> None:
+    """Responses that are kept because the call says so, one of them so long that it is an object."""
+    word, headers = person.words.word, {"authorization": f"Bearer {key}"}
+    long = f"{word('responselarge')} " + "plum " * (bounds.CONTENT_INLINE_BYTES // 4)
+    for text in (f"{word('response')} [[echo]]", long):
+        body = {"model": "sandbox/chat", "input": text, "store": True}
+        status, _, answer = server.http("POST", "/v1/responses", body, headers=headers)
+        assert status == 200, answer
+        path = f"/v1/responses/{json.loads(answer)['id']}"
+        status, _, answer = server.http("GET", path, headers=headers)
+        assert status == 200, answer
+
+
 def _call_once(server: RunningServer, person: Person, key: str) -> None:
     """A call that says it is to be made once, so that its answer is kept for who asks again."""
-    body = {"model": "sandbox/chat", "messages": [{"role": "user", "content": f"{person.words.word('again')} [[echo]]"}]}
+    text = f"{person.words.word('again')} [[echo]]"
+    body = {"model": "sandbox/chat", "messages": [{"role": "user", "content": text}]}
     headers = {"authorization": f"Bearer {key}", "idempotency-key": "plum"}
-    for _ in range(2):
-        status, _, answer = server.http("POST", "/v1/chat/completions", body, headers=headers)
-        assert status == 200, answer
+    status, _, answer = server.http("POST", "/v1/chat/completions", body, headers=headers)
+    assert status == 200, answer
+    # It is kept a moment after it was given.
+    eventually(lambda: server.http("POST", "/v1/chat/completions", body, headers=headers)[0] == 200)
 
 
 def _call_stored(server: RunningServer, person: Person, key: str) -> None:
@@ -204,14 +220,14 @@ def test_nothing_of_an_erased_member_can_be_recovered(
     # With kit and targets alone, the base backup and the log after it say everything but what lies in objects.
     targets = look_at(instance.attack(mark), opened(instance, bases, []), opened(instance, exports, []))
     from_targets = targets.solve(exported(instance, exports))
-    lying_apart = {who + word for who in "es" for word in ("large", "filelarge")}
+    lying_apart = {who + word for who in "es" for word in ("large", "filelarge", "responselarge")}
     assert words(from_targets) >= expected - lying_apart, sorted(expected - words(from_targets))
     assert {find.word for find in from_targets if "/wal/" in find.where} >= {"elogged"}
 
     certificate = server.cli_json("subject", "erase", erased.email, "--yes")["certificate"]
     assert certificate["kind"] == "member"
     objects = [path for path in (server.data / "objects").rglob("*") if path.is_file()]
-    assert len(objects) == 3, "what is left is the other's request, answer and file"
+    assert len(objects) == 4, "what is left is the other's request, answer, file and response"
 
     # At once: in service and in logical backups, with every secret that is held.
     service = look_at(instance.attack(mark), in_service(instance, operator), [dump])

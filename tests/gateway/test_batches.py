@@ -101,6 +101,7 @@ async def test_lines_are_answered_counted_and_billed_as_calls_of_the_key(house: 
         assert (row["amount_micros"] > 0, row["key_id"]) == (True, str(house.key_id))
     assert len(rows) == 14
     assert house.proofs() == {}
+    assert not [path for path in (house.place / "objects").rglob("*") if path.is_file()], "little lies in the row"
     # What was said lies nowhere in the clear, and the lines are gone with the files written.
     assert house.sql("SELECT count(*) FROM content.batch_line") == [(0,)]
     for table in ("file", "batch"):
@@ -269,3 +270,14 @@ async def test_a_stopped_worker_lets_go_and_the_next_goes_on(house: House, sdk: 
         assert all(paid)
         assert sum(paid) == sum(row["amount_micros"] for row in rows.values())
     assert house.proofs() == {}
+
+
+async def test_what_is_answered_at_length_is_an_object(house: House, sdk: openai.AsyncOpenAI) -> None:
+    data = lines("/v1/chat/completions", *(chat(f"{CANARY} [[tokens=4000]] {n}") for n in range(12)))
+    batch = await ended(sdk, (await order(sdk, "/v1/chat/completions", data)).id)
+    file = await sdk.files.retrieve(batch.output_file_id)
+    out = await answers(sdk, file.id)
+    assert [one["custom_id"] for one in out] == [f"line-{n}" for n in range(1, 13)]
+    (lying,) = [path for path in (house.place / "objects").rglob("*") if path.is_file()]
+    assert lying.stat().st_size > file.bytes > 64 * 1024
+    assert b"line-1" not in lying.read_bytes()

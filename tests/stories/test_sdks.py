@@ -5,7 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -150,6 +155,21 @@ def test_openai_models(oai: openai.OpenAI) -> None:
     one = oai.models.retrieve(MODEL)
     assert {MODEL, "sandbox/embedding"} <= names
     assert one.id == MODEL
+
+
+def test_openai_media_files_and_batches_as_the_page_says(server: RunningServer) -> None:
+    """The code of the how-to, block after block, as it stands there."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "media-files-and-batches.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    code = code.replace("http://127.0.0.1:8000", server.base_url)
+    environment = {**os.environ, "RUXA_KEY": server.key, "NO_PROXY": "127.0.0.1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Hello there." in done.stdout
+    assert "Plums are blue." in done.stdout
+    assert done.stdout.splitlines()[-3:] == [f"question-{number}" for number in range(3)]
 
 
 def test_openai_errors_are_its_own(server: RunningServer, oai: openai.OpenAI) -> None:

@@ -111,6 +111,8 @@ class Files:
         named = await self._vault.seal_bytes(_NAME, *place, name.encode(), day=until)
         sealed: bytes | None = None
         stored: str | None = None
+        if not isinstance(data, bytes):
+            data = await _small(data)
         if isinstance(data, bytes) and len(data) <= bounds.CONTENT_INLINE_BYTES:
             size = len(data)
             sealed = await self._vault.seal_bytes(_BODY, *place, data, day=until)
@@ -224,6 +226,25 @@ class _Counted:
             else:
                 yield self._sealer.feed(piece)
         yield self._sealer.finish()
+
+
+async def _small(source: AsyncIterator[bytes]) -> bytes | AsyncIterator[bytes]:
+    """All of it, when it is so little that it lies in the row; else the same again, from its beginning."""
+    head: list[bytes] = []
+    size = 0
+    async for piece in source:
+        head.append(piece)
+        size += len(piece)
+        if size > bounds.CONTENT_INLINE_BYTES:
+            return _after(head, source)
+    return b"".join(head)
+
+
+async def _after(head: list[bytes], rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    for piece in head:
+        yield piece
+    async for piece in rest:
+        yield piece
 
 
 async def _once(data: bytes) -> AsyncGenerator[bytes]:
