@@ -204,3 +204,19 @@ async def test_a_call_names_a_file_and_the_provider_gets_it(
         path, headers={"authorization": f"Bearer {chat_secret}"}, json={"model": "sandbox/chat", **body}
     )
     assert answer.status_code == 403
+
+
+async def test_a_last_day_takes_its_files_and_batches_along(house: House, sdk: openai.AsyncOpenAI) -> None:
+    made = await sdk.files.create(file=("a.txt", b"x" * 100_000), purpose="user_data")
+    file = await sdk.files.create(file=("b.jsonl", b"nonsense"), purpose="batch")
+    await sdk.batches.create(input_file_id=file.id, endpoint="/v1/embeddings", completion_window="24h")
+    until = house.sql("SELECT until FROM content.file LIMIT 1")[0][0]
+    worker = await house.database.pool("ruxa_worker")
+    ended = await items.end_days(worker, house.vault, house.objects, until)
+    assert ended.objects == 1
+    for table in items.TABLES:
+        assert house.sql(f"SELECT count(*) FROM {table}") == [(0,)]
+    with pytest.raises(openai.NotFoundError):
+        await sdk.files.retrieve(made.id)
+    with pytest.raises(openai.APIStatusError):  # no key, no file: it is said, not stored in the clear
+        await sdk.files.create(file=("a.txt", b"x"), purpose="user_data")

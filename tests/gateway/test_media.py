@@ -13,6 +13,9 @@ import pytest
 
 from fixtures_gateway import House
 from ruxa.egress.sandbox import picture, voice
+from ruxa.egress.sandbox.server import Server
+from ruxa.kernel.settings import ProviderSettings
+from ruxa.ledger import prices
 
 PNG = picture.png("a picture", 64, 48)
 SAID = "The quick brown fox jumps over the lazy dog."
@@ -221,3 +224,33 @@ async def test_a_lost_answer_in_the_middle_of_a_call_is_tried_again_where_that_i
         await sdk.moderations.create(input="[[fail-503]]", model="sandbox/moderation")
     assert caught.value.status_code == 503
     assert house.sandbox.requests == 1  # it asked for more patience than the caller has
+
+
+async def test_who_has_no_such_endpoint_is_not_asked(house: House) -> None:
+    sandbox = Server(pace_ms=0)
+    await sandbox.listen("127.0.0.1", 0)
+    base = f"http://127.0.0.1:{sandbox.port}/v1"
+    claude = ProviderSettings(base_url=base, key="env:X", dialect="anthropic_messages")
+    own = ProviderSettings(base_url=base, key="env:X", dialect="openai_media")
+    try:
+        await house.begin(scope="live")
+        async with house.operator.work() as work:
+            for name in ("claude/small", "own/image"):
+                await prices.put(work, name, prices.rates(1_000, 1_000, output_tokens_max=10_000), source="test")
+        await house.serve(providers={"claude": claude, "own": own})
+        body = {"model": "claude/small", "prompt": "a", "size": "64x64"}
+        answer = await house.client.post("/v1/images/generations", headers=house.headers(), json=body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "wrong_endpoint")
+        answer = await house.client.post(
+            "/v1/images/generations", headers=house.headers(), json={**body, "model": "own/image"}
+        )
+        assert answer.status_code == 200, answer.text
+        chat = {"model": "own/image", "messages": [{"role": "user", "content": "a"}]}
+        answer = await house.client.post("/v1/chat/completions", headers=house.headers(), json=chat)
+        assert answer.status_code == 422, answer.text
+        listed = (await house.client.get("/api/v1/models", headers=house.headers())).json()["models"]
+        assert {one["model"]: one["units"] for one in listed} == {"claude/small": "tokens", "own/image": "tokens"}
+        assert sandbox.requests == 1
+    finally:
+        await house.stop()
+        await sandbox.close()

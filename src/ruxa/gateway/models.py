@@ -52,6 +52,9 @@ def plain(targets: list[Target]) -> bytes:
                     "scope": target.scope,
                     "inputMicrosPerMtok": target.price.input_micros,
                     "outputMicrosPerMtok": target.price.output_micros,
+                    "audioInputMicrosPerMtok": target.price.audio_input_micros,
+                    "imageMicros": target.price.image_micros // 1_000_000,
+                    "units": target.price.units,
                     "inputTokensMax": target.price.input_tokens_max,
                     "outputTokensMax": target.price.output_tokens_max,
                     "recipient": {
