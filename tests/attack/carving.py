@@ -33,7 +33,13 @@ DATA = 8192  # of an envelope's ciphertext, as much as is kept
 BLOCK = 16
 # How sealed values begin that are no text: MessagePack.
 BEGINS = {"ruxa1|content|content.repeat|answer_sealed": b"\x84\xaccontent_type"}
-CHUNKED = "ruxa1|content|"  # field keys of columns whose large values lie in object storage
+# Columns whose large values lie in object storage, chunk by chunk.
+CHUNKED = (
+    "content.item|request_sealed",
+    "content.item|answer_sealed",
+    "content.file|body_sealed",
+    "content.response|state_sealed",
+)
 JOURNAL = struct.Struct(">4sQII16sI")
 FRAME = struct.Struct(">III")
 # What text, JSON and compressed data begin with.
@@ -160,12 +166,11 @@ class Attack:
         heads = b"".join(envelope.data[:BLOCK].ljust(BLOCK, b"\0") for envelope in envelopes)
         for info, key in self._field_keys(secrets):
             if "|object|" not in info:
-                # A column of content seals what is large as an object, chunk by chunk.
                 begins = BEGINS.get(info)
                 for at in _texty(key, counters, heads) if begins is None else _begun(key, counters, heads, begins):
                     envelope = envelopes[at]
                     finds |= self._read(info, envelope.where, _ctr(key, envelope.nonce, envelope.data))
-                if not info.startswith(CHUNKED):
+                if not info.endswith(CHUNKED):
                     continue
             for chunked in self._chunked.values():
                 inner = _hkdf(key, b"ruxa1|chunks", chunked.nonce)
