@@ -74,7 +74,7 @@ async def run(start: Start, orders: Orders) -> None:
             gc.set_threshold(20_000, 50, 100)
             orders.ready()
             within_s = await orders.drained()
-            await door.drain(max(within_s - SETTLE_S, 0.0))
+            await asyncio.gather(door.drain(max(within_s - SETTLE_S, 0.0)), pipeline.rest())
         finally:
             await pipeline.drain()
 

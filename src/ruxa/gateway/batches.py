@@ -134,6 +134,7 @@ class Runner:
         self._now_ms = now_ms
         self._spawn = spawn
         self._awake = asyncio.Event()
+        self._stopped = False
         self._running: dict[asyncio.Task[None], _Watch] = {}
         self._keys: dict[UUID, tuple[Entry | None, float]] = {}
 
@@ -152,7 +153,8 @@ class Runner:
             self._awake.clear()
 
     async def stop(self) -> None:
-        """Begins no further call, waits a moment for those under way, and lets the batches go."""
+        """Begins no further call, waits a moment for those under way, and lets the batches go. Any number of times."""
+        self._stopped = True
         for watch in self._running.values():
             watch.lost = True
         if self._running:
@@ -166,7 +168,7 @@ class Runner:
             task.cancel()
 
     async def _look(self) -> None:
-        while len(self._running) < bounds.BATCHES_AT_ONCE:
+        while not self._stopped and len(self._running) < bounds.BATCHES_AT_ONCE:
             batch = await self._batches.claim(self._name)
             if batch is None:
                 return

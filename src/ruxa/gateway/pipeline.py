@@ -279,11 +279,15 @@ class Pipeline:
             )
             self._spawn(self._runner.run())
 
+    async def rest(self) -> None:
+        """While the door drains: no further call of a batch is begun."""
+        if self._runner is not None:
+            await self._runner.stop()
+
     async def drain(self) -> None:
         """After the door has drained: write everything down, give the leases back, leave an empty directory."""
         self._stopping = True
-        if self._runner is not None:
-            await self._runner.stop()
+        await self.rest()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
