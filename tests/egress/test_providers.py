@@ -6,7 +6,7 @@ from ruxa.egress.providers import catalogue, load
 from ruxa.kernel.settings import ProviderSettings
 
 FETCHERS = {
-    "openai": {"url:image"},
+    "openai": {"url:image", "url:document"},  # a file by URL: responses only
     "anthropic": {"url:image", "url:document"},
     "google": {"url:file"},
 }

@@ -20,6 +20,7 @@ AUDIO_TOKENS_PER_S = 21
 BYTES_PER_S = {"wav": 48_000, "pcm": 48_000, "flac": 24_000, "opus": 6_000}
 BYTES_PER_S_USUAL = 16_000
 _GARBAGE = (b"<", b"{")
+_ERROR_BYTES_MAX = 64 * 1024
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -150,18 +151,33 @@ class BytesReader:
         if self.error is not None or not data:
             return b""
         if self.peek == "waiting":
-            if data[:1] in _GARBAGE:  # no audio begins so; an error or a page does
-                whole = error_of(None, {}, data)
-                self.error = whole if data[:1] == b"{" else UpstreamBroken("The provider's answer is no audio.")
-                self.peek = "error"
+            self._head += data
+            if self._head[:1] in _GARBAGE:  # no audio begins so; an error or a page does
+                told = self._told() if data.endswith(b"}") else None
+                if told is not None or self._head[:1] != b"{" or len(self._head) > _ERROR_BYTES_MAX:
+                    self._refuse(told)
                 return b""
+            self._head = b""
             self.peek = "meaningful"
         self._bytes += len(data)
         self.events += 1
         return data
 
+    def _told(self) -> RuxaError | None:
+        """The provider's error that came instead of audio, None when that is no JSON (yet)."""
+        try:
+            return error_of(None, {}, self._head) if isinstance(msgspec.json.decode(self._head), dict) else None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+
+    def _refuse(self, told: RuxaError | None) -> None:
+        self.error = told or UpstreamBroken("The provider's answer is no audio.")
+        self.peek = "error"
+
     def end(self) -> bytes:
         """See ``dialect.Reader``."""
+        if self._head and self.error is None:
+            self._refuse(self._told())
         if self.error is None:
             if not self._bytes:
                 self.error = UpstreamBroken("The provider's answer is empty.", code="stream_cut")
