@@ -34,6 +34,19 @@ def test_it_opens_and_asks_again_with_one_call() -> None:
     assert breaker.allows()
 
 
+def test_to_ask_whether_it_rests_takes_nobodys_turn() -> None:
+    time = Time()
+    breaker = opened(time)
+    assert breaker.resting()
+    time.now += OPEN_S
+    assert not breaker.resting()
+    assert not breaker.resting()
+    assert breaker.allows()
+    assert breaker.resting(), "one is asking"
+    breaker.succeeded()
+    assert not breaker.resting()
+
+
 def test_a_failed_probe_opens_it_again() -> None:
     time = Time()
     breaker = opened(time)

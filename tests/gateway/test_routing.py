@@ -128,7 +128,9 @@ async def test_a_provider_that_is_not_there_is_stood_in_for(house: House) -> Non
     assert answer.status_code == 200, answer.text
     answer = await ask(house, "two/m", models=["one/m"])
     assert answer.status_code == 200
-    body = json.loads(made.of["two"].last.body) if made.of["two"].last else {}
+    last = made.of["two"].last
+    assert last is not None
+    body: dict[str, Any] = json.loads(last.body)
     assert "models" not in body
     answer = await ask(house, "one/m", models="two/m")
     assert answer.status_code == 400
@@ -163,8 +165,9 @@ async def test_a_failing_target_is_given_a_pause_and_asked_again(house: House, m
     target.breaker.open_until = 0.001  # the pause is over: half open
     target.upstream_model = "sandbox/chat"
     target.aim = target.aim.__class__(model="sandbox/chat")
-    answer = await ask(house, "one/m")
+    answer = await ask(house, "best")
     assert answer.status_code == 200
+    assert made.asked()["one"] == asked + 1, "one call tries it, in its usual place"
     assert not target.breaker.open_until
 
 
@@ -298,7 +301,7 @@ async def test_a_key_may_name_a_route_and_gets_its_targets(house: House) -> None
 async def test_thinking_of_one_vendor_is_lost_at_another_or_refused(house: House) -> None:
     made = await providers(house, {"claude": "anthropic_messages", "gem": "gemini_generate"})
     tools = [{"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}]
-    asked = {"tools": tools, "thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 1500}
+    asked: dict[str, Any] = {"tools": tools, "thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 1500}
     path, body = call("anthropic_messages", "claude/m", "Use get_weather for Ulm.", **asked)
     first = (await house.client.post(path, json=body, headers=house.headers())).json()
     assert [block["type"] for block in first["content"]] == ["thinking", "tool_use"]

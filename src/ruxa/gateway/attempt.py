@@ -298,7 +298,7 @@ class Attempt(msgspec.Struct, eq=False):
         while exchange.rest and not exchange.reply.gone:
             target, *rest = exchange.rest
             exchange.rest = tuple(rest)
-            if target.breaker.open_until and not target.breaker.allows():
+            if target.breaker.resting():
                 continue
             try:
                 await self._gear.turn(exchange, target)

@@ -37,6 +37,13 @@ class Breaker:
         self._probe_until = now + OPEN_S
         return True
 
+    def resting(self) -> bool:
+        """Whether ``allows`` would say no; asking so changes nothing."""
+        if self.open_until == 0.0:
+            return False
+        now = self._now()
+        return now < self.open_until or now < self._probe_until
+
     def wait_s(self) -> int:
         """Seconds until asking again makes sense, at least one."""
         return max(1, round(max(self.open_until, self._probe_until) - self._now()))

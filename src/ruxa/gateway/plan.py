@@ -265,7 +265,7 @@ class Plans:
             raise Unsupported(f"{model} can't be asked by this endpoint.", code="wrong_endpoint", param="model")
         # One purse pays for a call: what another one would have to pay for does not stand in.
         able = [target for target in able if target.scope == able[0].scope]
-        able.sort(key=lambda target: target.closed or bool(target.breaker.open_until))
+        able.sort(key=lambda target: target.closed or target.breaker.resting())
         return Chosen(tuple(able), notice)
 
     def _able(self, target: Target, wish: Wish) -> bool:
