@@ -1,8 +1,9 @@
 """Writes the generated pages: the tree in ARCHITECTURE.md and docs/reference; with --check says what has drifted.
 
 Sources are the code itself: docstrings, the error tree, the bounds, the signals, the settings, the parser of the
-command line, the permission table, the dialects' envelope tables, the translators (``translation.py``) and the data map
-in the schema files. Nothing here is written by hand, so nothing here can lie for long.
+command line, the permission table, the dialects' envelope tables, the translators (``translation.py``), the outcomes of
+a provider's faults (``outcomes.py``) and the data map in the schema files. Nothing here is written by hand, so nothing
+here can lie for long.
 """
 
 from __future__ import annotations
@@ -394,6 +395,14 @@ def translation() -> str:
     return page()
 
 
+def faults() -> str:
+    """What becomes of each fault of a provider."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from outcomes import page
+
+    return page()
+
+
 PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "ARCHITECTURE.md": architecture,
     REFERENCE / "errors.md": errors,
@@ -405,6 +414,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     REFERENCE / "permissions.md": permissions,
     REFERENCE / "envelopes.md": envelopes,
     REFERENCE / "translation.md": translation,
+    REFERENCE / "faults.md": faults,
 }
 
 

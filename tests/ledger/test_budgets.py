@@ -58,7 +58,7 @@ async def test_an_organisations_budget_binds_every_key(books: Books) -> None:
     lent = books.leases()
     with pytest.raises(InsufficientCredit) as refused:
         await lent.reserve(ref, "live", None, 101)
-    assert refused.value.code == "key_budget_exceeded"
+    assert refused.value.code == "organisation_budget_exceeded"
     (await lent.reserve(ref, "live", None, 100)).release()
 
 

@@ -19,11 +19,29 @@ from ruxa.store.work import Work
 CHANNEL = "key_revoked"
 
 
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Of calls: how many a minute, how many tokens a minute, how many at a time; None: no limit."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+
+
+class OrganisationLimits(Limits, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Of all keys of an organisation together; models: of their calls of one model, by its public name."""
+
+    models: dict[str, Limits] = {}
+
+
+UNLIMITED = OrganisationLimits()
+
+
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """What one live secret stands for. Limits are per minute; None means no limit; ``expires_at_ms`` is wall time.
 
     conditions: what it demands of those who get its calls (``conditions``); guard: what it does not let through, read
-    by ``guards.of``.
+    by ``guards.of``. member: what stands for the keys that one member made, and their limits together, where there are
+    any; organisation: the limits of all its keys together.
     """
 
     key_id: UUID
@@ -41,6 +59,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_default: int
     conditions: tuple[str, ...] = ()
     guard: tuple[str, ...] = ()
+    member: tuple[UUID, Limits] | None = None
+    organisation: OrganisationLimits = UNLIMITED
 
 
 async def find(work: Work, *key_hashes: bytes) -> Grant | None:
@@ -77,6 +97,8 @@ def _grant(row: Sequence[Any]) -> Grant:
         output_tokens_default=row[12],
         conditions=tuple(row[13]),
         guard=tuple(row[14]),
+        member=None if row[15] is None else (row[15], msgspec.convert(row[16], Limits)),
+        organisation=msgspec.convert(row[17], OrganisationLimits) if row[17] else UNLIMITED,
     )
 
 

@@ -12,7 +12,8 @@ from uuid import UUID, uuid4
 import msgspec
 
 from ruxa.access import addresses, records
-from ruxa.kernel import bounds, ids
+from ruxa.access.grants import Limits, OrganisationLimits
+from ruxa.kernel import bounds, codec, ids
 from ruxa.kernel.errors import InvalidCall, NotFound
 from ruxa.kernel.sealed import Sealed
 from ruxa.store.vault import Vault
@@ -20,6 +21,7 @@ from ruxa.store.work import Work
 
 NAME_COLUMN: Final = "access.organisation.name_sealed"
 PURPOSE: Final = "provide"
+MODEL_CHARS_MAX: Final = 200
 
 Why = Literal["abuse", "payment", "security", "request", "legal"]
 
@@ -77,6 +79,50 @@ async def set_output_default(work: Work, organisation_id: UUID, tokens: int) -> 
         raise InvalidCall("The default is 1 to 10,000,000 tokens.", param="output_tokens_default")
     if not await records.set_output_default(work, organisation_id, tokens):
         raise NotFound("No such organisation.")
+
+
+async def limits(work: Work, organisation_id: UUID) -> OrganisationLimits:
+    """The limits of all its keys together. NotFound."""
+    kept = await records.organisation_limits(work, organisation_id)
+    if kept is None:
+        raise NotFound("No such organisation.")
+    return msgspec.convert(kept, OrganisationLimits)
+
+
+async def limit(work: Work, organisation_id: UUID, limits_: Limits, *, model: str | None = None) -> OrganisationLimits:
+    """Sets the limits of all its keys together, or of their calls of one model, from 2 s on. Gives all of them.
+
+    Raises NotFound, InvalidCall.
+    """
+    _check(limits_)
+    kept = await limits(work, organisation_id)
+    if model is None:
+        three = (limits_.requests_per_minute, limits_.tokens_per_minute, limits_.concurrency)
+        made = OrganisationLimits(*three, models=kept.models)
+    else:
+        if not 1 <= len(model) <= MODEL_CHARS_MAX:
+            raise InvalidCall("A model's name has 1 to 200 characters.", param="model")
+        models = {name: each for name, each in kept.models.items() if name != model}
+        if limits_ != Limits():
+            models[model] = limits_
+        if len(models) > bounds.KEY_MODELS_MAX:
+            raise InvalidCall(f"At most {bounds.KEY_MODELS_MAX} models have limits of their own.", param="model")
+        made = msgspec.structs.replace(kept, models=models)
+    await records.set_organisation_limits(work, organisation_id, codec.encode(made).decode())
+    return made
+
+
+async def limit_member(work: Work, organisation_id: UUID, member_id: UUID, limits_: Limits) -> None:
+    """Sets the limits of all keys together that one member made; they hold within 2 s. Raises NotFound, InvalidCall."""
+    _check(limits_)
+    if not await records.set_member_limits(work, organisation_id, member_id, codec.encode(limits_).decode()):
+        raise NotFound("No such member of the organisation.")
+
+
+def _check(limits_: Limits) -> None:
+    for value in (limits_.requests_per_minute, limits_.tokens_per_minute, limits_.concurrency):
+        if value is not None and not 1 <= value <= bounds.LIMIT_MAX:
+            raise InvalidCall(f"A limit is 1 to {bounds.LIMIT_MAX}.", param="limits")
 
 
 async def suspend(work: Work, organisation_id: UUID, why: Why) -> None:

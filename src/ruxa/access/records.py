@@ -315,6 +315,30 @@ async def set_output_default(work: Work, organisation_id: UUID, tokens: int) -> 
     )
 
 
+async def organisation_limits(work: Work, organisation_id: UUID) -> Any:
+    """The limits of all keys together, as they are kept; locks the organisation. None when there is none."""
+    return await work.value(
+        "SELECT limits FROM access.organisation WHERE id = %s AND erased_at IS NULL FOR NO KEY UPDATE", organisation_id
+    )
+
+
+async def set_organisation_limits(work: Work, organisation_id: UUID, limits: str) -> None:
+    """limits: JSON."""
+    await work.run("UPDATE access.organisation SET limits = %s::jsonb WHERE id = %s", limits, organisation_id)
+
+
+async def set_member_limits(work: Work, organisation_id: UUID, member_id: UUID, limits: str) -> bool:
+    """limits: JSON. False when the member is not of the organisation."""
+    return bool(
+        await work.run(
+            "UPDATE access.membership SET limits = %s::jsonb WHERE organisation_id = %s AND member_id = %s",
+            limits,
+            organisation_id,
+            member_id,
+        )
+    )
+
+
 async def close_organisation(work: Work, organisation_id: UUID, close: bool) -> bool:
     """Closed: stopped too. Open again: as before, unless it was stopped for another reason. False: there is none."""
     return await _one(

@@ -1,19 +1,22 @@
-"""``ruxa org``: make, list, show, give credit."""
+"""``ruxa org``: make, list, show, give credit, limit, budget."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from typing import Any
 
+import msgspec
+
 from ruxa.access import links, members, organisations
 from ruxa.access.audit import log
 from ruxa.access.authorize import OPERATOR
+from ruxa.access.grants import Limits
 from ruxa.access.organisations import Organisation
 from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.kernel import ids
 from ruxa.kernel.sealed import Sealed
-from ruxa.ledger import accounts, topups
+from ruxa.ledger import accounts, budgets, topups
 from ruxa.store.work import Work
 
 PURPOSE = "provide"
@@ -83,6 +86,53 @@ def credit(args: Namespace) -> int:
             await give(work, found.organisation_ref, args.micros, lot_id=lot_id, reason_sealed=reason)
             await log.add(work, house.vault, OPERATOR, "credit:given", organisation_id=found.id, object_id=lot_id)
             return await _row(work, found)
+
+    output.show(args, session.within(args, act))
+    return 0
+
+
+def limit(args: Namespace) -> int:
+    """``ruxa org limit``."""
+    limits = Limits(args.rpm, args.tpm, args.concurrency)
+
+    async def act(house: House) -> dict[str, Any]:
+        async with house.work() as work:
+            organisation_id = session.organisation(args)
+            if args.member is None:
+                made = await organisations.limit(work, organisation_id, limits, model=args.model)
+            else:
+                member_id = ids.read("mem", args.member)
+                await organisations.limit_member(work, organisation_id, member_id, limits)
+                made = limits
+            await log.add(
+                work,
+                house.vault,
+                OPERATOR,
+                "organisation:changed",
+                organisation_id=organisation_id,
+                object_id=organisation_id,
+            )
+        return msgspec.to_builtins(made)
+
+    made = session.within(args, act)
+    output.show(args, {"limits": made or "none"})
+    return 0
+
+
+def budget(args: Namespace) -> int:
+    """``ruxa org budget``."""
+
+    async def act(house: House) -> dict[str, Any]:
+        async with house.work() as work:
+            found = await organisations.find(work, house.vault, session.organisation(args))
+            ref = found.organisation_ref
+            await budgets.put(work, "organisation", ref, ref, limit_micros=args.micros, period=args.period)
+            await log.add(
+                work, house.vault, OPERATOR, "organisation:changed", organisation_id=found.id, object_id=found.id
+            )
+            state = await budgets.state(work, "organisation", ref)
+        assert state is not None
+        return msgspec.to_builtins(state)
 
     output.show(args, session.within(args, act))
     return 0

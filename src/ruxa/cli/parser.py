@@ -174,6 +174,18 @@ def _organisations(tree: Tree) -> None:
     leaf.add_argument("--micros", required=True, type=micros, help="USD micros (1000000 are 1 USD)")
     leaf.add_argument("--reason", required=True, help="why; a word or a reference, kept in the ledger")
     leaf.add_argument("--sandbox", action="store_true", help="credit for sandbox/* models only")
+    leaf = _leaf(group, "limit", "limit all keys of an organisation together, of a member, or of a model", "org limit")
+    leaf.add_argument("org", metavar="ORG")
+    leaf.add_argument("--rpm", type=whole, metavar="N", help="requests a minute (left out: no limit)")
+    leaf.add_argument("--tpm", type=whole, metavar="N", help="tokens a minute")
+    leaf.add_argument("--concurrency", type=whole, metavar="N", help="calls at a time")
+    which = leaf.add_mutually_exclusive_group()
+    which.add_argument("--model", metavar="NAME", help="only calls of this model, by its public name")
+    which.add_argument("--member", metavar="MEMBER", help="only keys that this member made")
+    leaf = _leaf(group, "budget", "limit what an organisation may spend in a period", "org budget")
+    leaf.add_argument("org", metavar="ORG")
+    leaf.add_argument("--micros", type=micros, metavar="N", help="USD micros a period; left out: no budget")
+    leaf.add_argument("--period", choices=["day", "month", "total"], default="month", help="of UTC (default month)")
 
 
 def _keys(tree: Tree) -> None:
@@ -521,6 +533,10 @@ def _act(command: str) -> Act:
             from ruxa.cli.organisations import list_ as act
         case ["org", "show"]:
             from ruxa.cli.organisations import show as act
+        case ["org", "limit"]:
+            from ruxa.cli.organisations import limit as act
+        case ["org", "budget"]:
+            from ruxa.cli.organisations import budget as act
         case ["org", "credit"]:
             from ruxa.cli.organisations import credit as act
         case ["key", "create"]:

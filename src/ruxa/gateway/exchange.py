@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ruxa.gateway.closed import Routes
     from ruxa.gateway.flusher import Flusher
     from ruxa.gateway.guard.filter import Found
+    from ruxa.gateway.limits import Limiter
     from ruxa.gateway.once import Wish
     from ruxa.gateway.snapshot import Entry
 
@@ -147,6 +148,7 @@ class Exchange:
         "id",
         "latency_ms",
         "notice",
+        "of_model",
         "opened",
         "output_cap",
         "patched",
@@ -200,6 +202,7 @@ class Exchange:
         self.head = b""
         self.hold = 0
         self.output_cap: int | None = None
+        self.of_model: Limiter | None = None  # counted in the organisation's limits of the model
         self.expected = 0  # tokens counted against the key's limit at admission
         self.dropped: tuple[str, ...] = ()
         self.opened = False  # the journal has its OPEN

@@ -1,4 +1,7 @@
-"""Limits of one key: requests and tokens per minute, calls at a time. Exact within one process, no clock but monotonic.
+"""Limits: requests and tokens per minute, calls at a time. Exact within one process, no clock but monotonic.
+
+Of a key; and, where they are set, of all keys that a member made, of all of an organisation, and of those that call one
+model: then a call needs all of them, and the first one that is used up answers.
 
 A minute is a ring of sixty one-second buckets, so that no window of sixty seconds ever holds more than the limit.
 Tokens are counted at admission by the estimate and corrected to what the provider reported at the end.
@@ -7,7 +10,7 @@ Tokens are counted at admission by the estimate and corrected to what the provid
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ruxa.kernel.errors import Limited
@@ -63,9 +66,10 @@ class Minute:
 
 
 class Limiter:
-    """The limits of one key and how far they are used. ``enter`` before a call, ``leave`` after it, always."""
+    """The limits of one key, or of what ``whose`` says, and how far they are used. ``enter`` before a call, ``leave``
+    after it, always."""
 
-    __slots__ = ("_now", "concurrency", "elsewhere", "inside", "limited", "requests", "template", "tokens")
+    __slots__ = ("_now", "concurrency", "elsewhere", "inside", "limited", "requests", "template", "tokens", "whose")
 
     def __init__(
         self,
@@ -73,8 +77,10 @@ class Limiter:
         tokens_per_minute: int | None,
         concurrency: int | None,
         now: Callable[[], float],
+        whose: str = "This key",
     ) -> None:
         self._now = now
+        self.whose = whose
         self.concurrency = concurrency
         self.inside = 0
         self.elsewhere = 0  # calls under way at other workers
@@ -96,7 +102,9 @@ class Limiter:
         concurrency, requests, tokens = self.concurrency, self.requests, self.tokens
         if concurrency is not None and self.inside + self.elsewhere >= concurrency:
             raise Limited(
-                f"This key may have {concurrency} calls running at a time.", code="concurrency_limit", retry_after_s=1
+                f"{self.whose} may have {concurrency} calls running at a time.",
+                code="concurrency_limit",
+                retry_after_s=1,
             )
         if requests is not None or tokens is not None:
             second = int(self._now() if now is None else now)
@@ -105,7 +113,7 @@ class Limiter:
                     tokens.advance(second)
                 if tokens.used + tokens.others >= tokens.limit:
                     raise Limited(
-                        f"This key may use {tokens.limit} tokens a minute.",
+                        f"{self.whose} may use {tokens.limit} tokens a minute.",
                         code="tokens_limit",
                         retry_after_s=tokens.wait_s(1),
                     )
@@ -114,7 +122,7 @@ class Limiter:
                     requests.advance(second)
                 if requests.used + requests.others >= requests.limit:
                     raise Limited(
-                        f"This key may make {requests.limit} requests a minute.",
+                        f"{self.whose} may make {requests.limit} requests a minute.",
                         code="requests_limit",
                         retry_after_s=requests.wait_s(1),
                     )
@@ -134,11 +142,11 @@ class Limiter:
         if minute.used + minute.others + tokens > minute.limit:
             if tokens > minute.limit:
                 raise Limited(
-                    f"This call needs about {tokens} tokens and the key may use {minute.limit} a minute.",
+                    f"This call needs about {tokens} tokens. {self.whose} may use {minute.limit} a minute.",
                     code="tokens_limit",
                 )
             raise Limited(
-                f"This key may use {minute.limit} tokens a minute.",
+                f"{self.whose} may use {minute.limit} tokens a minute.",
                 code="tokens_limit",
                 retry_after_s=minute.wait_s(tokens),
             )
@@ -159,6 +167,15 @@ class Limiter:
             minute.buckets[second % WINDOW_S] += used - expected
             minute.used += used - expected
 
+    def undo(self, tokens: int = 0, *, entered: bool = True) -> None:
+        """Take back an ``enter`` (if there was one) and an ``expect`` of so many tokens: the call is not let in."""
+        if entered:
+            self.inside -= 1
+            if self.requests is not None:
+                self.requests.add(-1)
+        if tokens and self.tokens is not None:
+            self.tokens.add(-tokens)
+
     def idle(self) -> bool:
         """Nothing is counted in any window now."""
         second = int(self._now())
@@ -168,6 +185,50 @@ class Limiter:
                 if minute.used:
                     return False
         return True
+
+
+class Joint(Limiter):
+    """Several limits that a call needs all of, in this order; the headers tell of the first that has one."""
+
+    __slots__ = ("_all",)
+
+    def __init__(self, limiters: Sequence[Limiter], now: Callable[[], float]) -> None:
+        super().__init__(None, None, None, now)
+        self._all = tuple(limiters)
+        self.requests = next((each.requests for each in limiters if each.requests is not None), None)
+        self.tokens = next((each.tokens for each in limiters if each.tokens is not None), None)
+        self.limited = self.requests is not None or self.tokens is not None
+
+    def enter(self, now: float | None = None) -> None:
+        """See ``Limiter``."""
+        for number, each in enumerate(self._all):
+            try:
+                each.enter(now)
+            except Limited:
+                for other in self._all[:number]:
+                    other.undo()
+                raise
+
+    def expect(self, tokens: int, now: float | None = None) -> int:
+        """See ``Limiter``."""
+        for number, each in enumerate(self._all):
+            try:
+                each.expect(tokens, now)
+            except Limited:
+                for other in self._all[:number]:
+                    other.undo(tokens, entered=False)
+                raise
+        return tokens
+
+    def undo(self, tokens: int = 0, *, entered: bool = True) -> None:
+        """See ``Limiter``."""
+        for each in self._all:
+            each.undo(tokens, entered=entered)
+
+    def leave(self, expected: int, used: int, now: float | None = None) -> None:
+        """See ``Limiter``."""
+        for each in self._all:
+            each.leave(expected, used, now)
 
 
 def _changed(minute: Minute | None, limit: int | None) -> Minute | None:

@@ -7,7 +7,7 @@ the provider completely answered (D19) or, when the caller left, for what was ma
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import cast, get_args
@@ -20,8 +20,9 @@ from ruxa.dialects.usage import Usage
 from ruxa.gateway import routes
 from ruxa.gateway.exchange import Exchange, Gear
 from ruxa.gateway.journal import Segment
+from ruxa.gateway.limits import Limiter
 from ruxa.kernel.clock import monotonic
-from ruxa.kernel.errors import RuxaError, Unavailable
+from ruxa.kernel.errors import Limited, RuxaError, Unavailable
 from ruxa.ledger import packed, prices
 from ruxa.ledger.usage import Source
 
@@ -196,6 +197,34 @@ def _row(
     )
 
 
+def enter_model(exchange: Exchange, by_model: Mapping[str, Limiter], tokens: int) -> None:
+    """Count the call and its estimated tokens in the limits of its model and of its key. Raises Limited."""
+    entry, target, envelope = exchange.entry, exchange.target, exchange.envelope
+    assert entry is not None
+    assert target is not None
+    assert envelope is not None
+    limiter = by_model.get(target.model) or by_model.get(envelope.model)
+    if limiter is not None:
+        limiter.enter(exchange.started)
+        if limiter.tokens is not None:
+            try:
+                limiter.expect(tokens, exchange.started)
+            except Limited:
+                limiter.undo()
+                raise
+    if entry.limiter.tokens is not None:
+        try:
+            exchange.expected = entry.limiter.expect(tokens, exchange.started)
+        except Limited:
+            if limiter is not None:
+                limiter.undo(tokens)
+            raise
+    if limiter is not None:
+        exchange.of_model = limiter
+        if limiter.tokens is not None:
+            exchange.expected = tokens
+
+
 def booked(gear: Gear, exchange: Exchange, segment: Segment | None) -> None:
     """The row of ``settle`` is on file in that segment; None: it could not be written, so nothing is charged."""
     reservation, amount, waived = exchange.reservation, exchange.amount, exchange.waived
@@ -208,7 +237,10 @@ def booked(gear: Gear, exchange: Exchange, segment: Segment | None) -> None:
             reservation.release()
     if exchange.entered:
         assert exchange.entry is not None
-        exchange.entry.limiter.leave(exchange.expected, 0 if segment is None else exchange.tokens, exchange.ended)
+        tokens = 0 if segment is None else exchange.tokens
+        exchange.entry.limiter.leave(exchange.expected, tokens, exchange.ended)
+        if exchange.of_model is not None:
+            exchange.of_model.leave(exchange.expected, tokens, exchange.ended)
         gear.metrics.in_flight -= 1
     if exchange.repeat is not None:
         gear.after(exchange)

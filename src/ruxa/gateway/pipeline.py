@@ -516,7 +516,9 @@ class Pipeline:
         """Limits of tokens, money; then send, or wait for money first."""
         entry = exchange.entry
         assert entry is not None
-        if entry.limiter.tokens is not None:
+        if entry.by_model is not None:
+            meter.enter_model(exchange, entry.by_model, meter.expected_tokens(envelope.load))
+        elif entry.limiter.tokens is not None:
             exchange.expected = entry.limiter.expect(meter.expected_tokens(envelope.load), exchange.started)
         caller = exchange.caller
         if caller is not None and caller.repeats and self._repeats is not None:

@@ -40,9 +40,11 @@ class Shares:
         self._own[:] = bytes(_BYTES)
         self._look_round()
 
-    def limiter(self, key_id: UUID, limits: tuple[int | None, int | None, int | None]) -> SharedLimiter:
-        """A limiter of that key that counts with the other workers'."""
-        return SharedLimiter(self, key_id, *limits)
+    def limiter(
+        self, key_id: UUID, limits: tuple[int | None, int | None, int | None], whose: str = "This key"
+    ) -> SharedLimiter:
+        """A limiter of that key (or whatever the id stands for) that counts with the other workers'."""
+        return SharedLimiter(self, key_id, *limits, whose)
 
     def tick(self, limiters: Iterable[Limiter]) -> None:
         """Show that this worker lives, let go of what left the window, look for other workers."""
@@ -115,8 +117,9 @@ class SharedLimiter(Limiter):
         requests_per_minute: int | None,
         tokens_per_minute: int | None,
         concurrency: int | None,
+        whose: str = "This key",
     ) -> None:
-        super().__init__(requests_per_minute, tokens_per_minute, concurrency, monotonic)
+        super().__init__(requests_per_minute, tokens_per_minute, concurrency, monotonic, whose)
         self._shares = shares
         self._key = key_id.bytes
 
@@ -146,6 +149,12 @@ class SharedLimiter(Limiter):
         now = monotonic() if now is None else now
         super().leave(expected, used, now)
         self._tell(int(now))
+
+    def undo(self, tokens: int = 0, *, entered: bool = True) -> None:
+        """See ``Limiter``."""
+        super().undo(tokens, entered=entered)
+        if not self._unlimited():
+            self._tell(int(monotonic()))
 
     def show(self) -> None:
         """Write down where the key stands now, if it stands anywhere."""

@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
-from uuid import UUID
+from uuid import UUID, uuid5
+
+import msgspec
 
 from ruxa.access import guards
-from ruxa.access.grants import Grant
+from ruxa.access.grants import UNLIMITED, Grant, Limits
 from ruxa.access.keys import well_formed
 from ruxa.dialects.shape import Shapes
-from ruxa.gateway.limits import Limiter
+from ruxa.gateway.limits import Joint, Limiter
 from ruxa.gateway.shares import Shares
 from ruxa.kernel import bounds
 from ruxa.kernel.clock import monotonic
@@ -31,9 +33,18 @@ UNKNOWN = "The API key is not known here. Check it, or make a new one in the con
 class Entry:
     """A known key: its grant and its limiter, which outlives a change of the grant."""
 
-    __slots__ = ("_payers", "grant", "guard", "hashed", "limiter", "near", "shapes", "used")
+    __slots__ = ("_payers", "by_model", "grant", "guard", "hashed", "limiter", "near", "shapes", "used", "wider")
 
-    def __init__(self, hashed: bytes, grant: Grant, limiter: Limiter) -> None:
+    def __init__(
+        self,
+        hashed: bytes,
+        grant: Grant,
+        limiter: Limiter,
+        by_model: Mapping[str, Limiter] | None = None,
+        wider: Sequence[UUID] = (),
+    ) -> None:
+        self.by_model = by_model  # of the organisation; None: no model has limits of its own
+        self.wider = wider  # ids of the limiters beside the key's own
         self.hashed = hashed
         self.grant = grant
         self.guard = guards.of(grant.guard)  # what the key does not let through
@@ -156,16 +167,38 @@ class Snapshot:
 
     def entry_of(self, hashed: bytes, grant: Grant) -> Entry:
         """An entry for a grant, with the key's one limiter; hashed: b'' when no secret was shown."""
-        limits = (grant.requests_per_minute, grant.tokens_per_minute, grant.concurrency)
-        limiter = self._limiters.get(grant.key_id)
+        own = Limits(grant.requests_per_minute, grant.tokens_per_minute, grant.concurrency)
+        limiter = self._limiter(grant.key_id, own, "This key")
+        organisation, member = grant.organisation, grant.member
+        if member is None and organisation is UNLIMITED:
+            return Entry(hashed, grant, limiter)
+        limiters = [limiter]
+        wider: list[UUID] = []
+        if member is not None:
+            wider.append(member[0])
+            limiters.append(self._limiter(*member, "The member who made this key"))
+        if any(limit is not None for limit in msgspec.structs.astuple(organisation)[:3]):
+            wider.append(grant.organisation_id)
+            limiters.append(self._limiter(grant.organisation_id, organisation, "This organisation"))
+        by_model: dict[str, Limiter] = {}
+        for name, limits in organisation.models.items():
+            wider.append(uuid5(grant.organisation_id, name))
+            by_model[name] = self._limiter(wider[-1], limits, f"This organisation, of {name},")
+        joint = limiter if len(limiters) == 1 else Joint(limiters, self._now)
+        return Entry(hashed, grant, joint, by_model or None, wider)
+
+    def _limiter(self, whose_id: UUID, limits: Limits, whose: str) -> Limiter:
+        """The one limiter of that id, with these limits from now on."""
+        three = (limits.requests_per_minute, limits.tokens_per_minute, limits.concurrency)
+        limiter = self._limiters.get(whose_id)
         if limiter is None:
             shares = self.shares
-            limiter = self._limiters[grant.key_id] = (
-                Limiter(*limits, self._now) if shares is None else shares.limiter(grant.key_id, limits)
+            limiter = self._limiters[whose_id] = (
+                Limiter(*three, self._now, whose) if shares is None else shares.limiter(whose_id, three, whose)
             )
         else:
-            limiter.change(*limits)
-        return Entry(hashed, grant, limiter)
+            limiter.change(*three)
+        return limiter
 
     def forget(self, key_id: UUID) -> None:
         """Something about the key changed: ask again at its next use."""
@@ -197,8 +230,9 @@ class Snapshot:
 
     def tidy(self) -> None:
         """Let go of limiters of keys that are not known any more and have nothing running."""
+        kept = {wider for entry in self._entries.values() for wider in entry.wider}
         for key_id, limiter in list(self._limiters.items()):
-            if key_id not in self._hashes and limiter.inside == 0 and limiter.idle():
+            if key_id not in self._hashes and key_id not in kept and limiter.inside == 0 and limiter.idle():
                 del self._limiters[key_id]
 
     def _drop(self, hashed: bytes, entry: Entry) -> None:

@@ -50,6 +50,7 @@ _NO_LEASE = UUID(int=0)
 _REFUSALS = {
     "insufficient_credits": "The prepaid balance does not cover this call. Add credit, or lower max output tokens.",
     "key_budget_exceeded": "The budget of this key does not cover this call.",
+    "organisation_budget_exceeded": "The budget of this organisation does not cover this call.",
 }
 
 
@@ -346,8 +347,7 @@ class Leases:
     ) -> Reservation:
         """``hold`` micros; at least ``least`` when so little is free (``reservation.hold`` says how much it became).
 
-        Raises InsufficientCredit ``insufficient_credits`` or ``key_budget_exceeded``; Unavailable when the database
-        is away and what is in hand is spent, or while stopping.
+        Raises InsufficientCredit with a code of ``_REFUSALS``; Unavailable when the database is away and what is in hand is spent, or while stopping.
         """
         purse = self.purse(organisation_ref, scope, budget_scope)
         if not purse.waiters:

@@ -68,7 +68,10 @@ class MessageReader:
     @property
     def usage(self) -> Usage | None:
         """See ``dialect.Reader``."""
-        return None if self._figures is None else usage_of(self._figures)
+        if self._figures is None:
+            return None
+        usage = usage_of(self._figures)
+        return usage if usage.input_total or usage.output_total else None  # nothing but zeros: it does not count
 
     def feed(self, data: bytes) -> bytes:
         """See ``dialect.Reader``."""

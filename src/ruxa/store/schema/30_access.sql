@@ -12,6 +12,7 @@ CREATE TABLE access.organisation (
     name_sealed           bytea,
     synthetic             boolean NOT NULL DEFAULT false,
     output_tokens_default integer NOT NULL DEFAULT 4096 CHECK (output_tokens_default BETWEEN 1 AND 10000000),
+    limits                jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(limits) = 'object'),
     suspended_at          timestamptz,
     suspended_why         text CHECK (suspended_why IN ('abuse', 'payment', 'security', 'request', 'legal')),
     closed_at             timestamptz,
@@ -53,11 +54,13 @@ CREATE TABLE access.membership (
     member_id       uuid NOT NULL REFERENCES access.member (id) ON DELETE CASCADE,
     role            text NOT NULL CHECK (role IN ('owner', 'developer', 'billing', 'viewer')),
     accepted_at     timestamptz,
+    limits          jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(limits) = 'object'),
     created_at      timestamptz NOT NULL DEFAULT ruxa.now(),
     PRIMARY KEY (organisation_id, member_id)
 );
 CREATE INDEX membership_member ON access.membership (member_id);
-COMMENT ON TABLE access.membership IS 'Which member has which role where; accepted_at is empty while an invitation is open.';
+COMMENT ON TABLE access.membership IS
+    'Which member has which role where; accepted_at is empty while an invitation is open; limits: of the keys it made.';
 
 -- A session of a browser. The token's keyed hash is kept, the token is not.
 
@@ -231,6 +234,22 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- A member's limits bind the keys that the member made.
+CREATE FUNCTION access.tell_member_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    changed uuid;
+BEGIN
+    FOR changed IN
+        SELECT k.id FROM access.key k
+        WHERE k.organisation_id = OLD.organisation_id AND k.created_by = OLD.member_id AND k.revoked_at IS NULL
+    LOOP
+        INSERT INTO access.key_change (key_id) VALUES (changed) ON CONFLICT DO NOTHING;
+        PERFORM pg_notify('key_revoked', replace(changed::text, '-', ''));
+    END LOOP;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION access.tell_secret_change() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -255,8 +274,10 @@ CREATE TRIGGER key_updated
 CREATE TRIGGER key_deleted AFTER DELETE ON access.key
     FOR EACH ROW EXECUTE FUNCTION access.tell_key_change();
 CREATE TRIGGER organisation_updated
-    AFTER UPDATE OF suspended_at, output_tokens_default ON access.organisation
+    AFTER UPDATE OF suspended_at, output_tokens_default, limits ON access.organisation
     FOR EACH ROW EXECUTE FUNCTION access.tell_key_change();
+CREATE TRIGGER membership_updated AFTER UPDATE OF limits ON access.membership
+    FOR EACH ROW EXECUTE FUNCTION access.tell_member_change();
 CREATE TRIGGER secret_changed AFTER UPDATE OF expires_at, hash, key_id OR DELETE ON access.key_secret
     FOR EACH ROW EXECUTE FUNCTION access.tell_secret_change();
 
@@ -267,16 +288,19 @@ CREATE FUNCTION access.grant_of(secret_hash bytea)
         key_id uuid, organisation_id uuid, organisation_ref uuid, livemode boolean, scopes text[], models text[],
         requests_per_minute bigint, tokens_per_minute bigint, concurrency bigint, store_days integer,
         budgeted boolean, expires_at_ms bigint, output_tokens_default integer, conditions text[],
-        guard text[]
+        guard text[], member_ref uuid, member_limits jsonb, organisation_limits jsonb
     )
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.id, o.id, o.organisation_ref, k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute,
            k.concurrency, k.store_days, k.budget_micros IS NOT NULL,
            floor(extract(epoch FROM least(k.expires_at, s.expires_at)) * 1000)::bigint,
-           o.output_tokens_default, k.conditions, k.guard
+           o.output_tokens_default, k.conditions, k.guard, md5(ms.organisation_id::text || ms.member_id::text)::uuid,
+           ms.limits, o.limits
     FROM access.key_secret s
     JOIN access.key k ON k.id = s.key_id
     JOIN access.organisation o ON o.id = k.organisation_id
+    LEFT JOIN access.membership ms
+        ON ms.organisation_id = k.organisation_id AND ms.member_id = k.created_by AND ms.limits <> '{}'
     WHERE s.hash = secret_hash
       AND k.revoked_at IS NULL
       AND o.suspended_at IS NULL
@@ -290,15 +314,18 @@ CREATE FUNCTION access.grant_of_key(p_key uuid)
         key_id uuid, organisation_id uuid, organisation_ref uuid, livemode boolean, scopes text[], models text[],
         requests_per_minute bigint, tokens_per_minute bigint, concurrency bigint, store_days integer,
         budgeted boolean, expires_at_ms bigint, output_tokens_default integer, conditions text[],
-        guard text[]
+        guard text[], member_ref uuid, member_limits jsonb, organisation_limits jsonb
     )
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.id, o.id, o.organisation_ref, k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute,
            k.concurrency, k.store_days, k.budget_micros IS NOT NULL,
            floor(extract(epoch FROM k.expires_at) * 1000)::bigint, o.output_tokens_default, k.conditions,
-           k.guard
+           k.guard, md5(ms.organisation_id::text || ms.member_id::text)::uuid,
+           ms.limits, o.limits
     FROM access.key k
     JOIN access.organisation o ON o.id = k.organisation_id
+    LEFT JOIN access.membership ms
+        ON ms.organisation_id = k.organisation_id AND ms.member_id = k.created_by AND ms.limits <> '{}'
     WHERE k.id = p_key
       AND k.revoked_at IS NULL
       AND o.suspended_at IS NULL
@@ -364,6 +391,7 @@ COMMENT ON COLUMN access.organisation.name_sealed IS
      basis=contract keep=account seal=subject erase=shred export=yes';
 COMMENT ON COLUMN access.organisation.synthetic IS 'data: none';
 COMMENT ON COLUMN access.organisation.output_tokens_default IS 'data: none';
+COMMENT ON COLUMN access.organisation.limits IS 'data: none';
 COMMENT ON COLUMN access.organisation.suspended_at IS 'data: none';
 COMMENT ON COLUMN access.organisation.suspended_why IS 'data: none';
 COMMENT ON COLUMN access.organisation.closed_at IS 'data: none';
@@ -415,6 +443,9 @@ COMMENT ON COLUMN access.membership.member_id IS
     'data: category=user.unique_id subject=member purpose=provide,support basis=contract keep=account seal=none
      erase=delete export=yes';
 COMMENT ON COLUMN access.membership.role IS
+    'data: category=user.account.settings subject=member purpose=provide,support basis=contract keep=account seal=none
+     erase=delete export=yes';
+COMMENT ON COLUMN access.membership.limits IS
     'data: category=user.account.settings subject=member purpose=provide,support basis=contract keep=account seal=none
      erase=delete export=yes';
 COMMENT ON COLUMN access.membership.accepted_at IS
@@ -592,9 +623,9 @@ GRANT EXECUTE ON FUNCTION access.grant_of(bytea) TO ruxa_console; -- keys call /
 
 GRANT SELECT, INSERT ON access.organisation, access.membership, access.one_time_link, access.terms_version,
     access.terms_acceptance, access.key, access.key_secret TO ruxa_console, ruxa_operator;
-GRANT UPDATE (name_sealed, output_tokens_default, suspended_at, suspended_why, closed_at) ON access.organisation
+GRANT UPDATE (name_sealed, output_tokens_default, limits, suspended_at, suspended_why, closed_at) ON access.organisation
     TO ruxa_console, ruxa_operator;
-GRANT UPDATE (role, accepted_at), DELETE ON access.membership TO ruxa_console, ruxa_operator;
+GRANT UPDATE (role, accepted_at, limits), DELETE ON access.membership TO ruxa_console, ruxa_operator;
 GRANT UPDATE (used_at), DELETE ON access.one_time_link TO ruxa_console, ruxa_operator;
 GRANT UPDATE (revoked_at, name_sealed, scopes, models, requests_per_minute, tokens_per_minute, concurrency, store_days,
     budget_micros, budget_period, conditions, guard, expires_at) ON access.key TO ruxa_console, ruxa_operator;

@@ -1037,7 +1037,8 @@ BEGIN
         END IF;
     END LOOP;
     IF room < p_minimum THEN
-        refusal := 'key_budget_exceeded';
+        SELECT split_part(a.code, ':', 2) || '_budget_exceeded' INTO refusal FROM ledger.account AS a
+            WHERE a.id = tightest;
         free := greatest(room, 0);
         SELECT coalesce(sum(l.amount_micros - l.spent_micros), 0) INTO elsewhere FROM ledger.lease AS l
             WHERE l.organisation_ref = p_organisation AND l.state = 'open' AND l.kind = 'lease' AND EXISTS (
@@ -1133,7 +1134,8 @@ BEGIN
                 ON b.scope = split_part(a.code, ':', 2) AND b.id = split_part(a.code, ':', 3)::uuid
             WHERE a.id = strand.account_id;
         IF limited < more THEN
-            refusal := 'key_budget_exceeded';
+            SELECT split_part(a.code, ':', 2) || '_budget_exceeded' INTO refusal FROM ledger.account AS a
+                WHERE a.id = strand.account_id;
             RETURN;
         END IF;
     END LOOP;
