@@ -8,7 +8,7 @@ import json
 import zipfile
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import psycopg
@@ -18,6 +18,7 @@ from books import Books
 from fixtures_access import House, Person, house, hurry
 from fixtures_database import Database
 from ruxa.access import keys, members, organisations
+from ruxa.access.audit import log
 from ruxa.access.keys import KeyWish
 from ruxa.egress.objects import Objects
 from ruxa.kernel import ids
@@ -86,6 +87,30 @@ async def test_everything_of_a_person_and_of_their_organisation_and_nothing_of_a
     for word in (other.mark, other.email.open("provide"), str(other_id), other_id.hex):
         assert word not in everything
     assert "argon2" not in everything
+
+
+async def test_what_the_person_did_is_in_the_copy_and_nobody_elses_acts(house: House) -> None:
+    _, member_id, organisation_id = await house.owner()
+    _, other_id, _ = await house.owner()
+    async with house.console.work() as work:
+        for who, act, thing in (
+            (member_id, "key:created", UUID(int=11)),
+            (member_id, "member:role_changed", other_id),
+            (other_id, "key:revoked", UUID(int=12)),
+        ):
+            await log.write(
+                work, house.vault, cast(log.Act, act), actor="member", member_id=who, organisation_id=organisation_id,
+                object_id=thing, details={"why": f"of {thing.hex}"},
+            )  # fmt: skip
+    copy = await _copy(house, member_id)
+    acts = _rows(copy, "data/audit.json")
+    mine = {row["act"]: row for row in acts}
+    assert mine["key:created"]["details"] == {"why": f"of {UUID(int=11).hex}"}
+    assert mine["key:created"]["outcome"] == "done"
+    assert "object" not in mine["member:role_changed"], "whose role it was is not the person's"
+    assert "key:revoked" not in mine
+    assert other_id.hex not in b"".join(copy.values()).decode()
+    assert json.loads(copy["schema/audit.json"])["columns"]
 
 
 async def test_the_manifest_names_every_file_and_is_signed(house: House) -> None:

@@ -216,7 +216,7 @@ def hold_show(args: Namespace) -> int:
         return [
             {
                 "store": one.store,
-                "id": ids.text("req", one.item_id),
+                "id": one.item_id.hex if one.store == "audit" else ids.text("req", one.item_id),
                 "part": one.part,
                 "body": one.body.decode(errors="replace"),
             }

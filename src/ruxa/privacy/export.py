@@ -21,14 +21,15 @@ from uuid import UUID
 
 import msgspec
 
+from ruxa.access.audit import reading
 from ruxa.egress.objects import Objects
 from ruxa.kernel import codec, ids
 from ruxa.kernel.datamap import KEEPS, Declaration
 from ruxa.kernel.errors import NotFound, Unavailable
 from ruxa.privacy.content import items
-from ruxa.privacy.files import kept
 from ruxa.privacy.erasures import records
 from ruxa.privacy.erasures.records import Tie
+from ruxa.privacy.files import kept
 from ruxa.privacy.responses import kept as responses
 from ruxa.store import inventory
 from ruxa.store.inventory import Column
@@ -39,6 +40,8 @@ from ruxa.store.work import Work
 EXPORT_DAYS: Final = 7
 PURPOSE: Final = "provide"
 PAGE: Final = 2000
+ACTS_PAGE: Final = 100
+_OF_OTHERS: Final = frozenset({"member", "staff", "subject", "hold"})
 # Rows that hold content are up to 128 KiB each.
 CONTENT_PAGE: Final = 50
 # A copy keeps a connection for as long as its reader takes: more than so many at once would take them from everybody.
@@ -49,7 +52,8 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\u
 _README: Final = """What is kept about you
 ======================
 
-data/           one JSON and one CSV file for every place that holds something about you
+data/           one JSON and one CSV file for every place that holds something about you; audit.json: what you did,
+                as the audit log has it
 organisation/   the same for each organisation that you own; in content/ what is stored of its calls, byte for byte,
                 and in files/ what was uploaded
 schema/         what each column is: category, purpose, legal basis, how long it is kept
@@ -198,6 +202,16 @@ async def stream(
                             for row in rows:
                                 await _response(work, vault, objects, files, f"{folder}/content", organisation_id, row)
                                 yield out.taken()
+            told = {one.name: one for (place, _, name), one in columns.items() if place == "audit" and "sealed" in name}
+            files.add("schema/audit.json", codec.encode({"columns": _described(told)}))
+            with files.open("data/audit.json") as file:
+                file.write(b"[")
+                async for acts in _acts(work, vault, member_id):
+                    file.write(b",\n" if file.rows else b"\n")
+                    file.write(b",\n".join(codec.encode(act) for act in acts))
+                    file.rows += len(acts)
+                    yield out.taken()
+                file.write(b"\n]\n")
         signer = await vault.signing_key("report")
         manifest = codec.canonical(
             Manifest(
@@ -212,6 +226,30 @@ async def stream(
         archive.writestr("manifest.json", manifest)
         archive.writestr("manifest.sig", signer.sign(manifest).hex())
     yield out.taken()
+
+
+async def _acts(work: Work, vault: Vault, member_id: UUID) -> AsyncGenerator[list[dict[str, Any]], None]:
+    """What the log holds of what the person did, newest first; an entry whose day's key is gone only by its time."""
+    below: UUID | None = None
+    while entries := await reading.page(work, vault, "proof", actor_id=member_id, below=below, limit=ACTS_PAGE):
+        yield [_act(one) for one in entries]
+        below = entries[-1].id
+
+
+def _act(one: reading.Entry) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": one.id.hex, "at": one.at, "leaf": one.seq, "act": one.act or None}
+    if one.fields is None:
+        return row
+    fields = one.fields
+    row |= {
+        "purpose": fields.purpose or None,
+        "outcome": fields.outcome,
+        "request": f"req_{fields.request}" if fields.request else None,
+    }
+    # What was done with other people says whose it was.
+    if one.act.partition(":")[0] in _OF_OTHERS:
+        return row
+    return row | {"object": fields.object or None, "details": dict(one.details)}
 
 
 async def _content(
@@ -419,18 +457,26 @@ def _cell(value: object) -> str:
 
 def _schema(columns: Mapping[tuple[str, str, str], Column], tie: Tie) -> dict[str, Any]:
     """What the table's exported columns are."""
-    described: dict[str, Any] = {}
-    for (place, tab, name), column in columns.items():
-        declared = column.declaration
-        if (place, tab) != (tie.place, tie.tab) or declared is None or not declared.export:
-            continue
-        described[name] = {
+    shown = {
+        name: column
+        for (place, tab, name), column in columns.items()
+        if (place, tab) == (tie.place, tie.tab) and column.declaration is not None and column.declaration.export
+    }
+    return {"table": f"{tie.place}.{tie.tab}", "columns": _described(shown)}
+
+
+def _described(shown: Mapping[str, Column]) -> dict[str, Any]:
+    """What columns are, as they are declared."""
+    return {
+        name: {
             "type": column.type,
             "categories": declared.categories,
             "purposes": dict(zip(declared.purposes, declared.bases, strict=True)),
             "kept": KEEPS[declared.keep],
         }
-    return {"table": f"{tie.place}.{tie.tab}", "columns": described}
+        for name, column in shown.items()
+        if (declared := column.declaration) is not None
+    }
 
 
 class _Pipe(io.RawIOBase):

@@ -36,6 +36,7 @@ async def test_a_hold_is_approved_by_somebody_else_than_who_placed_it(console: A
             ))  # fmt: skip
     shown = (await browser.get("/staff/holds")).text
     assert shown.count("a claim of 2026") == 2
+    assert "built-in" not in shown
     assert shown.count("Somebody else approves it.") == 1, "what I placed is not mine to approve"
     theirs, mine = (ids.text("hold", one) for one in placed)
     refused = await browser.post("/staff/holds", "approve", 403, hold=mine)

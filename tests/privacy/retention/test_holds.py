@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
 import psycopg
@@ -11,6 +12,7 @@ import pytest
 
 from retention_house import RetentionHouse
 from ruxa.access import members
+from ruxa.access.audit import log, sequencer
 from ruxa.access.authorize import OPERATOR
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Conflict, Forbidden, InvalidCall, NotFound
@@ -65,6 +67,34 @@ async def test_usage_under_hold_is_kept_sealed_and_the_day_goes_all_the_same(hou
     bodies = await house.admin("SELECT body_sealed FROM privacy.held_item")
     assert all(held_ref.hex.encode() not in body and str(held_ref).encode() not in body for (body,) in bodies)
     await house.books.prove()
+
+
+async def test_what_an_organisation_did_is_kept_when_its_day_goes(house: RetentionHouse) -> None:
+    held, _ = await house.organisation()
+    other, _ = await house.organisation()
+    await sequencer.prepare(house.books.worker)
+    async with house.books.operator.work() as work:
+        for organisation, act, count in ((held, "content:read", 3), (other, "content:read", 1)):
+            for number in range(count):
+                await log.write(
+                    work, house.vault, cast(log.Act, act), actor="member", member_id=OWNER,
+                    organisation_id=organisation, object_id=UUID(int=number), details={"number": str(number)},
+                )  # fmt: skip
+    first = house.today
+    assert first in await house.days("audit.customer_entry")
+    await house.to(USAGE - 1)
+    hold = await _place(house, held)
+    await _approve(house, hold)
+    await house.to(USAGE)
+    outcome = await house.run()
+    assert outcome.state == "done", outcome
+    assert first not in await house.days("audit.customer_entry")
+    kept = await _kept(house, hold)
+    assert {one.store for one in kept} == {"audit"}
+    bodies = [json.loads(one.body) for one in kept]
+    assert sorted(body["details"]["number"] for body in bodies) == ["0", "1", "2"]
+    assert {body["action"] for body in bodies} == {"content:read"}
+    assert outcome.held == 3
 
 
 async def test_content_under_hold_is_kept_from_row_and_object(house: RetentionHouse) -> None:

@@ -92,6 +92,25 @@ async def page(
     return [await _entry(vault, row, purpose) for row in found]
 
 
+async def of_day(
+    work: Work, vault: Vault, purpose: Purpose, day: date, organisation_id: UUID, below: UUID | None, limit: int
+) -> list[Entry]:
+    """An organisation's own entries of a UTC day (not those that last), newest first, from below an id."""
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    first, after = (ids.floor(int(moment.timestamp() * 1000)) for moment in (start, start + timedelta(days=1)))
+    found: list[Entry] = []
+    ceiling = after if below is None else below
+    while len(found) < limit:
+        rows = await records.entries(
+            work, floor=first, below=ceiling, organisation_id=organisation_id, actor_indexes=None, limit=limit
+        )
+        found += [await _entry(vault, row, purpose) for row in rows if row.table == log.CUSTOMER]
+        if len(rows) < limit:
+            break
+        ceiling = rows[-1].id
+    return found[:limit]
+
+
 async def opened(vault: Vault, row: records.EntryRow, purpose: Purpose) -> Opened | None:
     """The whole of an entry; None when the key of its day was destroyed. Raises Broken ``sealed_damaged``."""
     day = _day(row.id)

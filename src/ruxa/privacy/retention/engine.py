@@ -19,9 +19,9 @@ from uuid import UUID
 import msgspec
 
 from ruxa.access import jobs as access
-from ruxa.access.audit import log
+from ruxa.access.audit import log, reading
 from ruxa.egress.objects import Objects
-from ruxa.kernel import bounds, ids
+from ruxa.kernel import bounds, codec, ids
 from ruxa.kernel.clock import Clock, monotonic
 from ruxa.kernel.errors import NotFound, RuxaError, Unavailable
 from ruxa.kernel.signals import Sink
@@ -44,6 +44,7 @@ BUSY_S: Final = 0.25
 RESTS_S: Final = 2.0
 # Sums of days that are over are made in every run, so that a day's end finds them ready; a backlog in parts.
 PREPARES: Final = 100
+ACTS_AT_ONCE: Final = 200
 
 # Key classes of days and for how many days each day's key lives after it.
 KEY_DAYS: Final[dict[str, int]] = {
@@ -489,8 +490,10 @@ async def _holds_due(tools: Tools) -> Due:
         held = await _held_organisations(work)
     if not held:
         return []
-    return [f"usage {day}" for day in await _days_over(tools)] + [
-        f"content {until}" for until in await _content_over(tools)
+    return [
+        *(f"usage {day}" for day in await _days_over(tools)),
+        *(f"content {until}" for until in await _content_over(tools)),
+        *(f"acts {day}" for day in await _acts_over(tools)),
     ]
 
 
@@ -504,6 +507,8 @@ async def _holds_end(tools: Tools) -> Ended:
         kept += await _keep_usage(tools, day, by_ref)
     for until in await _content_over(tools):
         kept += await _keep_content(tools, until, held)
+    for day in await _acts_over(tools):
+        kept += await _keep_acts(tools, day, held)
     return Ended(0, kept)
 
 
@@ -520,6 +525,38 @@ async def _content_over(tools: Tools) -> list[date]:
     today = await _today(tools)
     async with tools.pool.work("retention") as work:
         return [one.day for one in await partitions.present(work, content.TABLE) if one.day <= today]
+
+
+async def _acts_over(tools: Tools) -> list[date]:
+    """Days of customers' own audit entries that go now."""
+    return [day for table, day in await _tables_over(tools) if table == log.CUSTOMER]
+
+
+async def _keep_acts(tools: Tools, day: date, held: dict[UUID, list[UUID]]) -> int:
+    """Copies what an organisation's people and keys did; what cannot be opened any more is lost already."""
+    kept = 0
+    for organisation_id, hold_ids in held.items():
+        below: UUID | None = None
+        while True:
+            async with tools.pool.work("retention") as work:
+                entries = await reading.of_day(work, tools.vault, "proof", day, organisation_id, below, ACTS_AT_ONCE)
+                items = [
+                    (
+                        one.id,
+                        "entry",
+                        codec.encode({"id": one.id.hex, "at": one.at, **msgspec.to_builtins(one.fields),
+                                      "details": dict(one.details)}),
+                    )
+                    for one in entries
+                    if one.fields is not None
+                ]  # fmt: skip
+                for hold_id in hold_ids:
+                    await holds.keep(work, tools.vault, hold_id, "audit", items)
+            kept += len(items)
+            if len(entries) < ACTS_AT_ONCE:
+                break
+            below = entries[-1].id
+    return kept
 
 
 async def _keep_usage(tools: Tools, day: date, by_ref: dict[UUID, list[UUID]]) -> int:

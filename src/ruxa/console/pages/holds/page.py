@@ -38,7 +38,7 @@ async def load(visit: Visit, work: Work) -> View:
                     "ends_at": one.ended_at or one.ends_at,
                     "ended": one.ended_at is not None,
                     "gagged": one.gagged,
-                    "items": visit.words.number(one.items),
+                    "kept": visit.words.number(one.items),
                     "mine": one.owner_id == me,
                 }
                 for one in found
