@@ -130,7 +130,8 @@ STANDING: Final[tuple[tuple[str, LiteralString], ...]] = (
         "keys_changed",
         "UPDATE access.key k SET scopes = r.scopes, models = r.models, requests_per_minute = r.requests_per_minute,"
         " tokens_per_minute = r.tokens_per_minute, concurrency = r.concurrency, store_days = r.store_days,"
-        " conditions = r.conditions, guard = r.guard, expires_at = r.expires_at, revoked_at = coalesce(k.revoked_at, r.revoked_at)"
+        " conditions = r.conditions, guard = r.guard, expires_at = r.expires_at,"
+        " revoked_at = coalesce(k.revoked_at, r.revoked_at)"
         " FROM pg_temp.replay_key r WHERE r.id = k.id AND (r.scopes, r.models, r.requests_per_minute,"
         " r.tokens_per_minute, r.concurrency, r.store_days, r.conditions, r.guard, r.expires_at, r.revoked_at)"
         " IS DISTINCT FROM"
