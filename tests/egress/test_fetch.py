@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,6 +12,7 @@ from ruxa.egress import fetch
 from ruxa.egress.fetch import Fetched, Fetcher, Kind
 from ruxa.egress.http import Pool
 from ruxa.egress.recipient import Register
+from ruxa.egress.tally import Line
 from ruxa.egress.timers import Wheel
 from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.signals import Field, Level
@@ -29,7 +30,7 @@ class Quiet:
 @asynccontextmanager
 async def shown(
     answer: bytes | Callable[[bytes], bytes], *, loopback: bool = True
-) -> AsyncIterator[tuple[Fetcher, str]]:
+) -> AsyncGenerator[tuple[Fetcher, str]]:
     """A fetcher, and the address of a server that says ``answer``."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -72,6 +73,9 @@ async def test_an_image_is_fetched_and_its_own_beginning_counts(monkeypatch: pyt
     async with shown(answer) as (fetcher, base):
         found = await fetcher.get(f"{base}/a%20b/c.png?x=1&y=é#part", "image")
     assert found == Fetched("image/png", PNG)
+    register = fetcher._pool.register
+    assert list(register.destinations()) == [("*", 443)], "the caller's host is declared for the time of the call"
+    assert register.tally.take() == [Line("url", "*", "user.content", 1)]
     assert heard[0].startswith(b"GET /a%20b/c.png?x=1&y=%C3%A9 HTTP/1.1\r\n")
     lines = heard[0].decode().lower().split("\r\n")
     assert not [line for line in lines if line.startswith(("cookie", "authorization", "x-forwarded", "referer"))]

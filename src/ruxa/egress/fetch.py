@@ -25,8 +25,8 @@ Kind = Literal["image", "document", "audio", "video"]
 URL_CHARS_MAX: Final = 4096
 AT_ONCE: Final = 16
 USER_AGENT: Final = "ruxa"
-# The tally names no host that a caller wrote.
-_HOST: Final = "a caller's URL"
+# Register and tally name no host that a caller wrote: whoever it is, it is this one.
+_ANY: Final = "*"
 _CONTENT: Final = "user.content"
 _DEADLINES: Final = Deadlines(connect_s=4, first_byte_s=6, between_s=4, whole_s=bounds.FETCH_TIMEOUT_S)
 _RECIPIENT: Final = Recipient(
@@ -62,6 +62,7 @@ class Fetcher:
         self._pool = pool
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._lent: Counter[tuple[str, int]] = Counter()
+        pool.register.allow(_RECIPIENT, _ANY, 443)
 
     async def get(self, url: str, kind: Kind, bytes_max: int = bounds.FETCH_BYTES_MAX) -> Fetched:
         """The medium behind ``url``. Raises InvalidCall ``url_refused`` or ``url_not_fetched`` with the reason."""
@@ -84,7 +85,7 @@ class Fetcher:
             register.allow(_RECIPIENT, *where)
         upstream = Upstream(self._pool, origin)
         try:
-            register.tally.add(_RECIPIENT.name, _HOST, _CONTENT)
+            register.tally.add(_RECIPIENT.name, _ANY, _CONTENT)
             head = upstream.head("GET", target, {"user-agent": USER_AGENT, "accept": "*/*", "connection": "close"})
             answer = upstream.ask(head, (), _DEADLINES)
             answer.bytes_max = bytes_max

@@ -58,7 +58,7 @@ from ruxa.gateway.habit import Habit
 from ruxa.gateway.journal import SEGMENT_BYTES, Journal
 from ruxa.gateway.marks import Marks
 from ruxa.gateway.metrics import Metrics
-from ruxa.gateway.plan import Plans, Target, Wish
+from ruxa.gateway.plan import Plans, Target, Wish, needs
 from ruxa.gateway.pseudonyms import Pseudonyms
 from ruxa.gateway.relayed import Console
 from ruxa.gateway.repeated import Repeats
@@ -189,6 +189,7 @@ class Pipeline:
             lambda secret: keys.keyed_hash("api-key", secret),
             older=lambda secret: keys.keyed_hashes("api-key", secret)[1:],
         )
+        self._fetcher = Fetcher(pool)
         self._routes = Routes(works, self._polled.set)
         self._plans = Plans(providers, self._upstreams(), settings.models, lambda: self._leases.now_ms())
         self._own: dict[bytes, Callable[[Request, Reply], None]] = {
@@ -240,7 +241,7 @@ class Pipeline:
             self._copies = Copies(self._keeper, today=self._today, sink=self._sink, metrics=self._metrics)
         self._pseudonyms = Pseudonyms(self._keys.pseudonym_key, self._providers)
         await self._pseudonyms.turn(self._today())
-        self._crossings = Crossings(self._pseudonyms, Fetcher(self._pool), Marks())
+        self._crossings = Crossings(self._pseudonyms, self._fetcher, Marks())
         self._gear = Gear(
             journal=journal,
             leases=leases,
@@ -504,6 +505,7 @@ class Pipeline:
             raise InvalidCall(f"At most {bounds.FALLBACK_MODELS_MAX} models stand in for one.", param="models")
         return Wish(
             names=tuple(dict.fromkeys(names)),
+            needs=lambda: needs(envelope),
             dialect=exchange.dialect,
             kind=KINDS.get(endpoint),
             conditions=(*grant.conditions, *caller.conditions),
