@@ -73,7 +73,7 @@ async def test_an_image_is_fetched_and_its_own_beginning_counts(monkeypatch: pyt
     async with shown(answer) as (fetcher, base):
         found = await fetcher.get(f"{base}/a%20b/c.png?x=1&y=é#part", "image")
     assert found == Fetched("image/png", PNG)
-    register = fetcher._pool.register
+    register = fetcher.register
     assert list(register.destinations()) == [("*", 443)], "the caller's host is declared for the time of the call"
     assert register.tally.take() == [Line("url", "*", "user.content", 1)]
     assert heard[0].startswith(b"GET /a%20b/c.png?x=1&y=%C3%A9 HTTP/1.1\r\n")

@@ -60,9 +60,10 @@ class Fetcher:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self.register = pool.register
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._lent: Counter[tuple[str, int]] = Counter()
-        pool.register.allow(_RECIPIENT, _ANY, 443)
+        self.register.allow(_RECIPIENT, _ANY, 443)
 
     async def get(self, url: str, kind: Kind, bytes_max: int = bounds.FETCH_BYTES_MAX) -> Fetched:
         """The medium behind ``url``. Raises InvalidCall ``url_refused`` or ``url_not_fetched`` with the reason."""
@@ -76,7 +77,7 @@ class Fetcher:
         return _looked_at(headers, body, kind)
 
     async def _ask(self, origin: Origin, target: str, bytes_max: int) -> tuple[Mapping[bytes, bytes], bytes]:
-        register = self._pool.register
+        register = self.register
         where = origin.host, origin.port
         # A destination that the operator declared is that already; this one is lent for the time of the call.
         lent = where in self._lent or register.find(*where) is None
