@@ -66,6 +66,15 @@ def environment() -> dict[str, str]:
     return env
 
 
+def keep_bytecode() -> None:
+    """Python keeps what it compiled, in ``.venv``: some machines forbid that, and then each process compiles anew.
+
+    A server is five processes, and the suite starts hundreds of them; nothing is left beside the sources.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(VENV / "bytecode")
+
+
 def configured_index() -> str | None:
     """The package index this machine is set up for: environment first, then pip's configuration files."""
     for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"):
@@ -334,6 +343,7 @@ def main() -> None:
     parser.add_argument("--long", action="store_true", help="test: the full sizes")
     parser.add_argument("--acceptance", action="store_true", help="test: vendors' agents from npm, and nothing else")
     chosen = parser.parse_args(arguments)
+    keep_bytecode()
     match chosen.command:
         case "run":
             run(rest)

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import hypothesis
 import pytest
+
+# Where Python may not keep what it compiled, each of the suite's thousand processes compiles anew: keep it in .venv,
+# as ``dev.py`` does.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.path.join(sys.prefix, "bytecode")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 # A slow machine is no finding: properties are bounded by their number of examples and the test's own time-out.
 hypothesis.settings.register_profile("ruxa", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
