@@ -199,3 +199,55 @@ def whole_events(out: bytes) -> None:
     for line in out.decode().splitlines():
         if line.startswith("data: ") and line != "data: [DONE]":
             msgspec.json.decode(line[6:], type=dict[str, msgspec.Raw])
+
+
+def doubling(levels: int) -> dict[str, Any]:
+    """A short schema that is endless once each reference is put in."""
+    inner = {f"d{level}": {"$ref": f"#/$defs/d{level + 1}"} for level in range(levels)}
+    defs = {
+        name: {"type": "object", "properties": {"a": reference, "b": reference}} for name, reference in inner.items()
+    }
+    return {"type": "object", "properties": {"x": inner["d0"]}, "$defs": {**defs, f"d{levels}": {"type": "string"}}}
+
+
+def nested(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        schema = {"type": "object", "properties": {"a": schema}}
+    return schema
+
+
+@pytest.mark.parametrize("schema", [doubling(40), nested(60), {"type": "object", "properties": {"a": {"$ref": "#"}}}])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_schema_is_bounded_however_it_refers_to_itself(name: Name, schema: dict[str, Any]) -> None:
+    body = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "x"}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": schema, "strict": True}}],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema, "strict": True}},
+    }
+    place = Place(dialect="openai_chat", endpoint="chat")
+    call = TRANSLATORS["openai_chat"].read_call(place, msgspec.json.encode(body))
+    for aim in AIMS:
+        began = time.monotonic()
+        found: RuxaError | None = None
+        try:
+            assert len(TRANSLATORS[name].write_call(call, aim).body) < 1_000_000
+        except RuxaError as error:
+            found = error
+        if found is not None:
+            refused(name, found)
+            assert found.code == "schema_too_large"
+            assert found.param in ("tools[0]", "response_format")
+        assert time.monotonic() - began < SLOW_S
+
+
+@each_dialect
+def test_what_is_nested_too_deeply_is_refused_by_its_field(name: Name) -> None:
+    place = Place(dialect=name, endpoint=ANSWERS[name], model="m")
+    field = {"openai_responses": "input", "gemini_generate": "contents"}.get(name, "messages")
+    body = b'{"model":"m","max_tokens":5,"%b":%b%b}' % (field.encode(), b"[" * 300, b"]" * 300)
+    with pytest.raises(RuxaError) as raised:
+        DIALECTS[name].read(place, body)
+    refused(name, raised.value)
+    assert (raised.value.code, raised.value.param) == ("too_deep", field)

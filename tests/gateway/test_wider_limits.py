@@ -1,4 +1,4 @@
-"""Limits and budgets of many keys together: of a member, of an organisation, of a model; who answers, and in what order."""
+"""Limits and budgets of many keys together - of a member, an organisation, a model - and which of them answers."""
 
 from __future__ import annotations
 

@@ -82,9 +82,9 @@ def cut(body: bytes) -> dict[str, msgspec.Raw]:
         raise InvalidCall(_TOO_DEEP, code="too_deep") from None
     size = len(body)
     if size > _LONG and (size > _COUNTED or body.count(b"[") + body.count(b"{") > bounds.JSON_DEPTH_MAX):
-        for raw in members.values():
+        for name, raw in members.items():
             if len(raw) > _LONG and _deep(raw):
-                raise InvalidCall(_TOO_DEEP, code="too_deep")
+                raise InvalidCall(_TOO_DEEP, code="too_deep", param=name)
     return members
 
 

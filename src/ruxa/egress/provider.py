@@ -7,7 +7,7 @@ key lives here and in the request heads built from it, never in a URL, a log lin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, TypeVar, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -66,6 +66,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     facts: Facts = Facts()
 
 
+Lack = Literal["images", "documents", "audio", "video", "tools"]
+LACKS: tuple[Lack, ...] = get_args(Lack)
+Lacks = Mapping[str, frozenset[Lack]]
+"""Beginning of a model's name at the provider -> what such a model can't take."""
 Ways = Mapping[str, frozenset[Way]]
 """Beginning of a model's name at the provider -> what such a model can do."""
 
@@ -87,6 +91,7 @@ class Provider:
 
     __slots__ = (
         "_headers",
+        "_lacks",
         "_reasoning_tokens",
         "_ways",
         "adapter",
@@ -99,7 +104,15 @@ class Provider:
     )
 
     def __init__(
-        self, name: str, row: Row, adapter: Adapter, *, base_url: str, key: str | None, ways: Ways | None = None
+        self,
+        name: str,
+        row: Row,
+        adapter: Adapter,
+        *,
+        base_url: str,
+        key: str | None,
+        ways: Ways | None = None,
+        lacks: Lacks | None = None,
     ) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -121,6 +134,7 @@ class Provider:
         self.facts = row.facts
         self._reasoning_tokens = row.reasoning_tokens
         self._ways: Ways = ways or {}
+        self._lacks: Lacks = lacks or {}
         self.recipient = Recipient(
             name=name,
             role="own" if name == "sandbox" else "provider",
@@ -149,8 +163,13 @@ class Provider:
         """What a model can do within its dialect; ``model`` as the provider names it."""
         return _longest(self._ways, model, _NO_WAYS)
 
+    def lacks(self, model: str) -> frozenset[Lack]:
+        """What a model can't take; ``model`` as the provider names it."""
+        return _longest(self._lacks, model, _NO_LACKS)
+
 
 _NO_WAYS: frozenset[Way] = frozenset()
+_NO_LACKS: frozenset[Lack] = frozenset()
 Value = TypeVar("Value")
 
 

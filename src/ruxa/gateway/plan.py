@@ -16,11 +16,11 @@ import msgspec
 
 from ruxa.access.grants import Grant
 from ruxa.dialects import COUNTERS, EMBEDDERS, TRANSLATORS
-from ruxa.dialects.dialect import Dialect, Name, Place
+from ruxa.dialects.dialect import Dialect, Envelope, Name, Place
 from ruxa.dialects.translated import Kind
 from ruxa.dialects.translator import Aim, Way
 from ruxa.egress.http import Upstream
-from ruxa.egress.provider import Facts, Provider
+from ruxa.egress.provider import LACKS, Facts, Lack, Provider
 from ruxa.gateway import order as orders
 from ruxa.gateway.breaker import Breaker
 from ruxa.gateway.lawful import lawful
@@ -34,6 +34,15 @@ from ruxa.ledger.routing import Route
 WAYS: tuple[Way, ...] = get_args(Way)
 # Endpoints that stand for others go out in any dialect that can be written.
 WRITTEN: Mapping[Kind, Container[Name]] = {"answer": TRANSLATORS, "vectors": EMBEDDERS, "count": TRANSLATORS}
+# Where each dialect has what the model is to read.
+CONTENT: Mapping[Name, str] = {
+    "openai_chat": "messages",
+    "openai_responses": "input",
+    "anthropic_messages": "messages",
+    "gemini_generate": "contents",
+}
+_NOTHING = msgspec.Raw(b"null")
+_NO_TOOLS = (b"null", b"[]")
 _SLOWNESS = 0.2  # share of the newest figure in a target's time to the first token
 
 
@@ -51,6 +60,7 @@ class Target:
         "breaker",
         "closed",
         "first_s",
+        "lacks",
         "model",
         "price",
         "price_column",
@@ -71,6 +81,7 @@ class Target:
         price: Price,
         breaker: Breaker,
         ways: frozenset[Way] | None = None,
+        lacks: frozenset[Lack] | None = None,
     ) -> None:
         self.model = model
         self.upstream_model = upstream_model
@@ -84,6 +95,7 @@ class Target:
         self.price_column = packed.uuid(price.id)
         can = provider.ways(upstream_model) if ways is None else ways
         self.aim = Aim(model=upstream_model, cap=price.output_tokens_max, ways=can, refused=provider.terms.drop_fields)
+        self.lacks = provider.lacks(upstream_model) if lacks is None else lacks  # what it can't take
         self.timed = False
         self.first_s = 0.0
         self._heads: dict[tuple[str, str, bool, bool], bytes] = {}
@@ -139,12 +151,14 @@ class Target:
 class Wish(msgspec.Struct, frozen=True):
     """What a call asks of the plans.
 
-    names: the model, then what shall stand in for it; kind: of the endpoint, None: it can't be translated; conditions:
-    of its data policy; guarded: what the call says is looked into, so nobody gets it as it is; prefix: what its prompt
-    begins with, hashed (for routes by weight); worst: what it can cost at a price, in micros.
+    names: the model, then what shall stand in for it; needs: what the model must take besides text; kind: of the
+    endpoint, None: it can't be translated; conditions: of its data policy; guarded: what the call says is looked into,
+    so nobody gets it as it is; prefix: what its prompt begins with, hashed (for routes by weight); worst: what it can
+    cost at a price, in micros.
     """
 
     names: tuple[str, ...]
+    needs: Callable[[], frozenset[Lack]]
     dialect: Dialect
     kind: Kind | None
     conditions: tuple[str, ...]
@@ -170,12 +184,13 @@ class Plans:
         models: Mapping[str, ModelSettings],
         now_ms: Callable[[], int],
     ) -> None:
-        """Raises InvalidCall ``bad_setting`` for a word of ``ways`` that is none."""
+        """Raises InvalidCall ``bad_setting`` for a word of ``ways`` or ``lacks`` that is none."""
         self._providers = providers
         self._upstreams = upstreams
         self._models = models
         self._now_ms = now_ms
         self._ways = {name: _ways(name, model.ways) for name, model in models.items() if model.ways is not None}
+        self._lacks = {name: _lacks(name, model.lacks) for name, model in models.items() if model.lacks is not None}
         self._targets: dict[str, Target] = {}
         self._aliases: dict[str, list[Target]] = {}
         self._routes: Mapping[str, Route] = {}
@@ -204,7 +219,14 @@ class Plans:
                 breaker = self._breakers[name] = Breaker(monotonic)
             upstream = self._upstreams[price.provider]
             target = targets[name] = Target(
-                name, upstream_model, provider, upstream, price, breaker, self._ways.get(name)
+                name,
+                upstream_model,
+                provider,
+                upstream,
+                price,
+                breaker,
+                self._ways.get(name),
+                self._lacks.get(name),
             )
             target.closed = price.id in closed
             if settings is not None and settings.reasoning_tokens is not None:
@@ -231,7 +253,7 @@ class Plans:
         if name in self._routes or grant.conditions:
             return None
         target = self._named(name, dialect)
-        if not target.relays(dialect.name):
+        if not target.relays(dialect.name) or target.lacks:
             return None
         self._refuse(target, name, grant)
         return target
@@ -263,6 +285,7 @@ class Plans:
             if wish.kind == "vectors":
                 raise Unsupported(f"{model} makes no embeddings.", code="no_embeddings", param="model")
             raise Unsupported(f"{model} can't be asked by this endpoint.", code="wrong_endpoint", param="model")
+        able = fit(able, wish)
         # One purse pays for a call: what another one would have to pay for does not stand in.
         able = [target for target in able if target.scope == able[0].scope]
         able.sort(key=lambda target: target.closed or target.breaker.resting())
@@ -379,6 +402,36 @@ class Plans:
         return len(self._targets)
 
 
+def needs(envelope: Envelope) -> frozenset[Lack]:
+    """What a model must be able to take for a call, besides text."""
+    load = envelope.load
+    counts: dict[Lack, int] = {
+        "images": load.images,
+        "documents": load.documents,
+        "audio": load.audios,
+        "video": load.videos,
+        "tools": bytes(envelope.members.get("tools", _NOTHING)).translate(None, b" \t\r\n") not in _NO_TOOLS,
+    }
+    return frozenset(kind for kind, count in counts.items() if count)
+
+
+def fit(able: list[Target], wish: Wish) -> list[Target]:
+    """Those of the targets that can take what the call brings. Raises InvalidCall when none can."""
+    if wish.kind not in ("answer", "count") or not any(target.lacks for target in able):
+        return able
+    needed = wish.needs()
+    found = [target for target in able if target.lacks.isdisjoint(needed)]
+    if not found:
+        lacking = next(kind for kind in LACKS if kind in able[0].lacks & needed)
+        param = "tools" if lacking == "tools" else CONTENT.get(wish.dialect.name)
+        raise InvalidCall(
+            f"{able[0].model} can't take {lacking}. Nothing was sent, and nothing is charged.",
+            code="unsupported_input",
+            param=param,
+        )
+    return found
+
+
 def allowed(models: Iterable[str], target: Target) -> bool:
     """Whether a key's list names the target: by public name, by alias, or by ``provider/*``."""
     return any(
@@ -391,6 +444,13 @@ def _ways(name: str, words: tuple[str, ...]) -> frozenset[Way]:
         if word not in WAYS:
             raise InvalidCall(f'models."{name}".ways: {word} is none of {", ".join(WAYS)}.', code="bad_setting")
     return frozenset(cast(tuple[Way, ...], words))
+
+
+def _lacks(name: str, words: tuple[str, ...]) -> frozenset[Lack]:
+    for word in words:
+        if word not in LACKS:
+            raise InvalidCall(f'models."{name}".lacks: {word} is none of {", ".join(LACKS)}.', code="bad_setting")
+    return frozenset(cast(tuple[Lack, ...], words))
 
 
 def _headers(provider: Provider, form: bool) -> dict[str, str]:

@@ -50,8 +50,8 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """``[models."provider/name"]``: prices (micros per million tokens) and limits (tokens) over the catalogue.
 
     reasoning_tokens: about how many tokens it thinks, unseen, before it answers; only for callers who leave before the
-    provider told its figures; ways: what it can do within its dialect, for calls that are translated to it, instead of
-    what the catalogue says.
+    provider told its figures; ways: what it can do within its dialect, for calls that are translated to it; lacks: of
+    images, documents, audio, video, tools what it can't take; both instead of what the catalogue says.
     """
 
     input_micros_per_mtok: int | None = None
@@ -65,6 +65,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     upstream_model: str | None = None
     aliases: tuple[str, ...] = ()
     ways: tuple[str, ...] | None = None
+    lacks: tuple[str, ...] | None = None
 
 
 class ProcessorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -347,7 +347,8 @@ class Leases:
     ) -> Reservation:
         """``hold`` micros; at least ``least`` when so little is free (``reservation.hold`` says how much it became).
 
-        Raises InsufficientCredit with a code of ``_REFUSALS``; Unavailable when the database is away and what is in hand is spent, or while stopping.
+        Raises InsufficientCredit with a code of ``_REFUSALS``; Unavailable when the database is away and what is in
+        hand is spent, or while stopping.
         """
         purse = self.purse(organisation_ref, scope, budget_scope)
         if not purse.waiters:

@@ -14,7 +14,7 @@ import msgspec
 
 from ruxa.dialects.dialect import Name
 from ruxa.dialects.translator import Way
-from ruxa.egress.provider import MECHANISMS, Adapter, Facts, Provider, Row, Ways, read_dialect
+from ruxa.egress.provider import MECHANISMS, Adapter, Facts, Lack, Lacks, Provider, Row, Ways, read_dialect
 from ruxa.egress.providers import anthropic, google, openai, sandbox
 from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.settings import ProviderSettings
@@ -56,6 +56,16 @@ def ways() -> dict[str, Ways]:
     }
 
 
+def lacks() -> dict[str, Lacks]:
+    """What models can't take, by provider."""
+    text = files(__name__).joinpath("lacks.toml").read_text(encoding="utf-8")
+    tables = msgspec.convert(tomllib.loads(text), dict[str, dict[str, frozenset[Lack]]])
+    return {
+        name: {beginning: can_not for line, can_not in table.items() for beginning in line.split(" ")}
+        for name, table in tables.items()
+    }
+
+
 def _facts(name: str, facts: Facts, settings: ProviderSettings) -> Facts:
     """The catalogue's facts with what the operator says over them."""
     said = {field: getattr(settings, field) for field in FACTS}
@@ -75,7 +85,7 @@ def load(
     ``read_secret`` resolves ``env:NAME`` and ``file:PATH``. Raises InvalidCall for a row that makes no sense.
     """
     rows = catalogue()
-    tables = ways()
+    tables, lacking = ways(), lacks()
     ready: dict[str, Provider] = {}
     unready: dict[str, str] = {}
     wanted = dict(configured)
@@ -119,5 +129,7 @@ def load(
             unready[name] = "key is missing"
             continue
         can = tables.get(name) or tables.get(next(iter(row.dialects)))
-        ready[name] = Provider(name, row, ADAPTERS[row.adapter], base_url=base_url, key=key, ways=can)
+        ready[name] = Provider(
+            name, row, ADAPTERS[row.adapter], base_url=base_url, key=key, ways=can, lacks=lacking.get(name)
+        )
     return Loaded(ready, unready)
