@@ -1,4 +1,4 @@
-"""Bad days of a gateway: every fault of a provider, callers who leave, canaries, a full disk, an absent database."""
+"""Bad days of a gateway besides the faults of ``test_fault_matrix``: callers who leave, canaries, a full disk, no database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dialect_calls import DIALECTS, call, ends_in_error, ends_well, error_of
+from dialect_calls import DIALECTS, call, ends_well, error_of
 from fixtures_gateway import House
 from ruxa.egress.http import Deadlines
 from ruxa.gateway import attempt, breaker, meter
@@ -21,26 +21,6 @@ from ruxa.kernel.settings import ProviderSettings
 each_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 QUICK = Deadlines(connect_s=1, first_byte_s=0.6, between_s=0.6, whole_s=5)
-
-# fault -> statuses that are true for it; none: a stream begins and ends in the dialect's error.
-BUSY = (429, 503, 529)
-FAULTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "400": ((400,), (400,)),
-    "401": ((502,), (502,)),
-    "403": ((502,), (502,)),
-    "404": ((404,), (404,)),
-    "429": (BUSY, BUSY),
-    "quota": ((402, 403, *BUSY), (402, 403, *BUSY)),
-    "500": ((502,), (502,)),
-    "503": (BUSY, BUSY),
-    "529": (BUSY, BUSY),
-    "hang": ((504,), (504,)),
-    "first-frame-error": ((502, *BUSY), (502, *BUSY)),
-    "mid-stream-death": ((502,), ()),
-    "mid-stream-error": ((502, *BUSY), ()),
-    "garbage": ((502,), (502,)),
-    "half": ((502,), ()),
-}
 
 
 async def ask(house: House, dialect: str, text: str, *, stream: bool = False, **headers: str) -> httpx.Response:
@@ -61,35 +41,6 @@ async def test_only_an_answer_has_a_first_token(house: House, stream: bool, faul
     answer = await ask(house, "openai_chat", f"[[{fault}]] x", stream=stream)
     row = await house.row(answer.headers["x-request-id"])
     assert (row["first_token_ms"] is not None) is (answer.status_code == 200)
-
-
-@each_dialect
-@streamed_or_not
-async def test_a_providers_fault_has_its_status_and_costs_nothing(
-    house: House, dialect: str, stream: bool, no_waiting: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(breaker, "FAILURES_MIN", 1000)
-    await house.begin()
-    await house.serve(deadlines=QUICK)
-    for fault, statuses in FAULTS.items():
-        answer = await ask(house, dialect, f"[[fail-{fault}]] [[tokens=10]] x", stream=stream)
-        expected = statuses[stream]
-        row = await house.row(answer.headers["x-request-id"])
-        if expected:
-            assert answer.status_code in expected, (fault, answer.text)
-            assert error_of(dialect, answer.content)["message"]
-            assert row["status"] == answer.status_code
-            assert answer.headers["x-should-retry"] in ("true", "false")
-        else:
-            assert answer.status_code == 200, fault
-            assert ends_in_error(dialect, answer.content), (fault, answer.text)
-            assert not ends_well(dialect, answer.content)
-        assert row["amount_micros"] == 0, fault
-        assert row["error_code"], fault
-    good = await ask(house, dialect, "x", stream=stream)
-    assert good.status_code == 200
-    await house.stop()
-    assert not house.proofs()
 
 
 @each_dialect
