@@ -4,8 +4,8 @@ Each call is a call like any other: the key's limits, budget and conditions hold
 in the ledger, and only its answer goes to a file instead of a socket. Calls of one batch run side by side, a few at a
 time. What the key's limits or a busy provider turn away is tried again later, as long as the batch has time.
 
-A killed worker's batch is taken up by another, or by itself when it is back: lines that have their answer are left
-alone, and a line that was begun is made again under the same id, which the ledger books once.
+A killed worker's batch is taken up by itself when it is back, or by another: lines that have their answer are left
+alone, and a line that was begun is made again, at the platform's expense when the first call of it was booked.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _TRUE: Final = msgspec.Raw(b"true")
 class Call(Protocol):
     """Makes a call for a key, as if it came through the door (``Pipeline.within``)."""
 
-    def __call__(self, request: Request, reply: Reply, entry: Entry, call: int) -> None:
+    def __call__(self, request: Request, reply: Reply, entry: Entry, call: int, *, borne: bool) -> None:
         """See the class."""
         ...
 
@@ -281,20 +281,17 @@ class Runner:
     async def _line(self, batch: Batch, number: int, text: memoryview, watch: _Watch) -> None:
         """One line, until it has its answer or there is no time left."""
         line = shapes.read_line(text, batch.endpoint)
-        afresh = False
         for tries in range(1, TRIES_MAX + 1):
-            call = await self._batches.line_begin(batch, number, ids.at(self._now_ms()), self._name, afresh=afresh)
-            if call is None:
+            call = ids.at(self._now_ms())
+            paid = await self._batches.line_begin(batch, number, call, self._name)
+            if paid is None:
                 return
             entry = await self._entry(batch.key_id)
             if entry is None:
                 await self._unmade(batch, number, text, "key_revoked", "The key is not valid any more.")
                 return
-            held = await self._ask(batch, line.body, entry, call, watch)
-            afresh = True
+            held = await self._ask(batch, line.body, entry, call, watch, paid=paid)
             if held.cut:
-                # Known not to be booked: whoever goes on with the batch makes another call of it.
-                await self._batches.line_begin(batch, number, ids.at(self._now_ms()), self._name, afresh=True)
                 return
             if held.status in AGAIN and tries < TRIES_MAX and await self._patience(tries, watch):
                 continue
@@ -311,7 +308,7 @@ class Runner:
         watch.short = True
         await self._unmade(batch, number, text, "batch_expired", "The batch's time was over before this call.")
 
-    async def _ask(self, batch: Batch, body: bytes, entry: Entry, call: UUID, watch: _Watch) -> Held:
+    async def _ask(self, batch: Batch, body: bytes, entry: Entry, call: UUID, watch: _Watch, *, paid: bool) -> Held:
         headers = {b"content-type": b"application/json"}
         if batch.endpoint == "/v1/messages":
             headers[b"anthropic-version"] = b"2023-06-01"
@@ -328,7 +325,7 @@ class Runner:
         held = Held(None, request)
         watch.held.add(held)
         try:
-            self._call(request, held, entry, call.int)
+            self._call(request, held, entry, call.int, borne=paid)
             await held.over.wait()
         finally:
             watch.held.discard(held)
@@ -345,8 +342,8 @@ class Runner:
 
     async def _unmade(self, batch: Batch, number: int, text: memoryview, code: str, message: str) -> None:
         line = shapes.read_line(text, batch.endpoint)
-        call = await self._batches.line_begin(batch, number, ids.at(self._now_ms()), self._name, afresh=False)
-        if call is not None:
+        call = ids.at(self._now_ms())
+        if await self._batches.line_begin(batch, number, call, self._name) is not None:
             outcome = shapes.unmade(f"batch_req_{call.hex}", line.custom_id, code, message)
             await self._batches.line_end(batch, call, outcome, failed=True)
 

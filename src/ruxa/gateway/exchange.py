@@ -127,6 +127,7 @@ class Exchange:
         "amount",
         "asked_at",
         "attempts",
+        "borne",
         "call",
         "caller",
         "continued",
@@ -211,6 +212,7 @@ class Exchange:
         self.amount = 0
         self.waived = 0
         self.attempts = 0
+        self.borne = False  # the platform pays
         self.planned_at = 0.0
         self.first_byte_at = 0.0
 

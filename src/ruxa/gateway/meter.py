@@ -144,7 +144,7 @@ def _priced(
     amount = prices.charge(target.price, usage) if cost is None else cost
     if amount > exchange.hold and source == "provider":
         routes.weigh(gear, exchange, amount)
-    if not charged:
+    if not charged or exchange.borne:
         exchange.waived = amount
     elif amount <= reservation.hold or reservation.extend(amount - reservation.hold):
         exchange.amount = amount

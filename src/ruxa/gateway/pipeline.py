@@ -376,12 +376,14 @@ class Pipeline:
             answers.fail(self._gear, exchange, Broken("Something broke on our side."))
             raise
 
-    def within(self, request: Request, reply: Reply, entry: Entry, call: int) -> None:
-        """A call that the house makes in a key's name, as if it came through the door. call: its id."""
+    def within(self, request: Request, reply: Reply, entry: Entry, call: int, *, borne: bool) -> None:
+        """A call that the house makes in a key's name, as if it came through the door. call: its id; borne: the
+        platform pays for it."""
         place = paths.locate(request.method, request.path, request.query, request.headers)
         assert place is not None
         exchange = Exchange(request, reply, place, DIALECTS[place.dialect], self._leases.now_ms(), monotonic())
         exchange.id = call
+        exchange.borne = borne
         try:
             exchange.caller = Caller(request, place, self._snapshot.near, b"")
             self._admit(exchange, entry)

@@ -3,8 +3,9 @@
     validating -> in_progress -> finalizing -> completed | expired        -> cancelling -> cancelled        -> failed
 
 A batch is run by one gateway worker at a time, which says every few seconds that it is still there; when it is not,
-another goes on. A line's call has its id on file before it is made, and keeps it when nobody knows whether it was
-booked, so that it is booked once however often it is made.
+another goes on. A line's call has its id on file before it is made. When a worker died before the answer was on file,
+the line is made again; if the ledger has the first call's charge, which the dead worker's journal decides, the next one
+is not charged.
 """
 
 from __future__ import annotations
@@ -138,13 +139,10 @@ class Batches:
             await records.begin(work, batch.id, runner, total)
             return await records.done(work, batch.id, batch.until)
 
-    async def line_begin(self, batch: Batch, number: int, call: UUID, runner: str, *, afresh: bool) -> UUID | None:
-        """The id that a line's call has; None when it is not to be made.
-
-        afresh: an earlier call is known to have failed unbooked.
-        """
+    async def line_begin(self, batch: Batch, number: int, call: UUID, runner: str) -> bool | None:
+        """A line's call is about to be made: whether it was paid for already; None when it is not to be made."""
         async with self._works.work("batches") as work:
-            return await records.line_begin(work, batch.id, number, call, runner, afresh)
+            return await records.line_begin(work, batch.id, number, call, runner)
 
     async def line_end(self, batch: Batch, call: UUID, outcome: bytes, *, failed: bool) -> None:
         """What the line was answered; the first answer stays."""

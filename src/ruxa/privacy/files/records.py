@@ -153,9 +153,9 @@ async def done(work: Work, batch_id: UUID, until: date) -> set[int]:
     return {row[0] for row in await work.rows("SELECT * FROM content.batch_done(%s, %s)", batch_id, until)}
 
 
-async def line_begin(work: Work, batch_id: UUID, number: int, call: UUID, runner: str, afresh: bool) -> UUID | None:
-    """The id that the line's call has; None when it is not to be made."""
-    return await work.value("SELECT content.line_begin(%s, %s, %s, %s, %s)", batch_id, number, call, runner, afresh)
+async def line_begin(work: Work, batch_id: UUID, number: int, call: UUID, runner: str) -> bool | None:
+    """Whether the line was paid for already; None when its call is not to be made."""
+    return await work.value("SELECT content.line_begin(%s, %s, %s, %s)", batch_id, number, call, runner)
 
 
 async def line_end(work: Work, batch_id: UUID, until: date, call: UUID, failed: bool, outcome: bytes) -> bool:

@@ -117,14 +117,15 @@ COMMENT ON COLUMN content.batch.expires_at IS 'data: none';
 COMMENT ON COLUMN content.batch.runner IS 'data: none';
 COMMENT ON COLUMN content.batch.runner_until IS 'data: none';
 
--- One call of a batch, from before it is made until the batch's files are written. Its id is the call's, so that however
--- often it is made after a crash, the ledger books it once.
+-- One call of a batch, from before it is made until the batch's files are written. Its id is the call's. paid: an earlier
+-- call of the line was booked and its answer lost with its worker, so that no further one is charged.
 CREATE TABLE content.batch_line (
     id               uuid NOT NULL,
     until            date NOT NULL,
     batch_id         uuid NOT NULL,
     organisation_id  uuid NOT NULL,
     number           integer NOT NULL CHECK (number >= 1),
+    paid             boolean NOT NULL DEFAULT false,
     failed           boolean,
     outcome_sealed   bytea,
     PRIMARY KEY (id, until),
@@ -142,6 +143,7 @@ COMMENT ON COLUMN content.batch_line.until IS 'data: none';
 COMMENT ON COLUMN content.batch_line.batch_id IS 'data: none';
 COMMENT ON COLUMN content.batch_line.organisation_id IS 'data: none';
 COMMENT ON COLUMN content.batch_line.number IS 'data: none';
+COMMENT ON COLUMN content.batch_line.paid IS 'data: none';
 COMMENT ON COLUMN content.batch_line.failed IS 'data: none';
 COMMENT ON COLUMN content.batch_line.outcome_sealed IS
     'data: category=user.content subject=organisation purpose=provide,legal basis=contract,legal_obligation
@@ -237,7 +239,8 @@ BEGIN
 END $$;
 
 -- The oldest batch that nobody runs, for p_runner (worker:run) to run p_seconds long unless renewed. What an earlier run
--- of the same worker held is free at once: two never live at the same time.
+-- of the same worker held is free at once: two never live at the same time, and its journal has been read. What another
+-- worker held is free once its run has ended, journal and all, so that it is known what was booked; or after 15 minutes.
 CREATE FUNCTION content.batch_claim(p_runner text, p_seconds integer) RETURNS SETOF content.batch
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -245,8 +248,14 @@ AS $$
     FROM (
         SELECT o.id, o.until FROM content.batch AS o
         WHERE o.state IN ('validating', 'in_progress', 'finalizing', 'cancelling') AND o.until > ruxa.today()
-            AND (o.runner_until IS NULL OR o.runner_until < ruxa.now() OR (o.runner <> p_runner
-                AND regexp_replace(o.runner, ':[0-9]+$', '') = regexp_replace(p_runner, ':[0-9]+$', '')))
+            AND (o.runner_until IS NULL
+                OR o.runner <> p_runner
+                    AND regexp_replace(o.runner, ':[0-9]+$', '') = regexp_replace(p_runner, ':[0-9]+$', '')
+                OR o.runner_until < ruxa.now() AND (o.runner = p_runner
+                    OR o.runner_until < ruxa.now() - interval '15 minutes'
+                    OR NOT EXISTS (SELECT FROM ledger.journal_run AS r
+                        WHERE r.worker = regexp_replace(o.runner, ':[0-9]+$', '') AND r.ended_at IS NULL
+                            AND r.run = substring(o.runner FROM '[0-9]+$')::bigint)))
         ORDER BY o.id LIMIT 1 FOR UPDATE SKIP LOCKED
     ) AS one
     WHERE b.id = one.id AND b.until = one.until
@@ -281,15 +290,14 @@ AS $$
     WHERE l.batch_id = p_id AND l.until = p_until AND l.failed IS NOT NULL
 $$;
 
--- Before a line's call is made: the call's id. What was begun and has no answer keeps its id, since nobody knows whether
--- it was booked; p_afresh: it is known to have failed unbooked, so the next try is another call.
-CREATE FUNCTION content.line_begin(p_batch uuid, p_number integer, p_call uuid, p_runner text, p_afresh boolean)
-    RETURNS uuid
+-- Before a line's call is made: whether the line was paid for already; null when no call is to be made. An earlier call
+-- of the line that has no answer failed, or ended with its worker: if it was booked, no further one is charged.
+CREATE FUNCTION content.line_begin(p_batch uuid, p_number integer, p_call uuid, p_runner text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     one content.batch;
-    call uuid;
+    was_paid boolean;
 BEGIN
     SELECT b.* INTO one FROM content.batch AS b
         WHERE b.id = p_batch AND b.runner = p_runner AND b.state = 'in_progress' FOR SHARE;
@@ -298,10 +306,11 @@ BEGIN
     END IF;
     INSERT INTO content.batch_line AS l (id, until, batch_id, organisation_id, number)
         VALUES (p_call, one.until, one.id, one.organisation_id, p_number)
-        ON CONFLICT (batch_id, number, until) DO UPDATE SET id = CASE WHEN p_afresh THEN excluded.id ELSE l.id END
+        ON CONFLICT (batch_id, number, until) DO UPDATE SET id = excluded.id, paid = l.paid
+            OR EXISTS (SELECT FROM ledger.usage_event AS u WHERE u.id = l.id AND u.amount_micros > 0)
             WHERE l.failed IS NULL
-        RETURNING l.id INTO call;
-    RETURN call;
+        RETURNING l.paid INTO was_paid;
+    RETURN was_paid;
 END $$;
 
 -- A line has its answer.
@@ -370,7 +379,7 @@ GRANT EXECUTE ON FUNCTION
     content.batch_list(uuid, boolean, uuid, integer), content.batches_open(uuid),
     content.batch_cancel(uuid, boolean, uuid), content.batch_claim(text, integer),
     content.batch_renew(uuid, text, integer), content.batch_begin(uuid, text, integer), content.batch_done(uuid, date),
-    content.line_begin(uuid, integer, uuid, text, boolean), content.line_end(uuid, date, uuid, boolean, bytea),
+    content.line_begin(uuid, integer, uuid, text), content.line_end(uuid, date, uuid, boolean, bytea),
     content.batch_outcomes(uuid, date, boolean, integer, integer), content.batch_close(uuid, text),
     content.batch_end(uuid, text, text, uuid, uuid, text, integer)
     TO ruxa_gateway;
