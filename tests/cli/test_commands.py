@@ -156,6 +156,22 @@ def test_a_budget_ends(server: RunningServer, org: str) -> None:
     assert server.chat()[0] == 200
 
 
+def test_limits_and_the_budget_of_an_organisation(server: RunningServer, org: str) -> None:
+    wide = server.cli_json("org", "limit", org, "--rpm", "2", "--concurrency", "4")
+    assert wide["limits"] == {"requests_per_minute": 2, "concurrency": 4}
+    of_model = server.cli_json("org", "limit", org, "--model", "sandbox/chat", "--tpm", "1000")
+    assert of_model["limits"] == {**wide["limits"], "models": {"sandbox/chat": {"tokens_per_minute": 1000}}}
+    keys = [server.cli_json("key", "create", "--org", org, "--name", name, "--test") for name in ("a", "b")]
+    assert [server.chat(key=key["key"])[0] for key in (*keys, keys[0])] == [200, 200, 429]
+    server.cli("org", "limit", org)
+    budget = server.cli_json("org", "budget", org, "--micros", "1", "--period", "day")
+    assert (budget["limit_micros"], budget["period"]) == (1, "day")
+    assert "2.000000 USD" in server.cli("org", "budget", org, "--micros", "2000000")
+    done = server.cli_raw("org", "limit", org, "--member", "mem_" + "0" * 32, "--rpm", "1")
+    assert done.returncode == 2
+    assert done.stderr == "ruxa: No such member of the organisation.\n"
+
+
 def test_a_call_its_price_and_its_line_show_within_a_second(server: RunningServer) -> None:
     status, headers, answer = server.chat("Show me.")
     begun = time.monotonic()

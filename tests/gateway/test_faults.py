@@ -1,4 +1,4 @@
-"""Bad days of a gateway besides the faults of ``test_fault_matrix``: callers who leave, canaries, a full disk, no database."""
+"""Bad days besides the faults of ``test_fault_matrix``: callers who leave, canaries, a full disk, no database."""
 
 from __future__ import annotations
 
