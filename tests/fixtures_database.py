@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import json
@@ -18,12 +19,15 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from ruxa.kernel.clock import Clock
+from ruxa.ledger import prices
+from ruxa.privacy.content import items
 from ruxa.store.address import Address
 from ruxa.store.embedded import SOCKET_PORT
 from ruxa.store.logins import Login, Logins
@@ -32,6 +36,7 @@ from ruxa.store.vault import Vault
 
 _DIRECTORY = "PYTEST_RUXA_CLUSTER"
 _START_TIMEOUT_S = 90
+_SEEDED = "ruxa_seeded"
 
 
 def scratch() -> Path:
@@ -83,6 +88,7 @@ class Session:
         self.sockets = sockets
         self.version = version
         self.admin = psycopg.connect(self.admin_url(), autocommit=True)
+        self._seeded = False
 
     def address(self, database: str) -> Address:
         """Where one of its databases is."""
@@ -92,13 +98,32 @@ class Session:
         """The superuser's URL."""
         return self.address(database).admin_url()
 
+    def seeded(self) -> str:
+        """The template with what a first start seeds; made by whoever asks first."""
+        if not self._seeded:
+            with (self.directory / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not self.admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_SEEDED]).fetchall():
+                    _copy(self, f"{_SEEDED}_part", "ruxa")
+                    made = Database(self, f"{_SEEDED}_part", self.directory / "keys", Clock())
+                    # A thread, for its event loop: pytest-asyncio has one of its own in this.
+                    with ThreadPoolExecutor(1) as thread:
+                        thread.submit(asyncio.run, _seed(made)).result()
+                    self.admin.execute(f"ALTER DATABASE {_SEEDED}_part RENAME TO {_SEEDED}")
+            self._seeded = True
+        return _SEEDED
+
 
 class Database:
-    """A migrated database of one test. ``keys`` is its KEYS directory for this instance."""
+    """A migrated database of one test. ``keys`` is its KEYS directory for this instance.
 
-    def __init__(self, session: Session, name: str, keys: Path, clock: Clock) -> None:
+    seeded: with the shipped prices and the days of content that a started server has.
+    """
+
+    def __init__(self, session: Session, name: str, keys: Path, clock: Clock, *, seeded: bool = False) -> None:
         self.session = session
         self.name = name
+        self.seeded = seeded
         self.keys = keys
         self.clock = clock
         self.address = session.address(name)
@@ -173,15 +198,34 @@ def cluster() -> Iterator[Session]:
     session.admin.close()
 
 
+def _copy(cluster: Session, name: str, template: str) -> None:
+    # File copy is twice as fast as the default here, with fsync off.
+    create = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
+    cluster.admin.execute(create)  # pyright: ignore[reportArgumentType]
+    cluster.admin.execute(f"GRANT CREATE ON DATABASE {name} TO ruxa_owner")  # pyright: ignore[reportArgumentType]
+
+
+async def _seed(database: Database) -> None:
+    operator = await database.pool("ruxa_operator")
+    async with operator.work() as work:
+        await prices.seed(work)
+        await items.prepare(work)
+    await database.close()
+
+
 @pytest.fixture
-def fresh_database(cluster: Session, tmp_path: Path) -> Iterator[Database]:
+def shipped() -> None:
+    """Asked for by a fixture whose tests want the database as a first start seeds it: to seed each took most of it."""
+
+
+@pytest.fixture
+def fresh_database(cluster: Session, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A migrated database of this test alone."""
     name = f"t_{secrets.token_hex(8)}"
     admin = cluster.admin
-    # File copy is twice as fast as the default here, with fsync off.
-    admin.execute(f"CREATE DATABASE {name} TEMPLATE ruxa STRATEGY file_copy")  # pyright: ignore[reportArgumentType]
-    admin.execute(f"GRANT CREATE ON DATABASE {name} TO ruxa_owner")  # pyright: ignore[reportArgumentType]
-    yield Database(cluster, name, tmp_path / "keys", Clock())
+    seeded = "shipped" in request.fixturenames
+    _copy(cluster, name, cluster.seeded() if seeded else "ruxa")
+    yield Database(cluster, name, tmp_path / "keys", Clock(), seeded=seeded)
     admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # pyright: ignore[reportArgumentType]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -67,6 +68,7 @@ class House:
         self.pipeline: Any = None
         self.door: Any = None
         self._stack = AsyncExitStack()
+        self._admin: psycopg.Connection[tuple[Any, ...]] | None = None
         self.sandbox: Any = None
         self.client: Any = None
         self.objects = Objects.of_folder(place / "objects")
@@ -81,9 +83,10 @@ class House:
         self.organisation_id, self.organisation_ref = organisation.id, organisation.organisation_ref
         self.key_id, self.secret = await self.key(**wish)
         await self.credit(credit_micros, scope)
-        async with operator.work() as work:
-            await prices.seed(work)
-            await items.prepare(work)
+        if not self.database.seeded:
+            async with operator.work() as work:
+                await prices.seed(work)
+                await items.prepare(work)
 
     def closing(self, close: Callable[[], Awaitable[None]]) -> None:
         """Call it when the house stops."""
@@ -180,7 +183,10 @@ class House:
             screen=pipeline.screen,
         )
         self.port = await door.start("127.0.0.1", 0)
-        self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=20, trust_env=False)
+        # Plain HTTP; to load the certificates all the same takes longer than many a test.
+        self.client = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.port}", timeout=20, trust_env=False, verify=False
+        )
 
     async def stop(self) -> None:
         """Drain as the product does."""
@@ -193,15 +199,21 @@ class House:
         if pipeline is not None:
             await pipeline.drain()
         await self._stack.aclose()
+        if self._admin is not None:
+            self._admin.close()
 
     def headers(self, **more: str) -> dict[str, str]:
         return {"authorization": f"Bearer {self.secret}", **more}
 
     def sql(self, statement: str, *args: Any) -> list[tuple[Any, ...]]:
         """As the administrator."""
-        with psycopg.connect(self.database.admin_url, autocommit=True) as connection:
-            cursor = connection.execute(statement, args)  # pyright: ignore[reportArgumentType]
-            return cursor.fetchall() if cursor.description else []
+        with contextlib.suppress(psycopg.OperationalError):
+            if self._admin is not None:
+                self._admin.execute("")  # a test may have ended every connection
+        if self._admin is None or self._admin.closed:
+            self._admin = psycopg.connect(self.database.admin_url, autocommit=True)
+        cursor = self._admin.execute(statement, args)  # pyright: ignore[reportArgumentType]
+        return cursor.fetchall() if cursor.description else []
 
     async def rows(self, count: int | None = None) -> list[dict[str, Any]]:
         """The usage rows of the organisation, oldest first; waits until there are ``count``."""
@@ -230,7 +242,7 @@ class House:
 
 
 @pytest.fixture
-async def house(database: Database, tmp_path: Path) -> AsyncIterator[House]:
+async def house(shipped: None, database: Database, tmp_path: Path) -> AsyncIterator[House]:
     made = House(database, tmp_path)
     yield made
     await made.stop()
