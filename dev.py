@@ -290,7 +290,8 @@ def test(arguments: list[str], *, long: bool, acceptance: bool) -> None:
         arguments = ["tests/acceptance", "-n", "0", "-v", *arguments]
     if long:
         os.environ["RUXA_TEST_LONG"] = "1"
-    chosen = arguments or ["-n", "2", "--dist", "loadfile"]
+    # In the order of tests/conftest.py, slow files first; and when a process of pytest dies the run ends, and says so.
+    chosen = arguments or ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0"]
     hand_over(str(PYTHON), "-m", "pytest", *chosen)
 
 
