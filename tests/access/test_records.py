@@ -64,7 +64,7 @@ UPDATES: dict[Login, set[tuple[str, str]]] = {
     "ruxa_console": {
         *(
             ("organisation", one)
-            for one in ("name_sealed", "output_tokens_default", "suspended_at", "suspended_why", "closed_at")
+            for one in ("name_sealed", "output_tokens_default", "limits", "suspended_at", "suspended_why", "closed_at")
         ),
         *(
             ("member", one)
@@ -75,13 +75,14 @@ UPDATES: dict[Login, set[tuple[str, str]]] = {
         ),
         ("membership", "role"),
         ("membership", "accepted_at"),
+        ("membership", "limits"),
         *(("session", one) for one in ("token_hash", "organisation_id", "proved_at", "seen_at")),
         ("one_time_link", "used_at"),
         *(
             ("key", one)
             for one in (
                 "revoked_at", "name_sealed", "scopes", "models", "requests_per_minute", "tokens_per_minute",
-                "concurrency", "store_days", "budget_micros", "budget_period", "expires_at",
+                "concurrency", "store_days", "budget_micros", "budget_period", "conditions", "guard", "expires_at",
             )
         ),
         ("key_secret", "expires_at"),

@@ -124,6 +124,9 @@ async def test_damage_from_both_sides(house: House, name: str, sizes: Sizes, mon
         seen[answer.status_code] += 1
         if answer.status_code == 200:
             return
+        if answer.status_code == 500:
+            broken = [fields for event, fields in house.told.events if event == "broken"]
+            pytest.fail(f"{whose}: {broken} {path} {body!r}")
         told = error_of("openai_chat" if name == "openai_responses" else name, answer.content)
         assert told["message"], answer.content
         assert answer.headers["x-request-id"].startswith("req_")

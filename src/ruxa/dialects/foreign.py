@@ -26,6 +26,8 @@ _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_members = msgspec.json.Decoder(Block).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
+# What is no block, or no text, is passed on for the provider to refuse.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
 
 def suspected(content: bytes | memoryview | msgspec.Raw) -> bool:
@@ -39,7 +41,7 @@ def word(block: Block, name: str) -> str:
     raw = block.get(name)
     try:
         return "" if raw is None else _decode_text(raw)
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return ""
 
 
@@ -68,7 +70,10 @@ def without(content: msgspec.Raw, inner: str, judge: Judge) -> bytes | None:
 def _message(raw: msgspec.Raw, inner: str, judge: Judge) -> msgspec.Raw | None:
     if not suspected(raw):
         return raw
-    members = _decode_members(raw)
+    try:
+        members = _decode_members(raw)
+    except _UNREADABLE:
+        return raw
     blocks = members.get(inner)
     if blocks is None or not bytes(blocks).lstrip().startswith(b"["):
         return raw
@@ -85,7 +90,7 @@ def _judged(raw: msgspec.Raw, judge: Judge) -> msgspec.Raw | None:
         return raw
     try:
         block = _decode_members(raw)
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return raw
     new = judge(block)
     if new is block:
