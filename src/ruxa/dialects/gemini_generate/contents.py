@@ -210,7 +210,11 @@ def _understand(response: bytes, result: ToolResult) -> None:
     """``{"output": text}`` and ``{"error": text}`` are text (W19); every other response is data as it stands."""
     if not response:
         return
-    told = _decode_any(response)
+    try:
+        told = _decode_any(response)
+    except msgspec.DecodeError:  # a number that is too large for here need not be so for its reader
+        result.data = response.decode()
+        return
     failed = told.get("error")
     result.error = bool(failed) or (len(told) == 1 and failed == "")
     only = next(iter(told.values())) if len(told) == 1 and ("output" in told or result.error) else None
