@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from google.genai import types as g
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ruxa.dialects.gemini_generate.subset import DEPTH_MAX, subset
@@ -394,6 +394,7 @@ JSON = st.recursive(
 )
 
 
+@example({"type": [], "anyOf": [{"const": "string"}]})
 @given(st.dictionaries(st.sampled_from(["type", "properties", "items", "anyOf", "allOf", "enum", "a", "$ref"]), JSON))
 def test_any_json_becomes_a_schema_of_googles(schema: Any) -> None:
     cut(schema)

@@ -240,7 +240,7 @@ def _kind_of(told: Json, options: list[Json]) -> str | None:
     kind = told.get("type")
     if is_array(kind):
         real = [one for one in kind if one != "null"]
-        kind = None if len(real) > 1 else real[0] if real else "null"
+        kind = None if len(real) > 1 or not kind else real[0] if real else "null"
     if isinstance(kind, str) and kind.lower() in _TYPES:
         return _TYPES[kind.lower()]
     if options:
