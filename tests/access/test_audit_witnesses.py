@@ -148,8 +148,8 @@ async def test_a_witness_that_is_away_or_undeclared_is_an_error_of_the_way_out(
         await away.close()
     register = Register(Signals())
     witness = Witness("one", served.url, register)
-    for host, port in register.destinations():
-        register.withdraw(host, port)
+    for (host, port), (recipient,) in register.destinations().items():
+        register.withdraw(recipient, host, port)
     try:
         with pytest.raises(NoUpstream):
             await witnesses.ask(house.worker, witness, served.key)

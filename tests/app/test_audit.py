@@ -71,7 +71,7 @@ def test_a_witness_is_declared_or_its_settings_are_refused() -> None:
     register = Register(Signals())
     ((witness, key),) = audit.witnesses_of(Settings(witnesses={"one": good}), register)
     assert (witness.name, key.name, key.kind) == ("one", "witness.example/w1", verify.COSIGNATURE)
-    ((place, recipient),) = register.destinations().items()
+    ((place, (recipient,)),) = register.destinations().items()
     assert place == ("witness.example", 443)
     assert (recipient.role, recipient.where) == ("witness", "SE")
     for bad in (

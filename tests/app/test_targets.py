@@ -34,8 +34,7 @@ def target(
         asked = BackupSettings(endpoint=server.url, access_key="env:S3_ACCESS", secret_key="env:S3_SECRET")
         made = target_of(f"s3://{s3_server.BUCKET}/house", asked, register, keys=False)
         assert isinstance(made, Bucket)
-        found = register.find("127.0.0.1", server.port)
-        assert found is not None
+        (found,) = register.find("127.0.0.1", server.port)
         assert (found.name, found.role) == ("backup", "storage")
         yield made
 

@@ -284,12 +284,16 @@ def test_a_provider_is_checked(server: RunningServer) -> None:
     (server.place / "other.toml").write_text(
         '[providers.nowhere]\nbase_url = "http://127.0.0.1:9/v1"\ndialect = "openai_chat"\nkey = "env:SOME_KEY"\n'
         f'[providers.wrong]\nbase_url = "{server.base_url}/v1"\ndialect = "openai_chat"\nkey = "env:SOME_KEY"\n'
+        f'[providers.bare]\nbase_url = "{server.base_url}/v1"\ndialect = "openai_chat"\n'
     )
     done = server.cli_raw("provider", "check", "--json", "--config", "other.toml", SOME_KEY="canary-secret")
     assert done.returncode == 1
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert (rows["nowhere"]["reachable"], rows["nowhere"]["ok"]) == (False, False)
     assert (rows["wrong"]["reachable"], rows["wrong"]["key_ok"], rows["wrong"]["ok"]) == (True, False, False)
+    assert "refuses the key" in rows["wrong"]["finding"]
+    assert (rows["bare"]["status"], rows["bare"]["key_ok"], rows["bare"]["ok"]) == (401, False, False)
+    assert "none is configured: give providers.bare a key" in rows["bare"]["finding"]
     assert "canary-secret" not in done.stdout + done.stderr
 
 

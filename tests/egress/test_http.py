@@ -305,7 +305,7 @@ async def test_a_destination_withdrawn_is_not_dialled_again() -> None:
     async with provider(playing([OK, b""], [OK])) as there:
         assert await post(there.upstream).body() == b"ok"
         await until(lambda: there.upstream.connections == 0)
-        there.pool.register.withdraw("127.0.0.1", there.port)
+        there.pool.register.withdraw(SOMEBODY, "127.0.0.1", there.port)
         with pytest.raises(NoUpstream) as caught:
             await post(there.upstream).body()
         assert caught.value.code == "egress_refused"

@@ -140,8 +140,7 @@ async def test_the_folder_is_ours_alone(tmp_path: Path) -> None:
 async def test_a_store_elsewhere_is_a_declared_recipient_and_counted(s3: s3_server.S3Server, tmp_path: Path) -> None:
     register = Register(Signals())
     objects = Objects.of_settings(settings(s3.url, where="DE"), tmp_path, register)
-    found = register.find("127.0.0.1", s3.port)
-    assert found is not None
+    (found,) = register.find("127.0.0.1", s3.port)
     assert (found.role, found.where, found.what) == ("storage", "DE", ("user.content",))
     await objects.put(f"{DAY}/a", b"x")
     await objects.put(f"{DAY}/b", b"x")

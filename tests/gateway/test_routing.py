@@ -331,6 +331,8 @@ def test_unknown_is_the_worst() -> None:
     assert lawful.fulfils(Facts(where="no"), "region=EEA")
     assert not lawful.fulfils(Facts(where="NO"), "region=EU")
     assert not lawful.fulfils(Facts(trains=True), "no-training")
+    assert lawful.fulfils(Facts(zero_retention=True), "zero-retention")
+    assert not lawful.fulfils(Facts(zero_retention=False, retention_days=30), "zero-retention")
 
 
 def test_conditions_have_one_spelling() -> None:

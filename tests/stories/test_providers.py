@@ -31,6 +31,8 @@ key = "env:GOOGLE_KEY_HERE"
 base_url = "{url}/v1"
 dialect = "openai_chat"
 key = "env:OPENAI_KEY_HERE"
+where = "DE"
+zero_retention = true
 [models."house/tiny"]
 input_micros_per_mtok = 1000000
 output_micros_per_mtok = 2000000
@@ -114,6 +116,20 @@ def test_real_providers_cost_real_money_and_learn_nobody(server: RunningServer, 
 
     assert [row["provider"] for row in rows] == ["openai", "anthropic", "google", "house"]
     assert all(row["cost_micros"] > 0 for row in rows)
+    # All four stand at one host and port, as contracts with one vendor do; each is told and counted alone.
+    names = ("openai", "anthropic", "google", "house")
+    _, _, answer = server.http("GET", "/privacy/subprocessors.json", key=None)
+    told = {one["name"]: one["place"] for one in json.loads(answer)["recipients"]}
+    assert {name: told.get(name) for name in names} == {**dict.fromkeys(names, "US"), "house": "DE"}
+    _, _, answer = server.http("GET", "/api/v1/models")
+    kept = {one["provider"]: one["recipient"]["retentionDays"] for one in json.loads(answer)["models"]}
+    assert (kept["house"], kept["openai"]) == (0, None)
+
+    def counted() -> list[tuple[str, int]]:
+        rows = server.cli_json("provider", "counts")
+        return sorted((row["recipient"], row["sends"]) for row in rows if row["category"] == "user.content")
+
+    eventually(lambda: counted() == [(name, 1) for name in sorted(names)], 15, every_s=0.5)
     shown = server.cli_json("org", "show", server.organisation)
     assert shown["live_micros"] == 1_000_000 - sum(row["cost_micros"] for row in rows)
     assert shown["sandbox_micros"] == 5_000_000

@@ -26,7 +26,7 @@ def install(register: Register, sink: Sink) -> None:
         if sock.family == socket.AF_UNIX or not isinstance(address, tuple):
             return
         host, port = cast(tuple[str, int], address[:2])
-        if (host, port) in seen or register.find(host, port) is not None or _declared(register, host, port):
+        if (host, port) in seen or register.find(host, port) or _declared(register, host, port):
             seen.add((host, port))
             return
         register.refuse(host)

@@ -104,7 +104,9 @@ async def _try(pool: Pool, provider: Provider) -> dict[str, Any]:
         return _row(provider.name, finding=f"{error.public} Check base_url, the network and the provider's status.")
     latency_ms = int((monotonic() - begun) * 1000)
     finding = ""
-    if status in (401, 403):
+    if status in (401, 403) and not provider.keyed:
+        finding = f"The provider wants a key and none is configured: give providers.{provider.name} a key."
+    elif status in (401, 403):
         finding = "The provider refuses the key: check what it names and that the key lives."
     elif status >= 400:
         finding = f"The provider answers {status}: check base_url (it usually ends in a version, such as /v1)."

@@ -80,7 +80,7 @@ class Fetcher:
         register = self.register
         where = origin.host, origin.port
         # A destination that the operator declared is that already; this one is lent for the time of the call.
-        lent = where in self._lent or register.find(*where) is None
+        lent = where in self._lent or not register.find(*where)
         if lent:
             self._lent[where] += 1
             register.allow(_RECIPIENT, *where)
@@ -125,7 +125,7 @@ class Fetcher:
                 self._lent[where] -= 1
                 if self._lent[where] <= 0:
                     del self._lent[where]
-                    register.withdraw(*where)
+                    register.withdraw(_RECIPIENT, *where)
 
 
 _REASONS: Final = {

@@ -50,6 +50,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Where to: ``host`` and ``port``, over TLS or plain; or a unix socket ``path`` (our own console process).
 
     guarded: the URL came from a customer, so only global unicast addresses are dialled (decision D8).
+    recipient: whose sends are counted, by its name in the register; two at one place share no connection. "" for those
+    that are not counted here.
     """
 
     host: str
@@ -57,6 +59,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     tls: bool = True
     path: str | None = None
     guarded: bool = False
+    recipient: str = ""
 
     @property
     def authority(self) -> str:
@@ -832,12 +835,11 @@ class Pool:
         return found
 
     def count(self, content: str, stand_in: str) -> None:
-        """Put what was asked since the last time into the register's tally, under these two categories."""
+        """Put what named recipients were asked since the last time into the register's tally, under these two."""
         for origin, upstream in self._upstreams.items():
-            recipient = None if origin.path is not None else self.register.find(origin.host, origin.port)
-            if recipient is not None:
-                self.register.tally.add(recipient.name, origin.host, content, upstream.asked)
-                self.register.tally.add(recipient.name, origin.host, stand_in, upstream.stand_ins)
+            if origin.recipient:
+                self.register.tally.add(origin.recipient, origin.host, content, upstream.asked)
+                self.register.tally.add(origin.recipient, origin.host, stand_in, upstream.stand_ins)
             upstream.asked = upstream.stand_ins = 0
 
     def trust(self) -> ssl.SSLContext:

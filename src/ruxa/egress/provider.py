@@ -46,6 +46,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     mechanism: str = "unknown"
     source: str = ""
 
+    @property
+    def kept_days(self) -> int | None:
+        """How many days it keeps what it gets: none with zero retention; None is unknown."""
+        return 0 if self.zero_retention else self.retention_days
+
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One provider of the catalogue. ``dialects``: dialect -> path after ``base_url`` (which may hold the version).
@@ -87,7 +92,7 @@ class Adapter(Protocol):
 
 
 class Provider:
-    """One configured provider."""
+    """One configured provider. keyed: a key of the operator's goes with every call."""
 
     __slots__ = (
         "_headers",
@@ -97,6 +102,7 @@ class Provider:
         "adapter",
         "bases",
         "facts",
+        "keyed",
         "name",
         "origin",
         "recipient",
@@ -122,7 +128,8 @@ class Provider:
         tls = parts.scheme == "https"
         self.name = name
         self.adapter = adapter
-        self.origin = Origin(host=parts.hostname, port=parts.port or (443 if tls else 80), tls=tls)
+        self.keyed = bool(key)
+        self.origin = Origin(host=parts.hostname, port=parts.port or (443 if tls else 80), tls=tls, recipient=name)
         path = parts.path.rstrip("/")
         self.bases: dict[Name, str] = {dialect: path + rest for dialect, rest in row.dialects.items()}
         self.terms = Terms(

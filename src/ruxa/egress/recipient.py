@@ -1,8 +1,9 @@
 """Recipient: who receives data from this house, what, why, where, under which safeguard; and the register of them.
 
 The register is the list of every destination that may be dialled: a host and port that is not in it is refused
-before a connection is made (signal ``egress.refused``) and counted as undeclared. Data categories and purposes are the
-words of the data map.
+before a connection is made (signal ``egress.refused``) and counted as undeclared. Behind one destination may be several
+recipients: two contracts with one vendor are two, each with its own facts and counts. Data categories and purposes are
+the words of the data map.
 """
 
 from __future__ import annotations
@@ -44,41 +45,46 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Register:
-    """Destinations (host, port) -> Recipient. Hosts are compared in lower case without a trailing dot."""
+    """Destinations (host, port) -> the recipients there, by name.
+
+    Hosts are compared in lower case without a trailing dot.
+    """
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._known: dict[tuple[str, int], Recipient] = {}
+        self._known: dict[tuple[str, int], dict[str, Recipient]] = {}
         self.tally = Tally()
 
     def allow(self, recipient: Recipient, host: str, port: int) -> None:
-        """Declare a destination; the last declaration of a host and port stands."""
-        self._known[_plain(host), port] = recipient
+        """Declare a recipient at a destination; its last declaration of that name there stands."""
+        self._known.setdefault((_plain(host), port), {})[recipient.name] = recipient
 
-    def withdraw(self, host: str, port: int) -> None:
-        """Forget a destination; unknown ones are fine."""
-        self._known.pop((_plain(host), port), None)
+    def withdraw(self, recipient: Recipient, host: str, port: int) -> None:
+        """Forget a recipient at a destination, and the destination with its last one; unknown ones are fine."""
+        place = _plain(host), port
+        there = self._known.get(place, {})
+        there.pop(recipient.name, None)
+        if not there:
+            self._known.pop(place, None)
 
-    def find(self, host: str, port: int) -> Recipient | None:
-        """Who is behind that destination, None when it was never declared."""
-        return self._known.get((_plain(host), port))
+    def find(self, host: str, port: int) -> tuple[Recipient, ...]:
+        """Who is behind that destination; nobody when it was never declared."""
+        return tuple(self._known.get((_plain(host), port), {}).values())
 
-    def check(self, host: str, port: int) -> Recipient:
-        """As ``find``; an undeclared one is told (``egress.refused``) and raises NoUpstream ``egress_refused``."""
-        found = self.find(host, port)
-        if found is None:
+    def check(self, host: str, port: int) -> None:
+        """An undeclared destination is told (``egress.refused``) and raises NoUpstream ``egress_refused``."""
+        if not self.find(host, port):
             self.refuse(host)
             raise NoUpstream("This destination is not declared.", code="egress_refused")
-        return found
 
     def refuse(self, host: str) -> None:
         """Tell and count that somebody wanted to reach a host that nobody declared."""
         self._sink.emit("egress.refused", "error", host=host, reason="not in the register")
         self.tally.add(UNDECLARED, _plain(host), UNDECLARED)
 
-    def destinations(self) -> dict[tuple[str, int], Recipient]:
+    def destinations(self) -> dict[tuple[str, int], tuple[Recipient, ...]]:
         """A copy of the whole register."""
-        return dict(self._known)
+        return {place: tuple(there.values()) for place, there in self._known.items()}
 
 
 def _plain(host: str) -> str:

@@ -19,7 +19,7 @@ _RECIPIENT: Final[dict[str, Any]] = {
     "properties": {
         "who": {"type": "string"},
         "where": {"type": "string", "description": "Country of its seat; own for this installation."},
-        "retentionDays": {"type": ["integer", "null"], "description": "Null when it is not publicly stated."},
+        "retentionDays": {"type": ["integer", "null"], "description": "0 with zero retention; null when unknown."},
         "trains": {"type": ["boolean", "null"], "description": "Null when it is not publicly stated."},
     },
 }

@@ -32,7 +32,7 @@ def fulfils(facts: Facts, condition: str) -> bool:
     """Whether a recipient is known to keep a condition of ``access.conditions``."""
     name, _, values = condition.partition("=")
     if name == "zero-retention":
-        return facts.zero_retention is True or facts.retention_days == 0
+        return facts.kept_days == 0
     if name == "no-training":
         return facts.trains is False
     wanted = values.split("|")

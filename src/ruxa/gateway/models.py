@@ -60,7 +60,7 @@ def plain(targets: list[Target]) -> bytes:
                     "recipient": {
                         "who": target.provider.facts.who,
                         "where": target.provider.facts.where,
-                        "retentionDays": target.provider.facts.retention_days,
+                        "retentionDays": target.provider.facts.kept_days,
                         "trains": target.provider.facts.trains,
                     },
                 }

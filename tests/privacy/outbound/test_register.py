@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
+from msgspec import structs
 
 from fixtures_database import Database
 from ruxa.app import outbound as watcher
@@ -39,6 +40,24 @@ async def test_a_destination_is_as_it_was_declared_last(database: Database) -> N
         (found,) = await outbound.recipients(work)
     assert (found.who, found.host, found.port, found.categories) == ("B", "api.test", 443, ("user.content",))
     assert found.first_at < found.last_at
+
+
+async def test_recipients_at_one_destination_are_each_listed_and_counted(database: Database) -> None:
+    register = Register(Told())
+    strict = structs.replace(SOMEBODY, name="strict", where="IE", safeguard="zero retention agreed")
+    for recipient in (strict, SOMEBODY):
+        register.allow(recipient, "api.test", 443)
+    async with (await database.pool("ruxa_gateway")).work() as work:
+        await outbound.declare(work, register)
+        await outbound.count(work, [CONTENT, Line("strict", "api.test", "user.content", 2)])
+    async with (await database.pool("ruxa_console")).work() as work:
+        told = {one.name: (one.host, one.place, one.safeguard) for one in await outbound.recipients(work)}
+        counts = await outbound.counts(work, await work.value("SELECT ruxa.today()"), 1)
+    assert told == {
+        "strict": ("api.test", "IE", "zero retention agreed"),
+        "test": ("api.test", SOMEBODY.where, SOMEBODY.safeguard),
+    }
+    assert {one.recipient: one.sends for one in counts} == {"strict": 2, "test": 3}
 
 
 async def _declared(pool: Pool) -> None:

@@ -17,7 +17,7 @@ from ruxa.store.work import Work
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
-    """One destination of the register, as it was declared last.
+    """A recipient at one destination of the register, as it was declared last.
 
     categories, purposes: words of the data map; place: country (ISO 3166), ``own`` or ``unknown``; source: where the
     recipient publishes its terms, "" when not known.
@@ -48,9 +48,10 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def declare(work: Work, register: Register) -> None:
-    """Write down every destination that this process may dial."""
-    for (host, port), recipient in sorted(register.destinations().items()):
-        await records.declare(work, recipient, host, port)
+    """Write down every recipient at every destination that this process may dial."""
+    for (host, port), there in sorted(register.destinations().items()):
+        for recipient in sorted(there, key=lambda one: one.name):  # processes that start at once take one order
+            await records.declare(work, recipient, host, port)
 
 
 async def count(work: Work, lines: Iterable[Line]) -> None:
@@ -60,7 +61,7 @@ async def count(work: Work, lines: Iterable[Line]) -> None:
 
 
 async def recipients(work: Work) -> list[Declared]:
-    """Every destination ever declared, providers first."""
+    """Every recipient at every destination ever declared, providers first."""
     return [
         Declared(
             name=name,
