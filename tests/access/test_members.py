@@ -107,6 +107,23 @@ async def test_inviting_again_changes_the_role_and_a_member_cannot_be_invited(ho
             await members.invite(work, house.vault, organisation_id, guest.email, "root")  # type: ignore[arg-type]
 
 
+async def test_the_last_invitation_of_an_owner_stays(house: House) -> None:
+    guest = Person()
+    async with house.console.work() as work:
+        made = await organisations.create(work, house.vault, Sealed("Acme"))
+        guest_id = (await members.invite(work, house.vault, made.id, guest.email, "owner")).member_id
+    with pytest.raises(Conflict) as caught:
+        async with house.console.work() as work:
+            await members.invite(work, house.vault, made.id, guest.email, "viewer")
+    assert caught.value.code == "last_owner"
+    async with house.console.work() as work:
+        await members.invite(work, house.vault, made.id, guest.email, "owner")
+        other = await members.invite(work, house.vault, made.id, Person().email, "owner")
+        await members.invite(work, house.vault, made.id, guest.email, "viewer")
+        await members.remove(work, made.id, guest_id)
+        assert [line.member_id for line in await members.team(work, house.vault, made.id)] == [other.member_id]
+
+
 async def test_the_last_owner_stays(house: House) -> None:
     _, owner_id, organisation_id = await house.owner()
     _, second_id = await join_as(house, organisation_id, "viewer")

@@ -7,12 +7,14 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
 
 from fixtures_server import RunningServer, eventually
 from ruxa.app import database, instance
+from ruxa.kernel import ids
 from ruxa.kernel import settings as settings_
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.signals import JsonLines
@@ -139,6 +141,13 @@ def test_a_key_with_a_guard(server: RunningServer, org: str) -> None:
     )
     listed = {row["id"]: row["guard"] for row in server.cli_json("key", "list", "--org", org)}
     assert listed[made["id"]] == ["mask", "email", "card"]
+    strict = ("--policy", "no-training", "--concurrency", "7", "--store-days", "3")
+    server.cli(
+        "key", "create", "--org", org, "--name", "s", *strict, "--budget-micros", "100", "--budget-period", "day"
+    )
+    table = server.cli("key", "list", "--org", org)
+    for said in ("mask, email, card", "no-training", "concurrency", "store_days", "0.000100 USD", "day"):
+        assert said in table, said
     done = server.cli_raw("key", "create", "--org", org, "--name", "n", "--guard-kinds", "email")
     assert (done.returncode, done.stderr) == (2, "ruxa: --guard-kinds needs --guard mask or --guard refuse.\n")
     done = server.cli_raw("key", "create", "--org", org, "--name", "n", "--guard", "mask", "--guard-kinds", "e-mail")
@@ -257,7 +266,7 @@ def test_the_doctor_is_content_with_a_fresh_demo(server: RunningServer) -> None:
     told = server.cli_json("doctor")
     assert told["ok"] is True, told
     names = {check["name"] for check in told["checks"]}
-    assert {"schema", "ledger", "clock", "process gateway 0", "operator", "keys"} <= names
+    assert {"schema", "ledger", "clock", "process gateway 0", "operator", "keys", "owners"} <= names
     assert all(set(check) == {"name", "ok", "found"} for check in told["checks"])
     assert server.cli("doctor").rstrip().endswith("All well.")
 
@@ -330,6 +339,37 @@ def _as_owner(server: RunningServer, statement: str) -> None:
         connection.execute(statement)  # type: ignore[arg-type]
 
 
+def test_an_organisation_without_an_owner_is_told_by_the_doctor(server: RunningServer, org: str) -> None:
+    def owners() -> dict[str, Any]:
+        return {one["name"]: one for one in json.loads(server.cli_raw("doctor", "--json").stdout)["checks"]}["owners"]
+
+    assert owners()["ok"] is True
+    # No command and no page does this.
+    _as_owner(server, f"DELETE FROM access.membership WHERE organisation_id = '{ids.read('org', org)}'")
+    told = owners()
+    assert told["ok"] is False
+    assert org in told["found"]
+    assert "ruxa member add" in told["advice"]
+    server.cli("member", "add", f"k{time.monotonic_ns()}@kestrel.example", "--org", org, "--role", "owner")
+    assert owners()["ok"] is True
+
+
+def test_erasing_an_invited_owner_ends_the_keys(server: RunningServer) -> None:
+    email = f"ann{time.monotonic_ns()}@example.com"
+    org = server.cli_json("org", "create", "--name", "Acme", "--owner-email", email)["id"]
+    server.cli("org", "credit", org, "--micros", "100000", "--reason", "trial", "--sandbox")
+    server.cli("org", "credit", org, "--micros", "100000", "--reason", "trial")
+    key = server.cli_json("key", "create", "--org", org, "--name", "k")["key"]
+    assert server.chat(key=key)[0] == 200
+    done = server.cli_raw("subject", "erase", email, "--yes")
+    assert done.returncode != 0
+    assert org in done.stderr
+    assert "--forfeit" in done.stderr
+    server.cli("subject", "erase", email, "--yes", "--forfeit")
+    eventually(lambda: server.chat(key=key)[0] == 401, 5)
+    assert org not in {one["id"] for one in server.cli_json("org", "list")}
+
+
 def test_where_the_database_is(server: RunningServer) -> None:
     shown = server.cli_json("db", "url")
     assert shown["running"] is True
@@ -341,10 +381,14 @@ def test_where_the_database_is(server: RunningServer) -> None:
 
 def test_commands_work_without_a_server(fresh_server: Make) -> None:
     server = fresh_server()
+    run = {one["state"] for one in server.cli_json("retention", "show")["runs"]}
     demo = json.loads((server.data / "demo.json").read_text())
     assert server.cli_json("org", "show", demo["organisation"])["balance_micros"] == 5_000_000
     assert server.cli_json("ledger", "check")["ok"] is True
-    assert server.cli_json("doctor")["ok"] is True
+    told = server.cli_json("doctor")
+    assert told["ok"] is True
+    [found] = [one["found"] for one in told["checks"] if one["name"] == "retention"]
+    assert found.startswith("the last good run" if "done" in run else "no good run yet"), (run, found)
     server.start()
     assert server.chat()[0] == 200
     assert server.stop() == 0

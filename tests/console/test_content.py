@@ -236,6 +236,16 @@ async def test_a_key_is_made_with_days_and_changes_them(kept: Kept) -> None:
     assert changed["store_days"] == 23
 
 
+async def test_a_key_tells_its_policy_and_guard(kept: Kept) -> None:
+    wish = {"name": "strict", "policy": ["no-training", "region=EU"], "guard": ["mask", "email"], "store_days": 3}
+    made = (await kept.browser.api("POST", "/api/v1/keys", wish, status=201)).json()
+    for path in ("/keys", f"/keys/{made['id']}"):
+        page = (await kept.browser.get(path)).text
+        for said in ("Data policy", "no-training, region=EU", "mask", "stored for 3 days"):
+            assert said in page, (path, said)
+    assert "none of its own" in (await kept.browser.get(f"/keys/{ids.text('key', kept.key)}")).text
+
+
 async def test_fewer_days_may_take_what_is_stored_along(kept: Kept) -> None:
     path = f"/keys/{ids.text('key', kept.key)}"
     long, short = await kept.call(days=7), await kept.call(days=2)

@@ -20,6 +20,7 @@ from fixtures_database import Database
 from ruxa.access import entrance, keys, members, organisations
 from ruxa.access.audit import log
 from ruxa.access.keys import KeyWish
+from ruxa.access.roles import Role
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Conflict, NotFound, RuxaError, Unauthenticated
 from ruxa.kernel.sealed import Sealed
@@ -310,6 +311,47 @@ async def test_the_last_owner_of_others_may_not_leave_them(house: House) -> None
     assert await _left(house, "member", member_id) == {}
 
 
+async def _invited(house: House, organisation_id: UUID, role: Role = "owner") -> UUID:
+    async with house.operator.work() as work:
+        return (await members.invite(work, house.vault, organisation_id, Person().email, role)).member_id
+
+
+async def test_an_invited_owner_takes_the_organisation_along(house: House) -> None:
+    async with house.operator.work() as work:
+        made = await organisations.create(work, house.vault, Sealed("Acme"))
+        assert await organisations.ownerless(work) == [made.id]
+        key = await keys.create(work, house.vault, made.id, KeyWish(name=Sealed("goes too")))
+    invited = await _invited(house, made.id)
+    async with house.operator.work() as work:
+        assert await organisations.ownerless(work) == [], "an invitation is waited for"
+        assert (await erase.outlook(work, invited)).organisations == (made.id,)
+    signed = await erase.subject(house.operator, house.vault, invited)
+    assert len(signed.content.together_with) == 1
+    async with house.operator.work() as work:
+        assert await organisations.ownerless(work) == []
+        assert await work.value("SELECT count(*) FROM access.key WHERE id = %s", key.id) == 0
+        with pytest.raises(NotFound):
+            await organisations.find(work, house.vault, made.id)
+    assert await _left(house, "organisation", made.id) == {}
+
+
+async def test_an_invited_owner_does_not_take_it_from_others(house: House) -> None:
+    async with house.operator.work() as work:
+        made = await organisations.create(work, house.vault, Sealed("Acme"))
+    invited = await _invited(house, made.id)
+    await _invited(house, made.id, "viewer")
+    with pytest.raises(Conflict) as caught:
+        await erase.subject(house.operator, house.vault, invited)
+    assert caught.value.code == "last_owner"
+    assert ids.text("org", made.id) in caught.value.public
+    other = await _invited(house, made.id)
+    await erase.subject(house.operator, house.vault, invited)
+    async with house.operator.work() as work:
+        await organisations.find(work, house.vault, made.id)
+        assert await organisations.ownerless(work) == [], "it waits for the other one"
+        assert [one.subject for one in (await erase.outlook(work, other)).obstacles] == [made.id]
+
+
 @pytest.mark.parametrize("why", ["the_other_owner_went", "it_was_opened_again"])
 async def test_no_organisation_is_left_without_anybody(house: House, why: str) -> None:
     _, member_id, organisation_id = await house.owner()
@@ -348,6 +390,9 @@ async def test_paid_credit_stops_an_erasure_unless_it_is_given_up(house: House) 
     with pytest.raises(Conflict) as caught:
         await erase.subject(house.operator, house.vault, member_id)
     assert caught.value.code == "balance_left"
+    assert caught.value.public.startswith(f"1.000000 USD of credit are left in {ids.text('org', organisation_id)}")
+    assert "--forfeit" in caught.value.public
+    assert "paid" not in caught.value.public
     async with house.operator.work() as work:
         assert (await erase.outlook(work, member_id)).obstacles[0].micros == 1_000_000
     await _is_certified(house, await erase.subject(house.operator, house.vault, member_id, forfeit=True))

@@ -108,15 +108,16 @@ async def invite(
 ) -> Invited:
     """Invites an address and gives the link (command line); known or not, the answer is the same.
 
-    Inviting again renews the link and the role; Conflict ``member_already`` when the invitation is accepted.
+    Inviting again renews the link and the role; Conflict ``member_already`` when the invitation is accepted,
+    ``last_owner`` when nobody would own the organisation.
     """
     if role not in ROLES:
         raise InvalidCall("Roles are: " + ", ".join(ROLES) + ".", param="role")
     member_id = await _known_or_new(work, vault, email, locale)
-    if not await records.insert_membership(
-        work, organisation_id, member_id, role, False
-    ) and not await records.change_open_invitation(work, organisation_id, member_id, role):
-        raise Conflict("That person is a member already.", code="member_already")
+    if not await records.insert_membership(work, organisation_id, member_id, role, False):
+        await _keep_an_owner(work, organisation_id, member_id, leaves=role != "owner")
+        if not await records.change_open_invitation(work, organisation_id, member_id, role):
+            raise Conflict("That person is a member already.", code="member_already")
     secret = await links.make(work, vault, "invite", member_id, organisation_id=organisation_id)
     return Invited(member_id=member_id, secret=secret)
 

@@ -81,6 +81,11 @@ async def set_output_default(work: Work, organisation_id: UUID, tokens: int) -> 
         raise NotFound("No such organisation.")
 
 
+async def ownerless(work: Work) -> list[UUID]:
+    """Those that go on with nobody who owns them or is invited to: never so, unless rows were changed by hand."""
+    return await records.ownerless(work)
+
+
 async def limits(work: Work, organisation_id: UUID) -> OrganisationLimits:
     """The limits of all its keys together. NotFound."""
     kept = await records.organisation_limits(work, organisation_id)

@@ -668,16 +668,30 @@ async def membership_role(work: Work, organisation_id: UUID, member_id: UUID) ->
 
 
 async def other_owners(work: Work, organisation_id: UUID, member_id: UUID) -> int:
-    """How many owners there are beside this member."""
+    """How many owners there are beside this member; who is only invited counts beside one who is only invited."""
     return await work.value(
         """
-        SELECT count(*) FROM access.membership ms JOIN access.member m ON m.id = ms.member_id
-        WHERE ms.organisation_id = %s AND ms.role = 'owner' AND ms.accepted_at IS NOT NULL AND ms.member_id <> %s
-          AND m.suspended_at IS NULL
+        SELECT count(*) FROM access.membership mine
+        JOIN access.membership ms ON ms.organisation_id = mine.organisation_id AND ms.member_id <> mine.member_id
+        JOIN access.member m ON m.id = ms.member_id
+        WHERE mine.organisation_id = %s AND mine.member_id = %s AND ms.role = 'owner' AND m.suspended_at IS NULL
+          AND (ms.accepted_at IS NOT NULL OR mine.accepted_at IS NULL)
         """,
         organisation_id,
         member_id,
     )
+
+
+async def ownerless(work: Work) -> list[UUID]:
+    """Organisations that are open and have neither an owner nor an invitation for one, oldest first."""
+    rows = await work.rows(
+        """
+        SELECT o.id FROM access.organisation o WHERE o.closed_at IS NULL AND o.erased_at IS NULL
+          AND NOT EXISTS (SELECT FROM access.membership m WHERE m.organisation_id = o.id AND m.role = 'owner')
+        ORDER BY o.id
+        """
+    )
+    return [row[0] for row in rows]
 
 
 async def set_role(work: Work, organisation_id: UUID, member_id: UUID, role: str) -> None:

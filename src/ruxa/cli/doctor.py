@@ -188,6 +188,7 @@ async def _inside(settings: Settings, args: Namespace) -> list[Finding]:
             await _audit(home),
             *await _sealing_keys(home),
             await _staff(home),
+            await _owners(home),
             await _erasures(home),
         ]
 
@@ -357,7 +358,9 @@ async def _retention(home: House) -> list[Finding]:
         Finding(
             name="retention",
             ok=said.missed_h is None,
-            found=f"the last good run was {said.age_h} h ago",
+            found=f"the last good run was {said.age_h} h ago"
+            if said.last_good is not None
+            else f"no good run yet, {said.age_h} h after the start",
             advice="Run `ruxa retention run` and see what it says; the job worker does it every hour.",
         ),
         Finding(
@@ -485,6 +488,23 @@ async def _staff(home: House) -> Finding:
         ok=bool(staff),
         found=f"{len(staff)} member(s) of staff",
         advice="Make yourself the operator: ruxa operator add YOUR@EMAIL",
+    )
+
+
+async def _owners(home: House) -> Finding:
+    from ruxa.access import organisations
+    from ruxa.kernel import ids
+
+    async with home.work() as work:
+        without = [ids.text("org", one) for one in await organisations.ownerless(work)]
+    return Finding(
+        name="owners",
+        ok=not without,
+        found="every organisation has one, or an invitation for one"
+        if not without
+        else f"{len(without)} organisation(s) without: {', '.join(without[:5])}",
+        advice="Its keys go on, and none of its own can end them: invite an owner (ruxa member add EMAIL --org ORG "
+        "--role owner), or end its keys (ruxa key list --org ORG, ruxa key revoke KEY).",
     )
 
 

@@ -79,7 +79,9 @@ def list_(args: Namespace) -> int:
             return await keys.of_organisation(work, house.vault, owner.id, limit=1000)
 
     rows = [_row(line) for line in session.within(args, act)]
-    columns = ["id", "name", "prefix", "livemode", "scopes", "models", "rpm", "tpm", "expires_at", "revoked_at"]
+    limits = ["rpm", "tpm", "concurrency", "budget_micros", "budget_period", "store_days"]
+    columns = ["id", "name", "prefix", "livemode", "scopes", "models", *limits]
+    columns += ["policy", "guard", "expires_at", "revoked_at"]
     output.table(args, rows, columns, empty="No keys.")
     return 0
 

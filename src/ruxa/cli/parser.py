@@ -151,7 +151,7 @@ def _people(tree: Tree) -> None:
     )
     leaf.add_argument("email", metavar="EMAIL")
     leaf.add_argument("--yes", action="store_true", help="do not ask (needed where there is no terminal)")
-    leaf.add_argument("--forfeit", action="store_true", help="give up credit that was paid for and is left")
+    leaf.add_argument("--forfeit", action="store_true", help="give up credit that is left")
     leaf = _leaf(subject, "export", "write a copy of what is kept about a person to a ZIP file", "subject export")
     leaf.add_argument("email", metavar="EMAIL")
     leaf.add_argument("--out", required=True, metavar="FILE", help="a new file; it holds personal data in clear")

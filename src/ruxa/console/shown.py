@@ -35,6 +35,7 @@ class ShownKey(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[str, ...]
     store_days: int
     guard: tuple[str, ...]
+    policy: tuple[str, ...]
     expires_at: datetime | None
     last_used: str | None
     created_at: datetime
@@ -64,6 +65,7 @@ def key(line: KeyLine, words: Words, now: datetime) -> ShownKey:
         limits=tuple(limits(line, words)),
         store_days=line.store_days,
         guard=line.guard,
+        policy=line.conditions,
         expires_at=line.expires_at,
         last_used=None if used is None else words.day(used),
         created_at=line.created_at,

@@ -30,6 +30,7 @@ from ruxa.access.audit import log
 from ruxa.egress.objects import Objects
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Broken, Conflict, NotFound, Unavailable
+from ruxa.kernel.money import usd
 from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.signals import Sink
 from ruxa.privacy.content import items
@@ -403,8 +404,8 @@ def refuse(obstacles: Sequence[Obstacle], *, forfeit: bool) -> None:
     for one in obstacles:
         if one.code == "last_owner":
             raise Conflict(
-                "This member is the last owner of an organisation with other members: make somebody else owner, or"
-                " close the organisation.",
+                f"This member is the last owner of {ids.text('org', one.subject)}, which others are in or invited to:"
+                " make somebody else owner, or close the organisation.",
                 code="last_owner",
                 detail=one.subject.hex,
             )
@@ -417,7 +418,8 @@ def refuse(obstacles: Sequence[Obstacle], *, forfeit: bool) -> None:
             )
         if not forfeit:
             raise Conflict(
-                "There is credit left that was paid for: use it up, have it refunded, or give it up.",
+                f"{usd(one.micros)} USD of credit are left in {ids.text('org', one.subject)}: use them up, have them"
+                " refunded, or give them up (`forfeit`; at the command line `--forfeit`).",
                 code="balance_left",
                 detail=one.subject.hex,
             )
@@ -445,7 +447,7 @@ async def _holds(work: Work, one: UUID) -> list[Obstacle]:
 
 
 async def _money(work: Work, organisation_id: UUID, ref: UUID) -> list[Obstacle]:
-    """Credit that was paid for and not used; what was given as a present or buys only the sandbox is not money."""
+    """Credit that pays for real providers and is not used; presents that end and the sandbox's are not money."""
     left = await records.paid_left(work, ref)
     return [Obstacle(code="balance", subject=organisation_id, micros=left)] if left > 0 else []
 

@@ -237,7 +237,9 @@ BEGIN
     RETURN lines;
 END $$;
 
--- Organisations that a member owns, with how many other members and other owners there are.
+-- Organisations that a member owns, with how many other members and other owners there are. An owner's open invitation
+-- counts as the ownership it stands for: else its end would leave an organisation that nobody can come into and that goes
+-- on. Who was invited beside others who came is none of them; beside one who did not come either, they are.
 CREATE FUNCTION privacy.owned_by(p_member uuid)
     RETURNS TABLE (organisation_id uuid, organisation_ref uuid, others bigint, owners bigint)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -246,9 +248,10 @@ CREATE FUNCTION privacy.owned_by(p_member uuid)
     FROM access.membership m
     JOIN access.organisation o ON o.id = m.organisation_id
     LEFT JOIN access.membership t
-        ON t.organisation_id = o.id AND t.member_id <> m.member_id AND t.accepted_at IS NOT NULL
+        ON t.organisation_id = o.id AND t.member_id <> m.member_id
+            AND (t.accepted_at IS NOT NULL OR m.accepted_at IS NULL)
     LEFT JOIN access.member p ON p.id = t.member_id
-    WHERE m.member_id = p_member AND m.role = 'owner' AND m.accepted_at IS NOT NULL AND o.erased_at IS NULL
+    WHERE m.member_id = p_member AND m.role = 'owner' AND o.erased_at IS NULL
     GROUP BY o.id ORDER BY o.id
 $$;
 
