@@ -25,6 +25,8 @@ COMMANDS = [
     "org list",
     "org show",
     "org credit",
+    "org limit",
+    "org budget",
     "key create",
     "key list",
     "key revoke",
@@ -124,8 +126,8 @@ def test_an_unknown_command_is_refused() -> None:
         (("ogr", "list"), "There is no command `ruxa ogr`; did you mean `ruxa org`?", len(COMMANDS)),
         (("revoke", "key_1"), "There is no command `ruxa revoke`; did you mean `ruxa key revoke`?", len(COMMANDS)),
         (("xyzzy",), "There is no command `ruxa xyzzy`.", len(COMMANDS)),
-        (("org",), "`ruxa org` needs a command.", 4),
-        (("org", "shwo", "x"), "There is no command `ruxa org shwo`; did you mean `ruxa org show`?", 4),
+        (("org",), "`ruxa org` needs a command.", 6),
+        (("org", "shwo", "x"), "There is no command `ruxa org shwo`; did you mean `ruxa org show`?", 6),
     ],
 )
 def test_the_commands_are_listed(
