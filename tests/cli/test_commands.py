@@ -126,6 +126,16 @@ def test_a_key_for_models_that_are_not_there_says_so(server: RunningServer, org:
         "ruxa: note: no model sandbox/caht has a price here; did you mean sandbox/chat?",
         "ruxa: note: no model nobody/* has a price here.",
     ]
+    shadow = server.cli_raw("route", "set", "sandbox/embedding", "sandbox/embedding-2")
+    assert "ruxa: note: sandbox/embedding is a model with a price" in shadow.stderr
+    server.cli("route", "remove", "sandbox/embedding")
+    assert server.cli_raw("route", "set", "best", "sandbox/chat").stderr == ""
+    routed = server.cli_raw("key", "create", "--org", org, "--name", "n", "--models", "best", "--json")
+    assert routed.stderr == ""
+    secret = json.loads(routed.stdout)["key"]
+    wanted_routes = [{"name": "best", "targets": ["sandbox/chat"]}]
+    eventually(lambda: json.loads(server.http("GET", "/api/v1/models", key=secret)[2])["routes"] == wanted_routes, 8)
+    server.cli("route", "remove", "best")
     done = server.cli_raw("key", "create", "--org", org, "--name", "n", "--store-days", "24")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "ruxa: Content is kept 0 to 23 days.\n"
@@ -245,8 +255,14 @@ def test_people_read_prices_per_million(server: RunningServer) -> None:
     assert done.stderr.startswith("ruxa: note: no provider theirs is configured")
     assert "[providers.theirs]" in done.stderr
     head, row = server.cli("price", "list", "theirs/").splitlines()
-    assert head.split() == ["model", "input_per_million", "output_per_million", "source"]
-    assert row.split() == ["theirs/m", "0.150000", "USD", "0.600000", "USD", "operator"]
+    assert head.split() == ["model", "input_per_million", "output_per_million", "units", "source"]
+    assert row.split() == ["theirs/m", "0.150000", "USD", "0.600000", "USD", "tokens", "operator"]
+    assert "long_" not in done.stdout
+    heard, spoken = (
+        server.cli("price", "list", f"sandbox/{name}").splitlines()[1] for name in ("transcribe", "speech")
+    )
+    assert heard.split()[1:6] == ["100.000000", "USD", "0.000000", "USD", "seconds"]
+    assert spoken.split()[1:6] == ["1.000000", "USD", "0.000000", "USD", "characters"]
     assert server.cli_raw("price", "set", "sandbox/spare", "--input", "1", "--output", "1").stderr == ""
     listed = server.cli("org", "list").splitlines()[0].split()
     assert listed == ["id", "name", "balance", "held", "members", "suspended"]
@@ -411,3 +427,21 @@ def test_the_demo_is_removed(fresh_server: Make) -> None:
     assert server.chat(key=key)[0] == 401
     assert server.cli_raw("demo", "remove").returncode == 2
     assert server.stop() == 0
+
+
+def test_what_was_stored_of_a_call_is_readable(server: RunningServer, org: str) -> None:
+    made = server.cli_json("key", "create", "--org", org, "--name", "kept", "--store-days", "1")
+    server.cli("org", "credit", org, "--sandbox", "--micros", "1000000", "--reason", "a test")
+    status, headers, _ = server.chat("Keep this.", key=made["key"])
+    assert status == 200
+    shown = ""
+
+    def there() -> bool:
+        nonlocal shown
+        shown = server.cli_raw("usage", "show", headers["x-request-id"], "--content").stdout
+        return "request_content" in shown
+
+    eventually(there, 8)
+    assert re.search(r"^request +stored, application/json, \d+ bytes$", shown, re.MULTILINE)
+    assert re.search(r'^request_content +\{.*"Keep this\."', shown, re.MULTILINE)
+    assert "{'" not in shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from ruxa.kernel import ids
 from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.settings import duration_s
-from ruxa.ledger import budgets, prices
+from ruxa.ledger import budgets, prices, routing
 from ruxa.ledger.prices import Price
 
 
@@ -55,7 +55,7 @@ def create(args: Namespace) -> int:
                     period=wish.budget_period,
                 )
             await log.add(work, house.vault, OPERATOR, "key:created", organisation_id=owner.id, object_id=created.id)
-            for name, near in _unknown(wish.models or (), await prices.current(work)):
+            for name, near in _unknown(wish.models or (), await prices.current(work), await routing.current(work)):
                 output.complain(f"note: no model {name} has a price here{f'; did you mean {near}?' if near else '.'}")
             return created
 
@@ -117,9 +117,11 @@ def rotate(args: Namespace) -> int:
     return 0
 
 
-def _unknown(models: tuple[str, ...], here: Mapping[str, Price]) -> Iterator[tuple[str, str | None]]:
+def _unknown(
+    models: tuple[str, ...], here: Mapping[str, Price], routes: Iterable[str]
+) -> Iterator[tuple[str, str | None]]:
     """Names of a key's list that nothing answers to now, each with the nearest one; they may be priced later."""
-    known = {*here, *(alias for price in here.values() for alias in price.aliases)}
+    known = {*here, *routes, *(alias for price in here.values() for alias in price.aliases)}
     known |= {f"{price.provider}/*" for price in here.values()}
     for name in models:
         if name not in known:

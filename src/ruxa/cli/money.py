@@ -97,12 +97,18 @@ def price_list(args: Namespace) -> int:
     if args.json:
         output.as_json([_entry(price) for price in chosen])
         return 0
-    shown = ("input_micros", "output_micros")
     rows = [
-        {"model": p.model, **_per_million({name: getattr(p, name) for name in shown}), "source": p.source}
+        {
+            "model": p.model,
+            "input_per_million_micros": p.asked_micros,
+            "output_per_million_micros": p.output_micros,
+            "units": p.units,
+            "source": p.source,
+        }
         for p in chosen
     ]
-    output.table(args, rows, ["model", *_per_million(dict.fromkeys(shown)), "source"], empty="No prices.")
+    columns = ["model", "input_per_million_micros", "output_per_million_micros", "units", "source"]
+    output.table(args, rows, columns, empty="No prices.")
     return 0
 
 
@@ -138,11 +144,12 @@ async def _put(house: House, wanted: list[Priced]) -> None:
 
 
 def _per_million(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Rates as people read them; what is not set is left out of a list of one."""
+    """Rates as people read them, without what is not set and without the rates from a step on where there is none."""
+    step = fields.get("long_from_tokens") is not None
     return {
         name.replace("_micros", "_per_million_micros"): value
         for name, value in fields.items()
-        if value is not None or name.endswith("_micros")
+        if value is not None and (step or not name.startswith("long_"))
     }
 
 

@@ -42,6 +42,10 @@ def set_(args: Namespace) -> int:
             for goal in goals:
                 if goal.model not in priced:
                     output.complain(f"note: no model {goal.model} has a price here; until it has, it is left out.")
+            if args.name in priced:
+                output.complain(
+                    f"note: {args.name} is a model with a price; calls of that name take the route from now on."
+                )
             before = await routing.current(work)
             route_id = await routing.put(
                 work, args.name, goals, by=args.by, retires_at=retires_at, successor=args.successor

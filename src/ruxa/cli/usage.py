@@ -47,8 +47,21 @@ def show(args: Namespace) -> int:
     row = session.within(args, act)
     if row is None:
         raise NotFound(f"There is no call {args.id}; one that just ended shows within a second.")
-    output.show(args, row)
+    output.show(args, row if args.json else _readable(row))
     return 0
+
+
+def _readable(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with what was stored of each side on lines of its own."""
+    content: dict[str, Any] | None = row.get("content")
+    if content is None:
+        return row
+    shown: dict[str, Any] = {name: value for name, value in row.items() if name != "content"}
+    for part in ("request", "answer"):
+        side: dict[str, Any] = content[part]
+        shown[part] = f"{side['state']}, {side['media_type']}, {side['bytes']} bytes"
+        shown[f"{part}_content"] = side["text"] if side["text"] is not None else side["base64"]
+    return {**shown, "provider_error": content["provider_error"]}
 
 
 async def _content(house: House, work: Work, call_id: UUID) -> dict[str, Any]:

@@ -55,7 +55,10 @@ class Purse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Term(msgspec.Struct, frozen=True):
-    """One class of a charge: units, micros per million of them, and the exact product in USD."""
+    """One class of a charge: units, micros per million of them, and the exact product in USD.
+
+    name: the class, or ``seconds`` or ``characters`` where the input counts those.
+    """
 
     name: str
     units: int
@@ -119,6 +122,8 @@ def terms(call: activity.Call, price: prices.Rates) -> list[Term]:
             rate: int = getattr(price, stepped if long and hasattr(price, stepped) else rate_field)
             product = f"{units * rate:013d}"
             decimals = product[-12:].rstrip("0").ljust(6, "0")
+            if (price.units, name) in (("seconds", "audio_input"), ("characters", "input")):
+                name = price.units
             found.append(Term(name, units, rate, f"{product[:-12]}.{decimals}"))
     return found
 

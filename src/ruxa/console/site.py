@@ -6,6 +6,7 @@ work, and renders every error: a page for people, the ``/api/v1`` shape for prog
 
 from __future__ import annotations
 
+import re
 import traceback
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote, urlencode
@@ -44,6 +45,9 @@ AnyRequest = Request[Any, Any, Any]
 FORM_BYTES_MAX = 64 * 1024
 FORM_FIELDS_MAX = 200
 PREFERENCE_S = 365 * 86_400
+# What the validator of bodies says that holds no value of the caller's, and the name of a field.
+_NAMED = re.compile(r"Object (contains unknown|missing required) field `([\w.-]{1,80})`")
+_EXPECTED = re.compile(r"Expected `([^`]{1,80})`, got `")
 YEAR_CACHE = "public, max-age=31536000, immutable"
 
 
@@ -229,16 +233,34 @@ def _known(error: Exception) -> RuxaError:
         if status == 413:
             return TooLarge("The request is too large.")
         if 400 <= status < 500:
-            return InvalidCall("The request is not well-formed.", param=_param(error))
+            return _misfit(error)
     return Broken("Something went wrong on our side. Nothing was charged.")
 
 
-def _param(error: HTTPException) -> str | None:
-    """The field that did not fit. The validator's own text stays out: it may repeat what was sent."""
+def _misfit(error: HTTPException) -> InvalidCall:
+    """The first field that did not fit and what is wanted there, never the value that was sent."""
     for one in cast("list[object]", error.extra) if isinstance(error.extra, list) else []:
-        if isinstance(one, dict) and isinstance(key := cast("dict[str, object]", one).get("key"), str):
-            return key
-    return None
+        if not isinstance(one, dict):
+            continue
+        told = cast("dict[str, object]", one)
+        key, text = str(told.get("key", "")), str(told.get("message", ""))
+        if named := _NAMED.match(text):
+            name = named[2] if key in ("", "data") else f"{key}.{named[2]}"
+            said = (
+                f"There is no field {name} here." if named[1] == "contains unknown" else f"The field {name} is needed."
+            )
+            return InvalidCall(said, param=name)
+        if key == "data":
+            return InvalidCall("The body is a JSON object.", param="body")
+        wanted = _EXPECTED.match(text)
+        if "RFC3339" in text:
+            said = f"{key} is a time such as 2026-11-24T12:00:00Z."
+        elif wanted:
+            said = f"{key} does not fit: {wanted[1]} is expected."
+        else:
+            said = f"{key} has a value that is not taken here."
+        return InvalidCall(said, param=key or None)
+    return InvalidCall("The request is not well-formed.")
 
 
 async def read_form(request: AnyRequest) -> dict[str, list[str]]:

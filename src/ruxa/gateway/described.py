@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-_MICROS: Final = "USD micros per million tokens."
+_MICROS: Final = "USD micros per million units; the member units says what the input counts."
+_SECONDS: Final = (
+    "USD micros per million tokens of audio; of seconds of audio, which are the input, where units is seconds."
+)
 _LIMIT: Final = "Tokens at most; null when it is not known."
 
 _RECIPIENT: Final[dict[str, Any]] = {
@@ -54,7 +57,7 @@ _MODEL: Final[dict[str, Any]] = {
         "scope": {"type": "string", "enum": ["sandbox", "live"], "description": "Which money pays for it."},
         "inputMicrosPerMtok": {"type": "integer", "description": _MICROS},
         "outputMicrosPerMtok": {"type": "integer", "description": _MICROS},
-        "audioInputMicrosPerMtok": {"type": "integer", "description": _MICROS},
+        "audioInputMicrosPerMtok": {"type": "integer", "description": _SECONDS},
         "imageMicros": {"type": "integer", "description": "Micros of a US dollar an image, where it is priced so."},
         "units": {
             "type": "string",
@@ -87,11 +90,22 @@ OPENAPI: Final[dict[str, Any]] = {
         "ModelList": {
             "type": "object",
             "title": "ModelList",
-            "required": ["models"],
+            "required": ["models", "routes"],
             "additionalProperties": False,
-            "properties": {"models": {"type": "array", "items": {"$ref": "#/components/schemas/Model"}}},
+            "properties": {
+                "models": {"type": "array", "items": {"$ref": "#/components/schemas/Model"}},
+                "routes": {"type": "array", "items": {"$ref": "#/components/schemas/ModelRoute"}},
+            },
         },
         "Model": _MODEL,
+        "ModelRoute": {
+            "type": "object",
+            "title": "ModelRoute",
+            "description": "A name that stands for other models; a call is priced as the target that answers it.",
+            "required": ["name", "targets"],
+            "additionalProperties": False,
+            "properties": {"name": {"type": "string"}, "targets": {"type": "array", "items": {"type": "string"}}},
+        },
         "ModelRecipient": _RECIPIENT,
     },
 }

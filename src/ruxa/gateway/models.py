@@ -18,7 +18,7 @@ def answer(exchange: Exchange, plans: Plans) -> None:
     place = exchange.place
     cards = [card(target) for target in plans.usable(entry.grant)]
     known = {each.name for each in cards}
-    cards += [card(target, name) for name, target in plans.routes(entry.grant) if name not in known]
+    cards += [card(targets[0], name) for name, targets in plans.routes(entry.grant) if name not in known]
     dialect = exchange.dialect
     rendered = dialect.model(place, cards) if place.endpoint == "model" else dialect.models(place, cards)
     lines = rendered.headers + b"x-request-id: %b\r\n" % exchange.request_id.encode()
@@ -39,8 +39,11 @@ def card(target: Target, name: str = "") -> ModelCard:
     )
 
 
-def plain(targets: list[Target]) -> bytes:
-    """The list of ``GET /api/v1/models``: every model with its dialects and its prices, in micros per million."""
+def plain(targets: list[Target], routes: list[tuple[str, list[Target]]]) -> bytes:
+    """The list of ``GET /api/v1/models``: every model with its dialects and its prices, in micros per million.
+
+    Routes stand beside them, each with the targets that the key can reach.
+    """
     return msgspec.json.encode(
         {
             "models": [
@@ -65,6 +68,7 @@ def plain(targets: list[Target]) -> bytes:
                     },
                 }
                 for target in targets
-            ]
+            ],
+            "routes": [{"name": name, "targets": [target.model for target in goals]} for name, goals in routes],
         }
     )

@@ -835,7 +835,7 @@ class Pipeline:
         except RuxaError as error:
             reply.fail(error)
             return
-        reply.send(200, JSON_LINES, models.plain(self._plans.usable(entry.grant)))
+        reply.send(200, JSON_LINES, models.plain(self._plans.usable(entry.grant), self._plans.routes(entry.grant)))
 
     def _healthz(self, request: Request, reply: Reply) -> None:
         reply.send(200, JSON_LINES, b'{"alive":true}\n')

@@ -377,17 +377,18 @@ class Plans:
             if (grant.models is None or allowed(grant.models, target)) and (grant.livemode or target.scope == "sandbox")
         ]
 
-    def routes(self, grant: Grant) -> list[tuple[str, Target]]:
-        """The routes that a key can use and that have not retired, by name, each with a target of it."""
-        found: list[tuple[str, Target]] = []
+    def routes(self, grant: Grant) -> list[tuple[str, list[Target]]]:
+        """The routes that a key can use and that have not retired, by name, each with the targets that it can reach."""
+        found: list[tuple[str, list[Target]]] = []
         usable = {target.model: target for target in self.usable(grant)}
         for name, route in sorted(self._routes.items()):
             if route.retires_at is not None and self._now_ms() >= route.retires_at.timestamp() * 1000:
                 continue
             goals = self._targets if grant.models is not None and name in grant.models else usable
-            target = next((goals[goal.model] for goal in route.goals if goal.model in goals), None)
-            if target is not None and (grant.livemode or target.scope == "sandbox"):
-                found.append((name, target))
+            targets = [goals[goal.model] for goal in route.goals if goal.model in goals]
+            targets = [target for target in targets if grant.livemode or target.scope == "sandbox"]
+            if targets:
+                found.append((name, targets))
         return found
 
     def open_breakers(self) -> int:

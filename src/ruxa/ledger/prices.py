@@ -76,6 +76,11 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     page_tokens_max: int = 6_000
     units: Units = "tokens"
 
+    @property
+    def asked_micros(self) -> int:
+        """The input's rate as a list shows it: of seconds where the model counts those, else of ``input``."""
+        return self.audio_input_micros if self.units == "seconds" else self.input_micros
+
 
 class Price(Rates, frozen=True, kw_only=True):
     """One dated row of the price book. model: public name ``provider/name``; aliases: bare names that mean it."""

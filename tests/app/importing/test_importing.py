@@ -454,3 +454,23 @@ def test_the_fragment_quotes_what_it_is_given() -> None:
     told = tomllib.loads(fragment.write(plan))
     assert told["providers"]["a b"]["base_url"] == 'https://x/"quoted"\\'
     assert told["models"] == {"a/b.c": {"input_micros_per_mtok": 1}}
+
+
+@pytest.mark.parametrize("word", ["none", "None", "EMPTY", "dummy"])
+def test_a_word_for_no_key_demands_none(word: str) -> None:
+    plan = litellm.read(
+        "model_list:\n  - {model_name: m, litellm_params: {model: openai/qwen, api_base: 'http://10.0.0.5:8000/v1', "
+        f"api_key: {word}}}}}\nlitellm_settings: {{cache: true}}\n"
+    )
+    assert [source.key for source in plan.providers] == [None]
+    assert next(left for left in plan.left if left.where == "litellm_settings.cache").why.endswith(
+        "the header ruxa-cache (repeat calls)"
+    )
+
+
+def test_the_variable_of_an_address_can_be_set_by_a_shell() -> None:
+    plan = litellm.read(
+        "model_list:\n"
+        "  - {model_name: m, litellm_params: {model: openai/q, api_base: 'http://10.0.0.5:8000/v1', api_key: sk-abc}}\n"
+    )
+    assert [source.key for source in plan.providers] == ["env:PROVIDER_10_0_0_5_API_KEY"]

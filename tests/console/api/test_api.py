@@ -138,23 +138,35 @@ async def test_a_session_needs_its_token_to_write(console: Any) -> None:
     assert foreign.status_code == 403
 
 
+async def test_bad_queries_name_the_field_and_its_form(console: Any) -> None:
+    browser, _, _ = await console.owner()
+    for query, param, said in (
+        ("since=1h", "since", "since is a time such as 2026-11-24T12:00:00Z."),
+        ("limit=many", "limit", "limit does not fit: int is expected."),
+        ("outcome=canary-2f9a", "outcome", "outcome has a value that is not taken here."),
+    ):
+        answer = (await browser.api("GET", f"/api/v1/usage?{query}", status=400)).json()
+        assert (answer["error"]["param"], answer["message"]) == (param, said)
+
+
 async def test_bad_bodies_name_the_field_and_repeat_nothing(console: Any) -> None:
     browser, _, _ = await console.owner()
     canary = "canary-2f9a"
     for body, param in (
         ({"name": 5}, "name"),
         ({"name": "x", "scopes": [canary]}, "scopes[0]"),
-        ({"name": "x", "rmp": 5}, None),
+        ({"name": "x", "rmp": 5}, "rmp"),
+        ({"name": "x", "rpm": canary}, "rpm"),
         ({"name": canary, "rpm": 0}, "requests_per_minute"),
         ({"name": "x", "budget_micros": 5}, "budget_period"),
         ({"name": "x", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
-        ({}, None),
-        ([], None),
+        ({}, "name"),
+        ([], "body"),
     ):
         answer = await browser.api("POST", "/api/v1/keys", body, status=400)
         assert canary not in answer.text
-        if param is not None:
-            assert answer.json()["error"]["param"] == param
+        assert answer.json()["error"]["param"] == param
+        assert answer.json()["message"] != "The request is not well-formed."
     broken = await browser.client.post(
         "/api/v1/keys",
         content=b'{"name": ',

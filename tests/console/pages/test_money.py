@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from ruxa.kernel import ids
+from ruxa.ledger import prices
 
 
 async def charged(console: Any, books: Any, organisation_id: Any, amounts: list[int], **fields: Any) -> list[str]:
@@ -198,3 +201,38 @@ async def test_staff_credit_suspend_and_prove(console: Any, books: Any) -> None:
         await admin.execute("UPDATE ledger.account SET cr_posted = cr_posted + 1 WHERE code LIKE 'lot:%'")
     wrong = await browser.post("/staff/ledger", "run", 200)
     assert "A proof is not zero" in wrong.text
+
+
+async def test_a_price_says_what_it_counts(console: Any) -> None:
+    """A transcription costs by the second and speech by the character; neither looks free or like tokens."""
+    browser, _, _ = await console.owner()
+    async with console.house.operator.work() as work:
+        await prices.seed(work, ["sandbox"])
+    rows = {
+        name: re.sub(r"<[^>]+>", " ", row).split()
+        for name, row in re.findall(
+            r'<th scope="row" class="a mono lead">([^<]+)</th>(.+?)</tr>', (await browser.get("/")).text, re.DOTALL
+        )
+    }
+    assert rows["sandbox/transcribe"] == ["Seconds", "100.00", "–", "–"]
+    assert rows["sandbox/speech"] == ["Characters", "1.00", "–", "–"]
+    assert rows["sandbox/chat"][0] == "Tokens"
+    assert "sandbox/speech" not in (await browser.get("/playground")).text
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "name"),
+    [("sandbox/transcribe", "audio_input_tokens", "seconds"), ("sandbox/speech", "input_tokens", "characters")],
+)
+async def test_a_call_says_what_was_counted(console: Any, books: Any, model: str, field: str, name: str) -> None:
+    browser, _, organisation_id = await console.owner()
+    await browser.get("/billing")
+    await browser.post("/billing", "top_up", usd="1")
+    async with console.house.operator.work() as work:
+        await prices.seed(work, ["sandbox"])
+        price = (await prices.current(work))[model]
+    given = {"input_tokens": 0, field: 12}
+    (shown,) = await charged(console, books, organisation_id, [1_200], model=model, price_id=price.id, **given)
+    page = re.sub(r"<[^>]+>", "|", (await browser.get(f"/activity/{shown}")).text)
+    assert {"seconds": "Audio in, seconds", "characters": "Input, characters"}[name] in page
+    assert f"|{name.capitalize()}|" in page

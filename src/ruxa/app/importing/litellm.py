@@ -42,6 +42,8 @@ VENDORS: dict[str, tuple[str, str]] = {
     "lm_studio": ("", "openai_chat"),
 }
 _KEYLESS = frozenset({"ollama", "vllm"})
+# What people write for a server that asks for no key, where the client insists on one.
+_NO_KEY = frozenset({"none", "null", "dummy", "empty", "no-key", "not-needed", "na", "n/a"})
 _BARE = (("gpt-", "openai"), ("chatgpt-", "openai"), ("text-embedding-", "openai"), ("claude-", "anthropic"))
 _REASONERS = re.compile(r"o\d(-|\Z)")
 # What a deployment says that is taken over, or says nothing to a caller.
@@ -137,7 +139,9 @@ class _Config:
             draft.leave(where, f"its address stands in the variable {base_url[11:]}: write base_url by hand")
             return
         key, secret, found_at = _secret(params.get("api_key"), name, f"{where}.litellm_params.api_key")
-        if name in _KEYLESS and not params.get("api_key"):
+        if _text(params.get("api_key")).lower() in _NO_KEY and base_url is not None:
+            key, secret, found_at = "", "", ""
+        elif name in _KEYLESS and not params.get("api_key"):
             key = ""
         source = draft.source(name, secret=secret, base_url=base_url, dialect=dialect, key=key, found_at=found_at)
         if "*" in model or "*" in public:
@@ -229,6 +233,8 @@ _WHY = {
     "context_window_fallbacks": "a fallback follows a failure here, whatever the reason",
     "content_policy_fallbacks": "a fallback follows a failure here, whatever the reason",
     "default_fallbacks": "a fallback belongs to a name here: `ruxa route set`",
+    "cache": "a caller asks for it by call here: the header ruxa-cache (repeat calls)",
+    "cache_params": "a caller asks for it by call here: the header ruxa-cache (repeat calls)",
     "drop_params": "what a provider cannot take is left out and named in ruxa-lossy, or refused with ruxa-strict",
     "environment_variables": "set variables where Ruxa runs",
 }

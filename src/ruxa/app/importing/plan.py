@@ -132,7 +132,7 @@ class Draft:
             if base_url is None and name != vendor:  # a second account: the catalogue's row is the first one's
                 base_url = catalogue()[vendor].base_url
             if key is None:
-                key = f"env:{name.upper().replace('-', '_')}_API_KEY"
+                key = f"env:{_variable(name)}"
             found = self._sources[which] = Source(
                 name=name,
                 base_url=base_url,
@@ -175,6 +175,12 @@ def model_name(provider: str, upstream: str) -> str | None:
     """The public name of a provider's model; None when no such name is allowed."""
     name = f"{provider}/{upstream}"
     return name if _MODEL.match(name) else None
+
+
+def _variable(name: str) -> str:
+    """The variable of a provider's key; a name that a shell can set begins with a letter."""
+    word = name.upper().replace("-", "_")
+    return f"{word if word[:1].isalpha() else f'PROVIDER_{word}'}_API_KEY"
 
 
 def _slug(base_url: str, vendor: str) -> str:

@@ -96,6 +96,7 @@ async def _view(visit: Visit, work: Work, sides: list[content.Shown] | None) -> 
             "call": found,
             "shown_id": found.shown_id,
             "price": None if starts is None else {"starts": starts},
+            "unit": "tokens" if price is None else price.units,
             "lines": money.terms(found, price) if price is not None else [],
             "key_name": key_name,
             "key_shown": ids.text("key", found.key_id),

@@ -48,7 +48,7 @@ async def load(visit: Visit, work: Work) -> View:
             DIALECTS.get(price.provider, ("openai",)),
         )
         for price in await money.offered(work, visit.deps)
-        if not any(mark in price.model for mark in NOT_TALK)
+        if price.units == "tokens" and not any(mark in price.model for mark in NOT_TALK)
     ]
     offered.sort(key=lambda one: (one.name != "sandbox/chat", one.name))
     texts = {name: words.raw(f"playground.{name}") for name in WORDS}
