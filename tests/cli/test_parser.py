@@ -68,6 +68,7 @@ COMMANDS = [
     "restore",
     "quarantine show",
     "quarantine release",
+    "conformance",
     "sandbox",
     "demo remove",
     "doctor",
