@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -348,6 +349,7 @@ def _ask(
     path = CALLS[where].path.replace("{model}", public.replace("/", "%2F"))
     body = _planted(where, public, who, streamed)
     told = {header: value for header, value in TOLD.items() if "goog" not in header or where[0] == "gemini_generate"}
+    told["idempotency-key"] += f"-{secrets.token_hex(4)}"  # each is a call of its own
     if file := CALLS[where].file:
         form, boundary = _form(body, file)
         told["content-type"] = f"multipart/form-data; boundary={boundary}"
