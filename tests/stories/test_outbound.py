@@ -197,7 +197,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory, first_demo: Path, vendor: 
                 for model in ("small", *FAULTS):  # a target each, so that one's breaker is not another's
                     lines += [f'[models."{name}/{model}"]', f'upstream_model = "{model}"']
                     lines += [f"{rate}_micros_per_mtok = 1000" for rate in ("input", "output")]
-                    lines += ["output_tokens_max = 100"]
+                    # A picture has more tokens than an answer here; over its hold the model would be closed.
+                    lines += [f"output_tokens_max = {100_000 if dialect == 'openai_media' else 100}"]
         (place / "ruxa.toml").write_text("\n".join(lines))
         server = RunningServer(place, VENDOR_KEY="vendor-key-of-the-operator").start()
         stack.callback(server.stop)
@@ -276,15 +277,20 @@ def test_the_vendors_own_clients_leave_no_print(watched: Watched) -> None:
     key = watched.keys[0]
     before = {name: len(tap.requests()) for name, tap in watched.taps.items()}
     told = {name: value for name, value in TOLD.items() if name != "user-agent" and "goog" not in name}
+    once = {"idempotency-key": told.pop("idempotency-key")}  # of one call: for another it would be refused
     with openai.OpenAI(api_key=key, base_url=base + "/v1", max_retries=0, default_headers=told) as client:
         ask: Any = {"model": "openai/small", "messages": [_ASK], "user": SECRET, "metadata": {"person": SECRET}}
-        client.chat.completions.create(**ask)
+        client.chat.completions.create(**ask, extra_headers=once)
         assert list(client.chat.completions.create(**ask, stream=True))
         client.embeddings.create(model="openai/small", input=CONTENT, user=SECRET)
         put: Any = {"model": "scribe/small", "input": [_ASK], "user": SECRET, "metadata": {"person": SECRET}}
         client.responses.create(**put)
         client.responses.create(**put, prompt_cache_key=SECRET)
         assert list(client.responses.create(**put, stream=True))
+        media = f"{PAIRS['openai_media'][0]}/small"
+        client.images.generate(model=media, prompt=CONTENT, user=SECRET)
+        client.moderations.create(model=media, input=CONTENT)
+        assert client.audio.speech.create(model=media, voice="alloy", input=CONTENT).read()
     with anthropic.Anthropic(api_key=key, base_url=base, max_retries=0, default_headers=told) as claude:
         say: Any = {"model": "anthropic/small", "max_tokens": 50, "messages": [_ASK], "metadata": {"user_id": SECRET}}
         claude.messages.create(**say)
