@@ -154,6 +154,7 @@ async def _look(archive: Archive, there: Open, data: Target, key: BackupKey, loo
     alive = [item for item in made.items if item.kind == "day" and item.name not in there.restored.dead_days]
     for item in alive:
         assert item.table is not None
+        assert item.rows is not None
         there_are, goes_on = rows.get(item.name, 0), item.table.startswith("audit.")
         # A restore writes entries of its own into the log's day, beside those that came with the keys.
         looked.check(f"rows of {item.name}", there_are == item.rows or (goes_on and there_are > item.rows))

@@ -264,7 +264,7 @@ def _money(tree: Tree) -> None:
         "--units",
         choices=["tokens", "seconds", "characters"],
         default="tokens",
-        help="what the input counts: tokens, seconds of audio (--audio-input), characters to be spoken (default tokens)",
+        help="what the input counts: tokens (default), seconds of audio (--audio-input), characters to be spoken",
     )
     leaf = _leaf(group, "list", "list prices in force", "price list")
     leaf.add_argument("model", nargs="?", metavar="MODEL", help="only names that begin so")

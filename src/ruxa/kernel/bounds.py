@@ -69,7 +69,7 @@ FIGURE_OVER_HOLD_PERCENT = 5  # a provider may count so much more than was held 
 KEY_CACHE_MAX = 10_000
 KEY_UNKNOWN_REMEMBERED_S = 2
 REVOKED_WITHIN_S = 2
-# Acts of one person or key that are written to the audit log, and copies of its checkpoint that one organisation reports.
+# Acts of one person or key that are written to the audit log, and copies of its checkpoint that an organisation reports
 ACTS_BURST = 1_000
 ACTS_PER_MINUTE = 60
 ACKNOWLEDGEMENTS_BURST = 20

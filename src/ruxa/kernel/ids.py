@@ -14,8 +14,23 @@ from uuid import UUID
 from ruxa.kernel.errors import NotFound
 
 Kind = Literal[
-    "org", "mem", "key", "req", "xfer", "acct", "hold", "lease", "lot", "price", "mail", "job", "ses", "ers", "exp",
-    "file", "batch",
+    "org",
+    "mem",
+    "key",
+    "req",
+    "xfer",
+    "acct",
+    "hold",
+    "lease",
+    "lot",
+    "price",
+    "mail",
+    "job",
+    "ses",
+    "ers",
+    "exp",
+    "file",
+    "batch",
 ]
 
 # UUID() itself takes more: a line break or an underscore among the digits, and the digits of every script.
