@@ -53,7 +53,7 @@ def test_content_is_seen_downloaded_and_deleted(window: Any, server: RunningServ
     window.go(page, f"/keys/{key}")
     expect(page.locator("main")).to_contain_text("Nothing is stored")
     page.select_option("#f-store_days", "0")
-    page.click("text=Save")
+    page.locator("form", has=page.locator("#f-store_days")).get_by_role("button", name="Save").click()
     expect(page.locator(".greet")).to_contain_text("Saved")
     expect(page.locator("dl")).to_contain_text(["not stored"])
 

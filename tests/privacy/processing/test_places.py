@@ -9,8 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from fixtures_access import House
 from fixtures_database import Database
-from ruxa.access import outbox
+from ruxa.access import organisations, outbox
+from ruxa.access.grants import Limits, OrganisationLimits
 from ruxa.console import cookies, headers
 from ruxa.console.words import Language, load
 from ruxa.kernel import datamap, signals
@@ -41,6 +43,32 @@ async def test_an_undeclared_key_of_a_json_column_is_found(database: Database) -
         found = await places.gather(work, ())
     assert places.problems(found) == ["path jobs.procrastinate_jobs.args.who: no data: declaration"]
     assert any(place.name.endswith(".args.timestamp") and place.problem is None for place in found)
+
+
+async def test_limits_of_an_organisation_and_of_a_member_are_declared(house: House) -> None:
+    _, member, organisation = await house.owner()
+    every = Limits(requests_per_minute=9, tokens_per_minute=9, concurrency=9)
+    async with house.operator.work() as work:
+        await organisations.limit(work, organisation, every)
+        await organisations.limit(work, organisation, every, model="a/b")
+        await organisations.limit_member(work, organisation, member, every)
+        found = await places.gather(work, cookies.places())
+    assert places.problems(found) == []
+    keys = {place.name: place.declaration for place in found if place.kind == "path"}
+    columns = {place.name: place.declaration for place in found if place.kind == "column"}
+    for column, limits in (("access.organisation.limits", OrganisationLimits), ("access.membership.limits", Limits)):
+        said = {name: declaration for name, declaration in keys.items() if name.startswith(f"{column}.")}
+        assert said == dict.fromkeys((f"{column}.{field}" for field in limits.__struct_fields__), columns[column])
+
+
+@pytest.mark.parametrize("table", ["organisation", "membership"])
+async def test_an_undeclared_key_among_limits_is_found(house: House, table: str) -> None:
+    await house.owner()
+    with psycopg.connect(house.database.admin_url, autocommit=True) as admin:
+        admin.execute(f'UPDATE access.{table} SET limits = \'{{"why": "late payer"}}\''.encode())
+    async with house.operator.work() as work:
+        found = await places.gather(work, ())
+    assert places.problems(found) == [f"path access.{table}.limits.why: no data: declaration"]
 
 
 async def test_an_undeclared_column_that_somebody_made_is_found(database: Database) -> None:

@@ -2,9 +2,9 @@
 
 Columns say it in the live schema, everything else in the code that makes it: fields of signals and metric labels in
 ``kernel.signals``, variables of mails in ``access.outbox``, fields of calls to providers in the dialects' closed
-tables, prefixes of objects in ``content``, arguments of jobs in the jobs table's own check. Cookies are the console's
-and are handed in. What is found and not declared is a problem, and a problem is a failure of the build, of ``doctor``
-and of the record's page.
+tables, prefixes of objects in ``content``, arguments of jobs in the jobs table's own check, keys of other JSON columns
+here. Cookies are the console's and are handed in. What is found and not declared is a problem, and a problem is a
+failure of the build, of ``doctor`` and of the record's page.
 """
 
 from __future__ import annotations
@@ -49,6 +49,25 @@ ARGUMENTS: Final[Mapping[str, str]] = {
         "data: category=user.unique_id.pseudonymous subject=member purpose=provide basis=contract keep=operations"
         " seal=none erase=keep:security export=no:operational"
     ),
+}
+_MEMBER_LIMIT: Final = (
+    "data: category=user.account.settings subject=member purpose=provide,support basis=contract keep=account seal=none"
+    " erase=delete export=yes"
+)
+# Keys of the other JSON columns, by column and as the column itself is declared.
+PATHS: Final[Mapping[str, Mapping[str, str]]] = {
+    "access.membership.limits": {
+        "requests_per_minute": _MEMBER_LIMIT,
+        "tokens_per_minute": _MEMBER_LIMIT,
+        "concurrency": _MEMBER_LIMIT,
+    },
+    "access.organisation.limits": {
+        "requests_per_minute": "data: none",
+        "tokens_per_minute": "data: none",
+        "concurrency": "data: none",
+        "models": "data: none",
+    },
+    records.ARGUMENTS: ARGUMENTS,
 }
 _OUTBOUND: Final[Mapping[str, str]] = {
     "content": f"data: category=user.content {_PASSING}",
@@ -142,8 +161,8 @@ def _place(kind: Kind, name: str, text: str | None) -> Place:
 
 
 async def _paths(work: Work) -> list[Place]:
-    """The keys inside JSON columns, as rows hold them now: none but the jobs' arguments has any that are declared."""
+    """The keys inside JSON columns, as rows hold them now."""
     return [
-        _place("path", f"{column}.{key}", ARGUMENTS.get(key) if column == records.ARGUMENTS else None)
+        _place("path", f"{column}.{key}", PATHS.get(column, {}).get(key))
         for column, key in await records.json_keys(work)
     ]
