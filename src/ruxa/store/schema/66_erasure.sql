@@ -239,7 +239,8 @@ END $$;
 
 -- Organisations that a member owns, with how many other members and other owners there are. An owner's open invitation
 -- counts as the ownership it stands for: else its end would leave an organisation that nobody can come into and that goes
--- on. Who was invited beside others who came is none of them; beside one who did not come either, they are.
+-- on. Others are those who came; of those who were only invited, an owner counts beside an owner who did not come either.
+-- Beside others an invitation is no ownership: whoever never came can't be asked to find another owner first.
 CREATE FUNCTION privacy.owned_by(p_member uuid)
     RETURNS TABLE (organisation_id uuid, organisation_ref uuid, others bigint, owners bigint)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -249,10 +250,11 @@ CREATE FUNCTION privacy.owned_by(p_member uuid)
     JOIN access.organisation o ON o.id = m.organisation_id
     LEFT JOIN access.membership t
         ON t.organisation_id = o.id AND t.member_id <> m.member_id
-            AND (t.accepted_at IS NOT NULL OR m.accepted_at IS NULL)
+            AND (t.accepted_at IS NOT NULL OR (m.accepted_at IS NULL AND t.role = 'owner'))
     LEFT JOIN access.member p ON p.id = t.member_id
     WHERE m.member_id = p_member AND m.role = 'owner' AND o.erased_at IS NULL
-    GROUP BY o.id ORDER BY o.id
+    GROUP BY o.id, m.accepted_at HAVING m.accepted_at IS NOT NULL OR count(t.member_id) = 0
+    ORDER BY o.id
 $$;
 
 -- Who was invited to an organisation, never came, and is here for no other reason: with it goes that reason.
