@@ -12,7 +12,6 @@ import socket
 import threading
 from collections.abc import Callable
 from typing import Literal
-from uuid import UUID
 
 import msgspec
 
@@ -38,7 +37,6 @@ class Start(msgspec.Struct, kw_only=True):
     sandbox_url: str | None = None
     database: str = ""
     clock_offset_s: int = 0
-    demo_key_id: UUID | None = None
 
     def read_settings(self) -> settings_.Settings:
         """The supervisor's settings."""

@@ -230,3 +230,38 @@ def limit_headers(allowance: Allowance) -> bytes:
         lines += field("x-ratelimit-remaining-tokens", allowance.tokens_left or 0)
         lines += field("x-ratelimit-reset-tokens", f"{allowance.tokens_reset_s}s")
     return lines
+
+
+class OpenAIFormat:
+    """What is alike in every dialect of OpenAI's; each adds its own reading, patching and watching (``Dialect``)."""
+
+    content_type: bytes = b"application/json"
+    stream_type: bytes = b"text/event-stream; charset=utf-8"
+
+    def forward_headers(self, headers: Mapping[bytes, bytes], terms: Terms) -> Forwarded:
+        """See ``dialect.Dialect``."""
+        return forward_headers(headers, terms)
+
+    def upstream_error(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> RuxaError:
+        """See ``dialect.Dialect``."""
+        return error_of(status, headers, body)
+
+    def error(self, error: RuxaError, request_id: str) -> Rendered:
+        """See ``dialect.Dialect``."""
+        return write_error(error, request_id)
+
+    def unknown_model(self, name: str) -> NotFound:
+        """See ``dialect.Dialect``."""
+        return unknown_model(name)
+
+    def models(self, place: Place, cards: Sequence[ModelCard]) -> Rendered:
+        """See ``dialect.Dialect``."""
+        return write_models(cards)
+
+    def model(self, place: Place, cards: Sequence[ModelCard]) -> Rendered:
+        """See ``dialect.Dialect``."""
+        return write_model(place, cards)
+
+    def limit_headers(self, allowance: Allowance) -> bytes:
+        """See ``dialect.Dialect``."""
+        return limit_headers(allowance)

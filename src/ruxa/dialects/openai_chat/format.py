@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
-from ruxa.dialects import openai
 from ruxa.dialects.dialect import (
-    Allowance,
     Answer,
     Envelope,
-    Forwarded,
-    ModelCard,
     Name,
     Patched,
     Place,
     Reader,
-    Rendered,
     Shaping,
     Terms,
 )
+from ruxa.dialects.openai import OpenAIFormat
 from ruxa.dialects.openai_chat import patch, read, write
 from ruxa.dialects.openai_chat.stream import ChatReader
 from ruxa.dialects.table import check
-from ruxa.kernel.errors import NotFound, RuxaError
 
 
-class OpenAIChat:
+class OpenAIChat(OpenAIFormat):
     """See ``dialect.Dialect``."""
 
     name: Name = "openai_chat"
-    content_type: bytes = b"application/json"
-    stream_type: bytes = b"text/event-stream; charset=utf-8"
     shaping: Shaping | None = Shaping("messages", read.read_chat, patch.patch_chat, read.weigh_messages)
 
     def read(self, place: Place, body: bytes) -> Envelope:
@@ -65,10 +58,6 @@ class OpenAIChat:
         """See the contract."""
         return b"/embeddings" if place.endpoint == "embeddings" else b"/chat/completions"
 
-    def forward_headers(self, headers: Mapping[bytes, bytes], terms: Terms) -> Forwarded:
-        """See the contract."""
-        return openai.forward_headers(headers, terms)
-
     def stream(self, envelope: Envelope) -> Reader:
         """See the contract."""
         return ChatReader(strip=not envelope.include_usage, choices=envelope.load.choices)
@@ -76,27 +65,3 @@ class OpenAIChat:
     def answer(self, envelope: Envelope, body: bytes) -> Answer:
         """See the contract."""
         return write.read_answer(body)
-
-    def upstream_error(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> RuxaError:
-        """See the contract."""
-        return openai.error_of(status, headers, body)
-
-    def error(self, error: RuxaError, request_id: str) -> Rendered:
-        """See the contract."""
-        return openai.write_error(error, request_id)
-
-    def unknown_model(self, name: str) -> NotFound:
-        """See the contract."""
-        return openai.unknown_model(name)
-
-    def models(self, place: Place, cards: Sequence[ModelCard]) -> Rendered:
-        """See the contract."""
-        return openai.write_models(cards)
-
-    def model(self, place: Place, cards: Sequence[ModelCard]) -> Rendered:
-        """See the contract."""
-        return openai.write_model(place, cards)
-
-    def limit_headers(self, allowance: Allowance) -> bytes:
-        """See the contract."""
-        return openai.limit_headers(allowance)

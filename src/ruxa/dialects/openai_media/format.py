@@ -6,38 +6,31 @@ audio, so each says in its row whether it does; and nothing of it can be carried
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
-from ruxa.dialects import openai
 from ruxa.dialects.dialect import (
-    Allowance,
     Answer,
     Envelope,
-    Forwarded,
-    ModelCard,
     Name,
     Patched,
     Place,
     Reader,
-    Rendered,
     Shaping,
     Terms,
 )
+from ruxa.dialects.openai import OpenAIFormat
 from ruxa.dialects.openai_media import patch, read, write
 from ruxa.dialects.openai_media.stream import BytesReader, EventReader
 from ruxa.dialects.paths import MEDIA
 from ruxa.dialects.table import check
-from ruxa.kernel.errors import NotFound, RuxaError
 
 _PATHS = {endpoint: b"/" + path.encode() for path, endpoint in MEDIA.items()}
 
 
-class OpenAIMedia:
+class OpenAIMedia(OpenAIFormat):
     """See ``dialect.Dialect``."""
 
     name: Name = "openai_media"
-    content_type: bytes = b"application/json"
-    stream_type: bytes = b"text/event-stream; charset=utf-8"
     shaping: Shaping | None = None
 
     def read(self, place: Place, body: bytes) -> Envelope:
@@ -64,10 +57,6 @@ class OpenAIMedia:
         """See the contract."""
         return _PATHS[place.endpoint]
 
-    def forward_headers(self, headers: Mapping[bytes, bytes], terms: Terms) -> Forwarded:
-        """See the contract."""
-        return openai.forward_headers(headers, terms)
-
     def stream(self, envelope: Envelope) -> Reader:
         """See the contract."""
         load = envelope.load
@@ -79,27 +68,3 @@ class OpenAIMedia:
     def answer(self, envelope: Envelope, body: bytes) -> Answer:
         """See the contract."""
         return write.read_answer(envelope, body)
-
-    def upstream_error(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> RuxaError:
-        """See the contract."""
-        return openai.error_of(status, headers, body)
-
-    def error(self, error: RuxaError, request_id: str) -> Rendered:
-        """See the contract."""
-        return openai.write_error(error, request_id)
-
-    def unknown_model(self, name: str) -> NotFound:
-        """See the contract."""
-        return openai.unknown_model(name)
-
-    def models(self, place: Place, cards: Sequence[ModelCard]) -> Rendered:
-        """See the contract."""
-        return openai.write_models(cards)
-
-    def model(self, place: Place, cards: Sequence[ModelCard]) -> Rendered:
-        """See the contract."""
-        return openai.write_model(place, cards)
-
-    def limit_headers(self, allowance: Allowance) -> bytes:
-        """See the contract."""
-        return openai.limit_headers(allowance)

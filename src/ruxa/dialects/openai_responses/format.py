@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
-from ruxa.dialects import openai
 from ruxa.dialects.dialect import (
-    Allowance,
     Answer,
     Envelope,
-    Forwarded,
-    ModelCard,
     Name,
     Patched,
     Place,
     Reader,
-    Rendered,
     Shaping,
     Terms,
 )
+from ruxa.dialects.openai import OpenAIFormat
 from ruxa.dialects.openai_responses import patch, read, write
 from ruxa.dialects.openai_responses.stream import ResponseReader
-from ruxa.kernel.errors import NotFound, RuxaError
 
 
-class OpenAIResponses:
+class OpenAIResponses(OpenAIFormat):
     """See ``dialect.Dialect``."""
 
     name: Name = "openai_responses"
-    content_type: bytes = b"application/json"
-    stream_type: bytes = b"text/event-stream; charset=utf-8"
     shaping: Shaping | None = None
 
     def read(self, place: Place, body: bytes) -> Envelope:
@@ -58,10 +51,6 @@ class OpenAIResponses:
         """See the contract."""
         return b"/responses"
 
-    def forward_headers(self, headers: Mapping[bytes, bytes], terms: Terms) -> Forwarded:
-        """See the contract."""
-        return openai.forward_headers(headers, terms)
-
     def stream(self, envelope: Envelope) -> Reader:
         """See the contract."""
         return ResponseReader()
@@ -69,27 +58,3 @@ class OpenAIResponses:
     def answer(self, envelope: Envelope, body: bytes) -> Answer:
         """See the contract."""
         return write.read_answer(body)
-
-    def upstream_error(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> RuxaError:
-        """See the contract."""
-        return openai.error_of(status, headers, body)
-
-    def error(self, error: RuxaError, request_id: str) -> Rendered:
-        """See the contract."""
-        return openai.write_error(error, request_id)
-
-    def unknown_model(self, name: str) -> NotFound:
-        """See the contract."""
-        return openai.unknown_model(name)
-
-    def models(self, place: Place, cards: Sequence[ModelCard]) -> Rendered:
-        """See the contract."""
-        return openai.write_models(cards)
-
-    def model(self, place: Place, cards: Sequence[ModelCard]) -> Rendered:
-        """See the contract."""
-        return openai.write_model(place, cards)
-
-    def limit_headers(self, allowance: Allowance) -> bytes:
-        """See the contract."""
-        return openai.limit_headers(allowance)
