@@ -102,7 +102,11 @@ def test_every_permission_is_granted_to_somebody_and_none_is_unknown() -> None:
 def test_members_and_keys_hold_no_staff_permission_and_keys_never_pay() -> None:
     for table in (roles.OF_ROLE, roles.OF_SCOPE):
         assert not [one for permissions in table.values() for one in permissions if one.startswith("staff_")]
-    assert not {one for scope in roles.OF_SCOPE.values() for one in scope} & {"topup:create", "playground:use"}
+    assert not {one for scope in roles.OF_SCOPE.values() for one in scope} & {
+        "topup:create",
+        "payment:change",
+        "playground:use",
+    }
 
 
 def test_an_organisations_permission_needs_the_organisation() -> None:

@@ -20,6 +20,15 @@ def test_money_and_people_are_apart() -> None:
     assert "key:create" not in OF_ROLE["billing"]
     assert "topup:create" not in OF_ROLE["developer"]
     assert "staff_credit:give" not in OF_STAFF_ROLE["support"] | OF_STAFF_ROLE["security"] | OF_STAFF_ROLE["dpo"]
+    paying = {
+        one for one in OF_STAFF_ROLE["finance"] if one.startswith(("staff_refund", "staff_dispute", "staff_freeze"))
+    }
+    assert len(paying) == 4
+    for role in ("support", "security", "dpo", "auditor"):
+        assert not paying & OF_STAFF_ROLE[role]
     assert not any(
-        permission.endswith((":change", ":give", ":suspend", ":create")) for permission in OF_STAFF_ROLE["auditor"]
+        permission.endswith(
+            (":change", ":give", ":suspend", ":create", ":approve", ":ask", ":post", ":confirm", ":lift")
+        )
+        for permission in OF_STAFF_ROLE["auditor"]
     )

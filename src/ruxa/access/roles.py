@@ -31,6 +31,10 @@ Permission = Literal[
     "balance:read",
     "topup:create",
     "ledger:read",
+    "payment:read",
+    "payment:change",
+    "document:read",
+    "billing:change",
     "entry:read",
     # across the installation
     "staff_organisation:list",
@@ -47,6 +51,14 @@ Permission = Literal[
     "staff_entry:read",
     "staff_policy:read",
     "staff_hold:approve",
+    "staff_payment:read",
+    "staff_refund:ask",
+    "staff_refund:approve",
+    "staff_dispute:answer",
+    "staff_freeze:lift",
+    "staff_transfer:confirm",
+    "staff_writeoff:post",
+    "staff_difference:resolve",
 ]
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -74,6 +86,10 @@ OF_ROLE: Final[dict[Role, frozenset[Permission]]] = {
             "balance:read",
             "topup:create",
             "ledger:read",
+            "payment:read",
+            "payment:change",
+            "document:read",
+            "billing:change",
             "entry:read",
         }
     ),
@@ -81,12 +97,38 @@ OF_ROLE: Final[dict[Role, frozenset[Permission]]] = {
     | frozenset[Permission](
         {"key:create", "key:change", "playground:use", "content:read", "content:delete", "balance:read"}
     ),
-    "billing": _VIEWER | frozenset[Permission]({"balance:read", "topup:create", "ledger:read"}),
+    "billing": _VIEWER
+    | frozenset[Permission](
+        {
+            "balance:read",
+            "topup:create",
+            "ledger:read",
+            "payment:read",
+            "payment:change",
+            "document:read",
+            "billing:change",
+        }
+    ),
     "viewer": _VIEWER,
 }
 
+# Who works with payments: asking for and approving are two people's, whatever roles they have.
+_MONEY: Final[frozenset[Permission]] = frozenset(
+    {
+        "staff_payment:read",
+        "staff_refund:ask",
+        "staff_refund:approve",
+        "staff_dispute:answer",
+        "staff_freeze:lift",
+        "staff_transfer:confirm",
+        "staff_writeoff:post",
+        "staff_difference:resolve",
+    }
+)
+
 OF_STAFF_ROLE: Final[dict[StaffRole, frozenset[Permission]]] = {
-    "operator": frozenset(
+    "operator": _MONEY
+    | frozenset[Permission](
         {
             "staff_organisation:list",
             "staff_organisation:create",
@@ -105,7 +147,8 @@ OF_STAFF_ROLE: Final[dict[StaffRole, frozenset[Permission]]] = {
         }
     ),
     "support": frozenset({"staff_organisation:list", "staff_member:read", "staff_policy:read"}),
-    "finance": frozenset(
+    "finance": _MONEY
+    | frozenset[Permission](
         {
             "staff_organisation:list",
             "staff_credit:give",
@@ -127,7 +170,7 @@ OF_STAFF_ROLE: Final[dict[StaffRole, frozenset[Permission]]] = {
         }
     ),
     "dpo": frozenset({"staff_entry:read", "staff_policy:read", "staff_hold:approve"}),
-    "auditor": frozenset({"staff_ledger:prove", "staff_policy:read"}),
+    "auditor": frozenset({"staff_ledger:prove", "staff_policy:read", "staff_payment:read"}),
 }
 
 OF_SCOPE: Final[dict[Scope, frozenset[Permission]]] = {
@@ -139,7 +182,7 @@ OF_SCOPE: Final[dict[Scope, frozenset[Permission]]] = {
     "files": frozenset(),
     "usage:read": frozenset({"usage:read"}),
     "content:read": frozenset({"content:read", "content:delete"}),
-    "billing:read": frozenset({"balance:read", "ledger:read"}),
+    "billing:read": frozenset({"balance:read", "ledger:read", "payment:read", "document:read"}),
     # What was said in calls is for keys that were made to read it, not for whoever administers.
-    "admin:*": OF_ROLE["owner"] - frozenset({"topup:create", "playground:use", "content:read"}),
+    "admin:*": OF_ROLE["owner"] - frozenset({"topup:create", "payment:change", "playground:use", "content:read"}),
 }
