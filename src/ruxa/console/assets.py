@@ -23,6 +23,9 @@ VENDOR = STATIC / "vendor"
 FROM_NPM: dict[str, str] = {
     "htmx.min.js": "htmx.org/dist/htmx.min.js",
     "uPlot.iife.min.js": "uplot/dist/uPlot.iife.min.js",
+    # Not served: invoices are printed with them.
+    "DejaVuSans.ttf": "dejavu-fonts-ttf/ttf/DejaVuSans.ttf",
+    "DejaVuSans-Bold.ttf": "dejavu-fonts-ttf/ttf/DejaVuSans-Bold.ttf",
 }
 
 TYPES: dict[str, str] = {

@@ -76,6 +76,38 @@ class ProcessorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     base_url: str | None = None
 
 
+class BillingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[billing]``: who sells, as invoices say it: legal ``name``, ``address`` lines, ``country`` (ISO 3166),
+    ``tax_id``, ``contact``; no invoices without a name, only receipts.
+
+    series: what document numbers begin with; fiscal_year_month: the month in which a fiscal year begins (1 to 12);
+    tax: ``none``, ``table`` (the countries of ``[tax.COUNTRY]``) or ``processor`` (what the payment processor says);
+    tax_at: ``purchase``: credit is taxed when it is bought; rounding: of a tax line to cents: ``half_up``,
+    ``half_even``, ``up`` or ``down``.
+    """
+
+    name: str | None = None
+    address: tuple[str, ...] = ()
+    country: str | None = None
+    tax_id: str | None = None
+    contact: str | None = None
+    series: str = ""
+    fiscal_year_month: int = 1
+    tax: Literal["none", "table", "processor"] = "none"
+    tax_at: Literal["purchase"] = "purchase"
+    rounding: Literal["half_up", "half_even", "up", "down"] = "half_up"
+
+
+class TaxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[tax.COUNTRY]`` (ISO 3166): the ``rate`` in percent (a text: ``"19"``, ``"8.1"``) for customers there, the
+    ``name`` of the tax as documents print it; reverse_charge: a business there with a tax id of its country owes it.
+    """
+
+    rate: str = "0"
+    name: str = "VAT"
+    reverse_charge: bool = False
+
+
 class WitnessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[witnesses.NAME]``: a C2SP witness that cosigns the audit log's checkpoints: its submission prefix ``url``, its
     public ``key`` (name+id+base64, type 4) and where it is (country, ISO 3166). It gets hashes, never data.
@@ -167,8 +199,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     address, for the contact page and ``security.txt``;
     trusted_proxies: addresses whose ``X-Forwarded-*`` count; body_bytes_max: bound of a request body, bytes;
     trial_micros: credit of a new organisation, USD micros; metrics_token: reference to the token of ``/metrics``;
-    providers, models, payments, witnesses, mail, egress, storage, epoch_keys, backup: tables of the file; origins:
-    where each value came from.
+    providers, models, payments, tax, witnesses, mail, egress, storage, epoch_keys, backup, billing: tables of the file;
+    origins: where each value came from.
     """
 
     host: str = "127.0.0.1"
@@ -192,12 +224,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     providers: dict[str, ProviderSettings] = msgspec.field(default_factory=dict[str, ProviderSettings])
     models: dict[str, ModelSettings] = msgspec.field(default_factory=dict[str, ModelSettings])
     payments: dict[str, ProcessorSettings] = msgspec.field(default_factory=dict[str, ProcessorSettings])
+    tax: dict[str, TaxSettings] = msgspec.field(default_factory=dict[str, TaxSettings])
     witnesses: dict[str, WitnessSettings] = msgspec.field(default_factory=dict[str, WitnessSettings])
     mail: MailSettings = MailSettings()
     egress: EgressSettings = EgressSettings()
     storage: StorageSettings = StorageSettings()
     backup: BackupSettings = BackupSettings()
     epoch_keys: EpochKeySettings = EpochKeySettings()
+    billing: BillingSettings = BillingSettings()
     origins: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
@@ -205,6 +239,7 @@ TABLES = {
     "providers": ProviderSettings,
     "models": ModelSettings,
     "payments": ProcessorSettings,
+    "tax": TaxSettings,
     "witnesses": WitnessSettings,
 }
 SECTIONS = {
@@ -213,6 +248,7 @@ SECTIONS = {
     "storage": StorageSettings,
     "epoch_keys": EpochKeySettings,
     "backup": BackupSettings,
+    "billing": BillingSettings,
 }
 # Fields that only ever hold a reference to a secret.
 REFERENCES = frozenset(
@@ -525,6 +561,7 @@ def _check(settings: Settings) -> Settings:
         for field, value in msgspec.structs.asdict(model).items():
             if isinstance(value, int) and value < 0:
                 raise InvalidCall(f'models."{name}".{field} must not be negative.', code="bad_setting")
+    _check_billing(settings)
     if settings.keys == settings.data or settings.data in settings.keys.parents:
         raise InvalidCall(
             f"The keys directory {settings.keys} must lie outside the data directory {settings.data}: "
@@ -532,6 +569,25 @@ def _check(settings: Settings) -> Settings:
             code="bad_setting",
         )
     return settings
+
+
+def _check_billing(settings: Settings) -> None:
+    billing = settings.billing
+    countries = [("billing.country", billing.country), *((f"tax.{code}", code.upper()) for code in settings.tax)]
+    for name, country in countries:
+        if country is not None and not re.fullmatch(r"[A-Z]{2}", country):
+            raise InvalidCall(f"{name}: a country is two capital letters (ISO 3166), as DE.", code="bad_setting")
+    for code, tax in settings.tax.items():
+        if not re.fullmatch(r"\d{1,2}(\.\d{1,4})?", tax.rate):
+            raise InvalidCall(f'tax.{code}.rate is a percentage below 100, as "19" or "8.1".', code="bad_setting")
+    if not 1 <= billing.fiscal_year_month <= 12:
+        raise InvalidCall("billing.fiscal_year_month must lie between 1 and 12.", code="bad_setting")
+    if not re.fullmatch(r"([A-Z0-9]{1,12}-)?", billing.series):
+        raise InvalidCall(
+            "billing.series is up to 12 capital letters and digits and a hyphen, as RX-.", code="bad_setting"
+        )
+    if billing.tax == "table" and billing.country is None:
+        raise InvalidCall('billing.tax = "table" needs billing.country: where you sell from.', code="bad_setting")
 
 
 def _dotted_defaults(settings: Settings) -> dict[str, object]:
