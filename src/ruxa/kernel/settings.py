@@ -69,16 +69,16 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class ProcessorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[payments.NAME]``: a real payment processor, ``stripe``, ``paypal`` or ``bank`` (transfers that staff confirm); its
-    presence keeps the demo from starting (decision D9).
+    """``[payments.NAME]``: a real payment processor, ``stripe``, ``paypal`` or ``bank`` (transfers that staff confirm);
+    its presence keeps the demo from starting (decision D9).
 
-    key: Stripe's secret key, PayPal's client secret; client_id: PayPal's; webhook_secret: Stripe's signing secret, several
-    with spaces between them while it is rolled over; webhook_id: PayPal's id of our webhook; webhook_check: by its
-    ``signature`` here, or by PayPal's ``api``; roots: a PEM file of the certificates that PayPal's signatures must go
-    back to, instead of the system's of DigiCert; base_url: the API's, when it is not the processor's own; account: our
-    account there (``acct_...``, PayPal's merchant id), when it can't be asked for; methods: what customers may choose;
-    tax: the processor computes tax (Stripe); lines: of a bank account, as ``IBAN: DE...``, for ``bank``; where: the
-    processor's country (ISO 3166).
+    key: Stripe's secret key, PayPal's client secret; client_id: PayPal's; webhook_secret: Stripe's signing secret,
+    several with spaces between them while it is rolled over; webhook_id: PayPal's id of our webhook; webhook_check: by
+    its ``signature`` here, or by PayPal's ``api``; roots: a PEM file of the certificates that PayPal's signatures must
+    go back to, instead of the system's of DigiCert; base_url: the API's, when it is not the processor's own; account:
+    our account there (``acct_...``, PayPal's merchant id), when it can't be asked for; methods: what customers may
+    choose; tax: the processor computes tax (Stripe); lines: of a bank account, as ``IBAN: DE...``, for ``bank``; where:
+    the processor's country (ISO 3166).
     """
 
     key: str | None = None
