@@ -70,3 +70,56 @@ def test_thousands_may_be_parted() -> None:
 )
 def test_a_redirect_never_leaves(to: str | None, path: str) -> None:
     assert forms.local_path(to) == path
+
+
+CENT, MOST = 1_000_000, 5_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "micros"),
+    [
+        ("5", 5_000_000),
+        ("12.50", 12_500_000),
+        ("$ 12.5", 12_500_000),
+        ("12.50 USD", 12_500_000),
+        ("1,000", 1_000_000_000),
+        ("1.100000", 1_100_000),
+        ("5000.00", MOST),
+    ],
+)
+def test_a_payment_is_whole_cents(text: str, micros: int) -> None:
+    assert forms.cents(text, "usd", least=CENT, most=MOST) == micros
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("0", "amount_zero"),
+        ("0.00", "amount_zero"),
+        ("-5", "amount_negative"),
+        ("\u22125", "amount_negative"),
+        ("0.001", "amount_cents"),
+        ("10.005", "amount_cents"),
+        ("0.99", "amount_bounds"),
+        ("5000.01", "amount_bounds"),
+        ("9" * 40, "amount_bounds"),
+        ("12 EUR", "amount_currency"),
+        ("€12", "amount_currency"),
+        ("1e3", "amount_currency"),
+        ("", "amount_paid"),
+        ("1.2.3", "amount_paid"),
+        ("१२", "amount_paid"),
+    ],
+)
+def test_another_payment_says_what_is_wrong(text: str, fault: str) -> None:
+    with pytest.raises(forms.Faults) as caught:
+        forms.cents(text, "usd", least=CENT, most=MOST)
+    assert caught.value.fields == {"usd": f"form.{fault}"}
+
+
+def test_a_card_number_is_masked_and_refused_in_any_field_but_a_password() -> None:
+    fields = {"name": ["Ann 4242 4242 4242 4242"], "password": ["4242424242424242"], "x": ["a", "5555555555554444"]}
+    assert forms.refuse_cards(fields) == {"name": "form.card", "x": "form.card"}
+    assert fields["name"] == ["Ann •••• •••• •••• 4242"]
+    assert fields["x"] == ["a", "••••••••••••4444"]
+    assert fields["password"] == ["4242424242424242"]

@@ -28,7 +28,7 @@ from ruxa.console.page import Deps, Go, Page, View, Visit
 from ruxa.console.pages import PAGES
 from ruxa.console.render import Menu, Renderer
 from ruxa.console.words import Library, Words, language
-from ruxa.kernel import bounds
+from ruxa.kernel import bounds, cards
 from ruxa.kernel.errors import (
     Broken,
     CallerError,
@@ -76,7 +76,7 @@ class Site:
             request_id=headers.request_id(request.scope),
             path=request.url.path,
             places={name: str(value) for name, value in request.path_params.items()},
-            query={name: request.query_params.getall(name)[-1] for name in request.query_params},
+            query={name: cards.masked(request.query_params.getall(name)[-1]) for name in request.query_params},
             form={name: values[0] for name, values in (form or {}).items()},
             choices={name: tuple(values) for name, values in (form or {}).items()},
             theme=theme if theme in ("light", "dark") else None,
@@ -91,11 +91,14 @@ class Site:
         self.edge.refuse_host(request.headers)
         if form is not None:
             headers.same_origin(request.headers)
+        refused = forms.refuse_cards(form) if form is not None else {}
         visit = self.visit(request, form)
         do = visit.form.get(forms.DO_FIELD, "") if form is not None else None
         if do is not None and do not in page.actions and do not in page.doors:
             raise InvalidCall("The form does not say what to do.", code="unknown_action")
         try:
+            if refused:
+                raise Faults(refused)
             if do is not None and do in page.doors:
                 if visit.secret is not None or page.area != "public":
                     await self.recognise(page, visit)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from litestar import Request
 from litestar.params import QueryParameter
 
@@ -19,7 +20,8 @@ from ruxa.console import headers, pace, visits
 from ruxa.console.headers import Edge
 from ruxa.console.pace import Pace
 from ruxa.console.page import Deps
-from ruxa.kernel.errors import Unauthenticated
+from ruxa.kernel import cards
+from ruxa.kernel.errors import InvalidCall, Unauthenticated
 from ruxa.kernel.sealed import Sealed
 from ruxa.store.vault import Vault
 from ruxa.store.work import Work
@@ -88,6 +90,7 @@ async def entered(deps: Deps, edge: Edge, request: AnyRequest, permission: Permi
     given = _key(request)
     if given is None and request.method not in SAFE:
         headers.same_origin(request.headers)
+    await refuse_cards(request)
     async with deps.pool.work(visits.PRINCIPAL) as work:
         if given is not None:
             caller = await _by_key(work, deps, request, given)
@@ -121,10 +124,30 @@ async def entered_as_member(
     refuse_key(request)
     if request.method not in SAFE:
         headers.same_origin(request.headers)
+    await refuse_cards(request)
     async with deps.pool.work(visits.PRINCIPAL) as work:
         caller = await _by_session(work, deps, request)
         assert caller.session is not None
         yield caller, caller.session
+
+
+async def refuse_cards(request: AnyRequest) -> None:
+    """Raises InvalidCall ``card_number`` when the body has a card's number in it: none belongs here (policy P6, P9)."""
+    if request.method in SAFE:
+        return
+    body = await request.body()
+    if not body:
+        return
+    try:
+        place = cards.where(msgspec.json.decode(body))
+    except msgspec.DecodeError:
+        place = "" if cards.found(body.decode("utf-8", "replace")) else None
+    if place is not None:
+        raise InvalidCall(
+            "This looks like a card number. Card numbers are given on the processor's own page only.",
+            code="card_number",
+            param=place or "body",
+        )
 
 
 def refuse_key(request: AnyRequest) -> None:
