@@ -23,6 +23,8 @@ OF_THE_GATEWAY = {
     "ledger.lease_grow", "ledger.lease_open", "ledger.lease_trim", "ledger.route_close", "ledger.run_begin",
     "ledger.run_end", "ledger.runs_open", "ledger.segment_acknowledge", "ledger.segment_begin",
     "ledger.segment_refuse", "ledger.usage_flush", "ledger.usage_stage",
+    # The plan of one organisation, by its reference: a book's name and a moment.
+    "ledger.plan_of",
     "privacy.count_sends",
 }  # fmt: skip
 # Who may end something for good: no login that answers requests.

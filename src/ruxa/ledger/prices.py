@@ -1,7 +1,8 @@
-"""The price book: what each model costs, versioned and dated, and the exact charge of a usage vector.
+"""Price books: what each model costs, versioned and dated, and the exact charge of a usage vector.
 
 Units: micros (0.000001 USD) per million units. A price row never changes once it has started; a new price closes the
-old row's period and opens its own, so that every charge recomputes from its row for ever.
+old row's period and opens its own, so that every charge recomputes from its row for ever. The book ``list`` is what
+providers charge; what the others say follows from it by their margins (``plans``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from ruxa.ledger import records
 from ruxa.store.work import Work
 
 Units = Literal["tokens", "seconds", "characters"]
+LIST = "list"
+# What a book's calls on a customer's own provider key cost is in the book of its name after this.
+OWN = "own:"
 
 
 class Quantities(Protocol):
@@ -83,12 +87,20 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Price(Rates, frozen=True, kw_only=True):
-    """One dated row of the price book. model: public name ``provider/name``; aliases: bare names that mean it."""
+    """One dated row of a price book. model: public name ``provider/name``; aliases: bare names that mean it; list_id:
+    the price of the list that it follows from, in every book but the list."""
 
     id: UUID
     model: str
+    book: str = LIST
+    list_id: UUID | None = None
     aliases: tuple[str, ...] = ()
     source: str = ""
+
+    @property
+    def listed(self) -> UUID:
+        """The price of the list that says what the provider charges: its own, or the one it follows from."""
+        return self.list_id or self.id
 
     @property
     def provider(self) -> str:
@@ -190,14 +202,50 @@ def charge(price: Rates, usage: Quantities) -> int:
     return -(-total // 1_000_000)
 
 
-async def current(work: Work) -> dict[str, Price]:
-    """Every model that is priced now, by public name."""
-    return {price.model: price for price in map(_price, await work.rows(records.PRICES_NOW))}
+async def current(work: Work, book: str = LIST) -> dict[str, Price]:
+    """Every model that is priced now in a book, by public name."""
+    return {price.model: price for price in map(_price, await work.rows(records.PRICES_NOW, book))}
 
 
-async def history(work: Work, model: str) -> list[tuple[Price, datetime, datetime | None]]:
-    """Every row of a model with the start and the end of its period, newest first."""
-    return [(_price(row), row[-2], row[-1]) for row in await work.rows(records.PRICE_HISTORY, model)]
+async def history(work: Work, model: str, book: str = LIST) -> list[tuple[Price, datetime, datetime | None]]:
+    """Every row of a model in a book with the start and the end of its period, newest first."""
+    return [(_price(row), row[-2], row[-1]) for row in await work.rows(records.PRICE_HISTORY, book, model)]
+
+
+async def by_id(work: Work, price_id: UUID) -> tuple[Price, datetime, datetime | None] | None:
+    """One price version with the start and the end of its period; None when there is none."""
+    row = await work.row(records.PRICES_BY_ID, [price_id])
+    return None if row is None else (_price(row), row[-2], row[-1])
+
+
+class Shelf:
+    """The books as they are in force, kept up to date: a price that is known by its id is not read again.
+
+    books: book -> public name -> price; beyond: plans in which what they do not name costs what the list says.
+    """
+
+    __slots__ = ("_known", "beyond", "books")
+
+    def __init__(self) -> None:
+        self._known: dict[UUID, Price] = {}
+        self.books: dict[str, dict[str, Price]] = {LIST: {}}
+        self.beyond: frozenset[str] = frozenset()
+
+    async def refresh(self, work: Work) -> bool:
+        """Read what is new; whether something is. ``books`` is another object then."""
+        names = await work.rows(records.BOOKS)
+        beyond = frozenset(name for name, beyond_list in names if beyond_list)
+        now = [row[0] for row in await work.rows(records.PRICE_IDS_NOW)]
+        fresh = [one for one in now if one not in self._known]
+        books: dict[str, dict[str, Price]] = {name: {} for name, _ in names}
+        if not fresh and len(now) == len(self._known) and self.beyond == beyond and books.keys() == self.books.keys():
+            return False
+        found = {price.id: price for price in map(_price, await work.rows(records.PRICES_BY_ID, fresh))}
+        self._known = {one: self._known.get(one) or found[one] for one in now}
+        for price in sorted(self._known.values(), key=lambda price: price.model):
+            books[price.book][price.model] = price
+        self.books, self.beyond = books, beyond
+        return True
 
 
 async def put(
@@ -209,10 +257,11 @@ async def put(
     aliases: Iterable[str] = (),
     starts: datetime | None = None,
 ) -> UUID:
-    """A new price of ``model`` from ``starts`` (default: now) on; the id of its row.
+    """A new list price of ``model`` from ``starts`` (default: now) on; the id of its row.
 
-    Equal rates, aliases and source to those in force change nothing. Raises Conflict ``RX041`` when a later price of
-    the model is already booked at or after ``starts``, or when ``starts`` lies in the past.
+    Every other book's price that follows from it is made with it. Equal rates, aliases and source to those in force
+    change nothing. Raises Conflict ``RX041`` when a later price of the model is already booked at or after ``starts``,
+    or when ``starts`` lies in the past.
     """
     found: UUID = await work.value(
         records.PRICE_PUT,
@@ -226,6 +275,15 @@ async def put(
     return found
 
 
+async def retire(work: Work, model: str, at: datetime | None = None) -> UUID | None:
+    """The model has no price from ``at`` (default: now) on, in any book; its list price, None when it has none.
+
+    Raises Conflict ``RX041`` when ``at`` lies in the past or a later price is booked.
+    """
+    found: UUID | None = await work.value(records.PRICE_RETIRE, model, at)
+    return found
+
+
 def read_seed(name: str) -> Seed:
     """A seed file that ships with the product: ``providers``, ``media`` or ``sandbox``."""
     return msgspec.json.decode(files("ruxa.ledger").joinpath("seed", f"{name}.json").read_bytes(), type=Seed)
@@ -234,15 +292,19 @@ def read_seed(name: str) -> Seed:
 async def seed(work: Work, names: Iterable[str] = ("providers", "media", "sandbox")) -> int:
     """Puts the shipped prices where the price in force is absent or an older seed's; announced ones start on their day.
 
-    An operator's price is never touched. Any number of times; the number of rows written.
+    An operator's price is never touched, nor a model that was or will be retired. Any number of times; the number of
+    rows written.
     """
     here = await current(work)
+    ending = {row[0] for row in await work.rows(records.PRICES_ENDING)}
     today = (await work.value(records.NOW)).astimezone(UTC).date()
     written = 0
     for name in names:
         file = read_seed(name)
         for item in file.models:
             old = here.get(item.model)
+            if item.model in ending:
+                continue
             if old is not None and (not old.source.startswith("seed ") or old.source >= file.source):
                 continue
             for dated in _to_put(item.prices, today):

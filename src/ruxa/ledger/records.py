@@ -9,6 +9,8 @@ from typing import Final, LiteralString
 PRICE_FIELDS: Final = (
     "id",
     "model",
+    "book",
+    "list_id",
     "aliases",
     "source",
     "input_micros",
@@ -35,16 +37,48 @@ PRICE_FIELDS: Final = (
 )
 
 _PRICE: Final[LiteralString] = """
-    SELECT id, model, aliases, source, input_micros, output_micros, cache_read_micros, cache_write_5m_micros,
-           cache_write_1h_micros, reasoning_micros, audio_input_micros, audio_output_micros, image_micros,
-           long_from_tokens, long_input_micros, long_output_micros, long_cache_read_micros,
+    SELECT id, model, book, list_id, aliases, source, input_micros, output_micros, cache_read_micros,
+           cache_write_5m_micros, cache_write_1h_micros, reasoning_micros, audio_input_micros, audio_output_micros,
+           image_micros, long_from_tokens, long_input_micros, long_output_micros, long_cache_read_micros,
            long_cache_write_5m_micros, long_cache_write_1h_micros, long_reasoning_micros, input_tokens_max,
            output_tokens_max, image_tokens_max, page_tokens_max, units, lower(effective), upper(effective)
     FROM ledger.price
 """
-PRICES_NOW: Final = _PRICE + "WHERE effective @> ruxa.now() ORDER BY model"
-PRICE_HISTORY: Final = _PRICE + "WHERE model = %s ORDER BY lower(effective) DESC"
+PRICES_NOW: Final = _PRICE + "WHERE book = %s AND effective @> ruxa.now() ORDER BY model"
+PRICE_HISTORY: Final = _PRICE + "WHERE book = %s AND model = %s ORDER BY lower(effective) DESC"
+PRICE_IDS_NOW: Final = "SELECT id FROM ledger.price WHERE effective @> ruxa.now()"
+PRICES_BY_ID: Final = _PRICE + "WHERE id = ANY (%s::uuid[]) ORDER BY book, model"
+PRICES_ENDING: Final = """
+    SELECT model FROM ledger.price WHERE book = 'list' GROUP BY model HAVING NOT bool_or(upper_inf(effective))
+"""
 PRICE_PUT: Final = "SELECT ledger.price_put(%s, %s, %s, %s, %s, %s::jsonb)"
+PRICE_RETIRE: Final = "SELECT ledger.price_retire(%s, %s)"
+
+# -- plans (``store/schema/44_plan.sql``)
+
+BOOKS: Final = "SELECT name, beyond_list FROM ledger.book ORDER BY name"
+BOOK_CREATE: Final = "SELECT ledger.book_create(%s, %s)"
+OWN_BOOK: Final = "SELECT ledger.own_book(%s)"
+MARGINS_NOW: Final = """
+    SELECT pattern, class, share, lower(effective), upper(effective) FROM ledger.margin
+    WHERE book = %s AND (upper_inf(effective) OR upper(effective) > ruxa.now())
+    ORDER BY pattern, class, lower(effective)
+"""
+MARGIN_PUT: Final = "SELECT ledger.margin_put(%s, %s, %s, %s, %s, %s)"
+MARGIN_END: Final = "SELECT ledger.margin_end(%s, %s, %s, %s)"
+PLAN_OF: Final = "SELECT book, until_ms FROM ledger.plan_of(%s)"
+PLAN_ASSIGN: Final = "SELECT ledger.plan_assign(%s, %s, %s, %s)"
+PLAN_HISTORY: Final = """
+    SELECT book, lower(effective), upper(effective) FROM ledger.organisation_plan
+    WHERE organisation_ref = %s ORDER BY lower(effective) DESC
+"""
+PLAN_COUNTS: Final = """
+    SELECT book, count(*) FROM ledger.organisation_plan WHERE effective @> ruxa.now() GROUP BY book
+"""
+MARGIN_REPORT: Final = """
+    SELECT organisation_ref, month, book, model, scope, calls, amount_micros, waived_micros, cost_micros
+    FROM ledger.margins(%s, %s, %s)
+"""
 
 # -- routes closed for prepaid calls; the functions are in ``store/schema/45_routes.sql``
 

@@ -105,9 +105,9 @@ CLASSES: Final[tuple[Store, ...]] = (
     # Money: kept by law, then its keys and years go.
     _table("deletion refused before its time; the year's keys are destroyed after it", "transactions account",
            "ledger.account", "ledger.transfer", "ledger.lot", "ledger.budget", "ledger.lease", "ledger.lease_slice",
-           "ledger.billing_evidence", "ledger.erased_reference", "ledger.seal"),
+           "ledger.billing_evidence", "ledger.erased_reference", "ledger.seal", "ledger.organisation_plan"),
     _table("holds nothing personal", "instance", "ledger.price", "ledger.evidence_day", "ledger.route_closed",
-           "ledger.route", "ledger.journal_run", "ledger.journal_segment"),
+           "ledger.book", "ledger.margin", "ledger.route", "ledger.journal_run", "ledger.journal_segment"),
     # People and organisations.
     _table("keys destroyed and rows erased when the account has been closed for its time",
            "account session sign_up transactions", "access.organisation", "access.member", "access.membership",

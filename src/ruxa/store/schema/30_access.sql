@@ -258,6 +258,22 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- The same for what the ledger says of an organisation: its plan.
+CREATE FUNCTION access.tell_organisation(p_organisation_ref uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    changed uuid;
+BEGIN
+    FOR changed IN
+        SELECT k.id FROM access.key k JOIN access.organisation o ON o.id = k.organisation_id
+        WHERE o.organisation_ref = p_organisation_ref AND k.revoked_at IS NULL
+    LOOP
+        INSERT INTO access.key_change (key_id) VALUES (changed) ON CONFLICT DO NOTHING;
+        PERFORM pg_notify('key_revoked', replace(changed::text, '-', ''));
+    END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION access.tell_organisation(uuid) FROM PUBLIC;
+
 CREATE FUNCTION access.end_playground() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

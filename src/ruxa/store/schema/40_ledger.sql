@@ -305,11 +305,24 @@ COMMENT ON TABLE ledger.lease_slice IS 'Which lots and budgets a lease draws on,
 CREATE TRIGGER lease_slice_kept BEFORE DELETE ON ledger.lease_slice FOR EACH ROW EXECUTE FUNCTION ledger.deny();
 CREATE TRIGGER lease_slice_kept_whole BEFORE TRUNCATE ON ledger.lease_slice EXECUTE FUNCTION ledger.deny();
 
--- The price book.
+-- Price books. `list` is what providers charge; the others follow from it by their margins (44_plan.sql): a plan's, and
+-- `own:<book>` for calls on a customer's own provider key. beyond_list: what a plan does not name costs what the list says.
+
+CREATE TABLE ledger.book (
+    name        text PRIMARY KEY CHECK (name ~ '^(own:)?[a-z0-9][a-z0-9-]{0,39}$'),
+    beyond_list boolean NOT NULL CHECK (NOT beyond_list OR (name <> 'list' AND NOT starts_with(name, 'own:'))),
+    created_at  timestamptz NOT NULL DEFAULT ruxa.now()
+);
+COMMENT ON TABLE ledger.book IS 'The price books there are: the list, plans, and what calls on own provider keys cost.';
+INSERT INTO ledger.book (name, beyond_list) VALUES ('list', false);
+CREATE TRIGGER book_kept BEFORE UPDATE OR DELETE ON ledger.book FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+CREATE TRIGGER book_kept_whole BEFORE TRUNCATE ON ledger.book EXECUTE FUNCTION ledger.deny();
 
 CREATE TABLE ledger.price (
     id                         uuid PRIMARY KEY,
     model                      text NOT NULL CHECK (model ~ '^[^/\s]+/\S+$' AND length(model) <= 200),
+    book                       text NOT NULL DEFAULT 'list' REFERENCES ledger.book (name),
+    list_id                    uuid REFERENCES ledger.price (id),
     aliases                    text[] NOT NULL DEFAULT '{}',
     effective                  tstzrange NOT NULL CHECK (NOT isempty(effective) AND lower_inc(effective)),
     source                     text NOT NULL CHECK (length(source) BETWEEN 1 AND 120),
@@ -335,28 +348,39 @@ CREATE TABLE ledger.price (
     page_tokens_max            bigint NOT NULL CHECK (page_tokens_max >= 0),
     units                      text NOT NULL CHECK (units IN ('tokens', 'seconds', 'characters')),
     created_at                 timestamptz NOT NULL DEFAULT ruxa.now(),
-    CONSTRAINT price_overlap EXCLUDE USING gist (model WITH =, effective WITH &&)
+    CONSTRAINT price_overlap EXCLUDE USING gist (book WITH =, model WITH =, effective WITH &&),
+    CONSTRAINT price_derived CHECK ((book = 'list') = (list_id IS NULL))
 );
-COMMENT ON TABLE ledger.price IS 'What a model costs in a period, micros per million units; never changed once started.';
+COMMENT ON TABLE ledger.price IS
+    'What a model costs in a book and period, micros per million units; never changed once started. list_id: the price of
+     the list that it follows from.';
 
--- Once a price has started only its open end may be closed, and only at a moment that is not past.
+-- Once a price has started only its end may be moved, as long as it is still to come, and only to a moment that is not
+-- past. What has not started in a book that follows from the list may be made anew.
 CREATE FUNCTION ledger.price_guard() RETURNS trigger
     LANGUAGE plpgsql
 AS $$
 DECLARE
     same ledger.price;
 BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF OLD.book <> 'list' AND lower(OLD.effective) > ruxa.now() THEN
+            RETURN OLD;
+        END IF;
+        RAISE EXCEPTION 'immutable' USING ERRCODE = 'RX900';
+    END IF;
     same := NEW;
     same.effective := OLD.effective;
-    IF same IS DISTINCT FROM OLD OR lower(NEW.effective) <> lower(OLD.effective) OR NOT upper_inf(OLD.effective)
+    IF same IS DISTINCT FROM OLD OR lower(NEW.effective) <> lower(OLD.effective)
+        OR upper(OLD.effective) < ruxa.now() - interval '10 seconds'
         OR upper(NEW.effective) < ruxa.now() - interval '10 seconds' THEN
         RAISE EXCEPTION 'immutable' USING ERRCODE = 'RX900';
     END IF;
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER price_kept BEFORE UPDATE ON ledger.price FOR EACH ROW EXECUTE FUNCTION ledger.price_guard();
-CREATE TRIGGER price_kept_rows BEFORE DELETE ON ledger.price FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+CREATE TRIGGER price_kept BEFORE UPDATE OR DELETE ON ledger.price
+    FOR EACH ROW EXECUTE FUNCTION ledger.price_guard();
 CREATE TRIGGER price_kept_whole BEFORE TRUNCATE ON ledger.price EXECUTE FUNCTION ledger.deny();
 
 -- The journal's permanent record: runs of workers, segments of runs.
@@ -1681,31 +1705,42 @@ DECLARE
     fresh ledger.price;
     same ledger.price;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('ledger price ' || p_model, 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended('ledger prices', 0));
     moment := ruxa.now();
     starts := coalesce(p_starts, moment);
     fresh := jsonb_populate_record(NULL::ledger.price, p_rates);
     fresh.id := p_id;
+    fresh.book := 'list';
+    fresh.list_id := NULL;
     fresh.model := p_model;
     fresh.aliases := p_aliases;
     fresh.source := p_source;
     fresh.effective := tstzrange(starts, NULL);
     fresh.created_at := moment;
-    SELECT * INTO old FROM ledger.price WHERE model = p_model AND effective @> starts;
+    SELECT * INTO old FROM ledger.price WHERE book = 'list' AND model = p_model AND effective @> starts;
     IF FOUND THEN
         same := fresh;
         same.id := old.id;
         same.effective := old.effective;
         same.created_at := old.created_at;
         IF same IS NOT DISTINCT FROM old THEN
+            -- It was to retire, and does not.
+            IF NOT upper_inf(old.effective) AND NOT EXISTS (SELECT FROM ledger.price
+                    WHERE book = 'list' AND model = p_model AND lower(effective) >= upper(old.effective)) THEN
+                UPDATE ledger.price SET effective = tstzrange(lower(effective), NULL) WHERE id = old.id;
+                PERFORM ledger.books_make(p_model, moment);
+                PERFORM pg_notify('price_changed', '');
+            END IF;
             RETURN old.id;
         END IF;
     END IF;
-    IF starts < moment OR EXISTS (SELECT FROM ledger.price WHERE model = p_model AND lower(effective) >= starts) THEN
+    IF starts < moment OR EXISTS (SELECT FROM ledger.price
+            WHERE book = 'list' AND model = p_model AND lower(effective) >= starts) THEN
         RAISE EXCEPTION 'the period is taken or past' USING ERRCODE = 'RX041';
     END IF;
     UPDATE ledger.price SET effective = tstzrange(lower(effective), starts) WHERE id = old.id;
     INSERT INTO ledger.price SELECT fresh.*;
+    PERFORM ledger.books_make(p_model, moment);
     PERFORM pg_notify('price_changed', '');
     RETURN p_id;
 END $$;
@@ -2389,8 +2424,13 @@ COMMENT ON COLUMN ledger.lease_slice.amount_micros IS
     'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
      seal=none erase=keep:tax export=yes';
 COMMENT ON COLUMN ledger.lease_slice.pending_id IS 'data: none';
+COMMENT ON COLUMN ledger.book.name IS 'data: none';
+COMMENT ON COLUMN ledger.book.beyond_list IS 'data: none';
+COMMENT ON COLUMN ledger.book.created_at IS 'data: none';
 COMMENT ON COLUMN ledger.price.id IS 'data: none';
 COMMENT ON COLUMN ledger.price.model IS 'data: none';
+COMMENT ON COLUMN ledger.price.book IS 'data: none';
+COMMENT ON COLUMN ledger.price.list_id IS 'data: none';
 COMMENT ON COLUMN ledger.price.aliases IS 'data: none';
 COMMENT ON COLUMN ledger.price.effective IS 'data: none';
 COMMENT ON COLUMN ledger.price.source IS 'data: none';
@@ -2643,7 +2683,7 @@ GRANT USAGE ON SCHEMA ledger TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_op
 GRANT EXECUTE ON FUNCTION ledger.unix_ms(timestamptz), ledger.resolution_id(uuid)
     TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
 
-GRANT SELECT ON ledger.price TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
+GRANT SELECT ON ledger.book, ledger.price TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
 GRANT EXECUTE ON FUNCTION
     ledger.lease_open(uuid, uuid, text, text[], text, bigint, bigint, bigint, bigint, integer, interval),
     ledger.lease_grow(uuid, bigint), ledger.lease_trim(uuid, bigint), ledger.lease_close(uuid),

@@ -1,5 +1,6 @@
 -- Routes that are closed for prepaid calls, because the provider counted far more than the hold (D21). What is closed is
--- a price of a model: another price opens the route again, and so does the operator.
+-- a list price of a model, and with it what follows from it in every book: another list price opens the route again, and
+-- so does the operator.
 
 CREATE TABLE ledger.route_closed (
     price_id      uuid PRIMARY KEY REFERENCES ledger.price (id),
@@ -15,7 +16,8 @@ CREATE FUNCTION ledger.route_close(p_price uuid, p_over_percent bigint) RETURNS 
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO ledger.route_closed (price_id, over_percent) VALUES (p_price, p_over_percent)
+    INSERT INTO ledger.route_closed (price_id, over_percent)
+        VALUES (coalesce((SELECT p.list_id FROM ledger.price AS p WHERE p.id = p_price), p_price), p_over_percent)
         ON CONFLICT (price_id) DO NOTHING;
     IF FOUND THEN
         PERFORM pg_notify('price_changed', '');
