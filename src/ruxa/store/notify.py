@@ -17,7 +17,7 @@ from psycopg import sql
 from ruxa.kernel.errors import RuxaError
 from ruxa.store import fault
 
-Channel = Literal["key_revoked", "key_destroyed", "price_changed", "lease_recall", "usage_flushed"]
+Channel = Literal["key_revoked", "key_destroyed", "price_changed", "lease_recall", "usage_flushed", "payment_hint"]
 Callback = Callable[[str], None]
 Gap = Callable[[], None]
 

@@ -140,6 +140,7 @@ class Stripe:
             raise InvalidCall("payments.stripe.key is no secret key (sk_... or rk_...).", code="bad_setting")
         self.name: str = NAME
         self.methods: tuple[str, ...] = tuple(methods) or ("card",)
+        self._named = bool(methods)  # else Stripe's dashboard says what its page offers
         self.capabilities: frozenset[Capability] = frozenset(
             {"saved", "portal", "disputes", "events", "report", "refund"}
         )
@@ -198,12 +199,13 @@ class Stripe:
             "client_reference_id": str(order.id),
             "metadata": reference,
             "line_items": lines,
-            "payment_method_types": [order.method],
             "payment_intent_data": intent,
             "success_url": order.success_url,
             "cancel_url": order.cancel_url,
             "expires_at": int(order.expires_at.timestamp()) + _EXPIRES_AFTER_S,
         }
+        if self._named:
+            params["payment_method_types"] = [order.method]
         if self._tax:
             params["automatic_tax"] = {"enabled": True}
             params["tax_id_collection"] = {"enabled": True}
@@ -472,7 +474,8 @@ class Stripe:
             "currency": order.currency.lower(),
             "customer": customer,
             "payment_method": saved,
-            "payment_method_types": [order.method],
+            # Nobody is there to be sent to a page and back.
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
             "off_session": True,
             "confirm": True,
             "description": order.description,

@@ -1,0 +1,183 @@
+"""Payments' wiring: the processors that the settings name; in a demo Stripe, PayPal and the bank against the sandbox.
+
+A real one and the demo never meet (decision D9): a demo has only the sandbox processor of this machine, a live
+installation only what its settings name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Final
+
+from ruxa.egress.http import Pool
+from ruxa.egress.processor import Processor
+from ruxa.egress.processors.bank import Bank
+from ruxa.egress.processors.paypal import PayPal
+from ruxa.egress.processors.sandbox.access import Access
+from ruxa.egress.processors.stripe import Stripe
+from ruxa.egress.recipient import Recipient, Register
+from ruxa.egress.timers import Wheel
+from ruxa.kernel.clock import Clock
+from ruxa.kernel.errors import InvalidCall
+from ruxa.kernel.settings import ProcessorSettings, Settings, read_secret
+from ruxa.kernel.signals import Sink
+
+# What a processor learns of a payment: its amount, and a random reference that stands for the customer and the order.
+TOLD: Final = ("user.payment", "user.unique_id.pseudonymous")
+WHY: Final = ("billing",)
+_WHO: Final = {
+    "stripe": ("Stripe, Inc. and its affiliates", "https://stripe.com/privacy"),
+    "paypal": ("PayPal, Inc. and its affiliates", "https://www.paypal.com/webapps/mpp/ua/privacy-full"),
+}
+_DEMO_BANK: Final = ("Account holder: The operator of this demo", "IBAN: DE00 0000 0000 0000 0000 00", "BIC: SANDBOX0")
+
+
+def processors(
+    settings: Settings,
+    register: Register,
+    clock: Clock,
+    sink: Sink,
+    stack: AsyncExitStack,
+    *,
+    sandbox: Access | None = None,
+) -> dict[str, Processor]:
+    """Every processor there is, by name, in the order in which customers see them.
+
+    sandbox: where the sandbox processor is, in a demo: then it plays all of them. Raises InvalidCall ``bad_setting``,
+    ``secret_missing``.
+    """
+    wheel = Wheel()
+    stack.callback(wheel.stop)
+    pool = Pool(register, wheel=wheel)
+    stack.push_async_callback(pool.close)
+    if sandbox is not None:
+        return _played(pool, clock, sandbox)
+    made: dict[str, Processor] = {}
+    for name in sorted(settings.payments, key=_place):
+        made[name] = _MAKERS[_kind(name)](pool, clock, settings.payments[name])
+    return made
+
+
+def check(settings: Settings) -> None:
+    """What is wrong with the settings of payments, before anything is started. Raises as ``processors`` does."""
+    for name, told in settings.payments.items():
+        kind = _kind(name)
+        for field in _NEEDED[kind]:
+            if not getattr(told, field):
+                raise InvalidCall(f"payments.{name}.{field} must be set.", code="bad_setting")
+        for field in ("key", "webhook_secret"):
+            if (reference := getattr(told, field)) is not None:
+                read_secret(reference)
+    if settings.payments.get("stripe") is not None:
+        key = read_secret(settings.payments["stripe"].key or "")
+        if not key.startswith(("sk_", "rk_")):
+            raise InvalidCall("payments.stripe.key is no secret key (sk_... or rk_...).", code="bad_setting")
+
+
+def _kind(name: str) -> str:
+    if name not in _MAKERS:
+        raise InvalidCall(
+            f"payments.{name}: there is no such processor; known are {', '.join(_MAKERS)}.", code="bad_setting"
+        )
+    return name
+
+
+def _place(name: str) -> int:
+    return list(_MAKERS).index(_kind(name))
+
+
+def _stripe(pool: Pool, clock: Clock, told: ProcessorSettings) -> Processor:
+    del clock
+    return Stripe(
+        pool,
+        key=read_secret(told.key or ""),
+        webhook_secrets=read_secret(told.webhook_secret or "").split(),
+        methods=told.methods,
+        tax=told.tax,
+        account=told.account or "",
+        recipient=_recipient("stripe", told.where),
+        **({} if told.base_url is None else {"base_url": told.base_url}),
+    )
+
+
+def _paypal(pool: Pool, clock: Clock, told: ProcessorSettings) -> Processor:
+    return PayPal(
+        pool,
+        client_id=told.client_id or "",
+        secret=read_secret(told.key or ""),
+        webhook_id=told.webhook_id or "",
+        webhook_check=told.webhook_check,
+        account=told.account or "",
+        roots=told.roots,
+        clock=clock,
+        recipient=_recipient("paypal", told.where),
+        **({} if told.base_url is None else {"base_url": told.base_url}),
+    )
+
+
+def _bank(pool: Pool, clock: Clock, told: ProcessorSettings) -> Processor:
+    del pool, clock
+    return Bank(told.lines, livemode=True)
+
+
+def _played(pool: Pool, clock: Clock, sandbox: Access) -> dict[str, Processor]:
+    stripe = Stripe(
+        pool,
+        key=sandbox.stripe_key,
+        webhook_secrets=(sandbox.stripe_webhook_secret,),
+        base_url=sandbox.url,
+        pages=(sandbox.url,),
+        recipient=_played_by("stripe"),
+    )
+    paypal = PayPal(
+        pool,
+        client_id=sandbox.paypal_client_id,
+        secret=sandbox.paypal_client_secret,
+        webhook_id=sandbox.paypal_webhook_id,
+        clock=clock,
+        base_url=sandbox.url,
+        pages=(sandbox.url,),
+        roots_target=sandbox.paypal_root_url.removeprefix(sandbox.url),
+        recipient=_played_by("paypal"),
+    )
+    return {"stripe": stripe, "paypal": paypal, "bank": Bank(_DEMO_BANK, livemode=False)}
+
+
+def _recipient(name: str, where: str) -> Recipient:
+    who, source = _WHO[name]
+    return Recipient(
+        name=name,
+        role="processor",
+        who=who,
+        what=TOLD,
+        why=WHY,
+        where=where,
+        safeguard="the operator's own contract",
+        source=source,
+    )
+
+
+def _played_by(name: str) -> Recipient:
+    return Recipient(
+        name=name,
+        role="own",
+        who=f"the sandbox processor of this installation, as {_WHO[name][0].partition(',')[0]}",
+        what=TOLD,
+        why=WHY,
+        where="own",
+        safeguard="nothing leaves this machine",
+        source=_WHO[name][1],
+    )
+
+
+_MAKERS: Final[Mapping[str, Callable[[Pool, Clock, ProcessorSettings], Processor]]] = {
+    "stripe": _stripe,
+    "paypal": _paypal,
+    "bank": _bank,
+}
+_NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "stripe": ("key", "webhook_secret"),
+    "paypal": ("client_id", "key", "webhook_id"),
+    "bank": ("lines",),
+}
