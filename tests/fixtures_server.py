@@ -250,6 +250,12 @@ def alive(pid: int) -> bool:
         return False
 
 
+def laid_out(pid: int) -> str:
+    """Where the interpreter lies in a process's memory: at random after ``exec``, as in its parent after a fork."""
+    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return next(line.split("-")[0] for line in maps if line.endswith(os.path.realpath(sys.executable)))
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A running demo, shared by every test that only uses it."""

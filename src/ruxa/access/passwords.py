@@ -7,7 +7,9 @@ answered with 503 instead of with all of the machine's memory. A password never 
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
+import os
 import re
 import threading
 import unicodedata
@@ -30,6 +32,7 @@ MEMORY_KIB = 64 * 1024
 LANES = 4
 PURPOSE: Final = "security"
 
+_VERSION, _SALT_BYTES, _HASH_BYTES = 19, 16, 32
 _T = TypeVar("_T")
 _LEET = str.maketrans("013457@$!|", "oieastasil")
 _ROWS = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertz", "azerty")
@@ -111,13 +114,14 @@ class Hasher:
         waiting_max: int = bounds.HASHES_WAITING_MAX,
     ) -> None:
         self._vault = vault
-        self._argon2 = PasswordHasher(PASSES, MEMORY_KIB, LANES, hash_len=32, salt_len=16)
+        self._argon2 = PasswordHasher(PASSES, MEMORY_KIB, LANES, hash_len=_HASH_BYTES, salt_len=_SALT_BYTES)
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="argon2")
         self._places = at_once + waiting_max
         self._taken = 0
         self._lock = threading.Lock()
-        # Compared when an address is unknown, so that the answer takes as long.
-        self._nobody = self._argon2.hash(self._peppered(Sealed("nobody has this password")))
+        # Compared when an address is unknown, so that the answer takes as long: drawn, as if a password had made it.
+        costs = f"$argon2id$v={_VERSION}$m={MEMORY_KIB},t={PASSES},p={LANES}"
+        self._nobody = f"{costs}${_drawn(_SALT_BYTES)}${_drawn(_HASH_BYTES)}"
 
     async def hash(self, password: Sealed[str]) -> str:
         """The argon2id string to store. Raises Unavailable ``hashing_busy`` when too many wait."""
@@ -168,3 +172,8 @@ class Hasher:
     def _give_back(self, _: Future[Any]) -> None:
         with self._lock:
             self._taken -= 1
+
+
+def _drawn(size: int) -> str:
+    """Random bytes as argon2's strings have them."""
+    return base64.b64encode(os.urandom(size)).rstrip(b"=").decode()

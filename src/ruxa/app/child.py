@@ -20,7 +20,11 @@ from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import RuxaError
 from ruxa.kernel.signals import JsonLines, Sink
 
+# What stops a server, and no child by itself.
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 _PR_SET_DUMPABLE = 4
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 Run = Callable[[Start, Orders], Awaitable[None]]
 
@@ -35,6 +39,17 @@ def forbid_core_dumps() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def keep_large_bodies() -> None:
+    """A prompt of some hundred KiB is one allocation, which the C library gives back to the system after each call.
+
+    It fetched it anew, page by page (measured: 250 against 183 us of CPU a call of 256 KiB).
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_TRIM_THRESHOLD, 32 * 1024 * 1024)
+        library.mallopt(_M_MMAP_THRESHOLD, 4 * 1024 * 1024)
+
+
 def silence_loggers() -> None:
     """Third parties' log lines quote addresses, statements and arguments; what we tell are signals."""
     logging.getLogger().addHandler(logging.NullHandler())
@@ -45,9 +60,13 @@ def main(kind: str, number: int, fd: int) -> int:
     assert kind in get_args(Kind), kind
     forbid_core_dumps()
     silence_loggers()
-    for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for ignored in STOPS:
         signal.signal(ignored, signal.SIG_IGN)
+    # A supervisor that forks has them wait until it can obey them.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     setproctitle(f"ruxa: gateway {number}" if kind == "gateway" else f"ruxa: {kind}")
+    if kind == "gateway":
+        keep_large_bodies()
     orders = Orders(fd)
     try:
         return _be(cast(Kind, kind), orders)
@@ -56,7 +75,7 @@ def main(kind: str, number: int, fd: int) -> int:
 
 
 def _be(kind: Kind, orders: Orders) -> int:
-    run = _load(kind)
+    run = load(kind)
     start = orders.start()
     if start is None:
         return 0
@@ -146,8 +165,9 @@ def _loop_factory(kind: Kind) -> Callable[[], asyncio.AbstractEventLoop]:
     return asyncio.new_event_loop
 
 
-def _load(kind: Kind) -> Run:
-    """The wiring of one kind; each process imports only its own."""
+def load(kind: Kind) -> Run:
+    """The wiring of one kind, imported with all it needs."""
+    _loop_factory(kind)
     if kind == "gateway":
         from ruxa.app.gateway import run
     elif kind == "console":

@@ -131,6 +131,12 @@ def _bring_up(address: Address, found: Instance, settings: Settings, sink: Sink,
 
 def of(settings: Settings, instance: Instance, sink: Sink) -> Embedded | External:
     """The database these settings name. Raises Conflict when the instance's keys are gone: new ones open nothing."""
+    require_keys(settings, instance)
+    return Embedded(settings, instance, sink) if settings.database_url is None else External(settings, instance)
+
+
+def require_keys(settings: Settings, instance: Instance) -> None:
+    """Raises Conflict when the instance's keys are gone."""
     keys = keys_of(settings, instance)
     if not keys.is_dir():
         raise Conflict(
@@ -138,4 +144,3 @@ def of(settings: Settings, instance: Instance, sink: Sink) -> Embedded | Externa
             "Restore it, or name it with --keys.",
             code="keys_missing",
         )
-    return Embedded(settings, instance, sink) if settings.database_url is None else External(settings, instance)

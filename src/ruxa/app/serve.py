@@ -15,10 +15,9 @@ import msgspec
 from setproctitle import setproctitle
 
 from ruxa import __version__
-from ruxa.app import child, database, instance, ports, rules
+from ruxa.app import child, database, instance, ports, rules, supervisor
 from ruxa.app.footprint import Footprint
 from ruxa.app.instance import Instance, Lock
-from ruxa.app.supervisor import Supervisor
 from ruxa.kernel import ids
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import RuxaError
@@ -77,7 +76,10 @@ def _run_here(settings: Settings, footprint: Footprint, say: Say) -> int:
             footprint.instance = found.id
         else:
             footprint.keep()
-        return asyncio.run(_serve(settings, found, host, port, footprint, say))
+        database.require_keys(settings, found)
+        children = supervisor.wanted(settings, found)
+        supervisor.fork(children)
+        return asyncio.run(_serve(settings, found, children, host, port, footprint, say))
 
 
 def create(settings: Settings) -> Instance:
@@ -115,7 +117,15 @@ def _let_go_of_streams() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-async def _serve(settings: Settings, found: Instance, host: str, port: int, footprint: Footprint, say: Say) -> int:
+async def _serve(
+    settings: Settings,
+    found: Instance,
+    children: list[supervisor.Child],
+    host: str,
+    port: int,
+    footprint: Footprint,
+    say: Say,
+) -> int:
     clock = Clock(settings.clock_offset_s)
     # People at a terminal see what is wrong; a log gets everything.
     sink = JsonLines("supervisor", clock, minimum="warning" if sys.stderr.isatty() else "info")
@@ -126,7 +136,7 @@ async def _serve(settings: Settings, found: Instance, host: str, port: int, foot
     first: list[str] = []
 
     async def set_up() -> Instance:
-        # Imported while the children, spawned before, import theirs.
+        # A start that is refused needs nothing of it.
         from ruxa.app import first_start
 
         await database.bring_up(place.address, found, settings, sink, serving=True)
@@ -150,10 +160,11 @@ async def _serve(settings: Settings, found: Instance, host: str, port: int, foot
         if sys.stdout.isatty():
             say("Stopping: calls under way are finished first (once more in two seconds ends at once).")
 
-    supervisor = Supervisor(
+    running = supervisor.Supervisor(
         settings,
         found,
         place,
+        children,
         host=host,
         port=port,
         base_url=base_url,
@@ -162,7 +173,7 @@ async def _serve(settings: Settings, found: Instance, host: str, port: int, foot
         told_to_stop=told_to_stop,
     )
     try:
-        return await supervisor.run(announce)
+        return await running.run(announce)
     except RuxaError:
         from ruxa.store import database as store_database
 

@@ -1,9 +1,9 @@
 """``ruxa run``: starts, watches, restarts and stops the processes of one server; carries no traffic itself (D1).
 
-Children are spawned before the database is up, so that their imports overlap its start; each waits on its pipe for
-``Start``. A child that ends is started again with back-off. The first SIGTERM or SIGINT drains: gateways finish what
-runs, then console, worker and sandbox leave, then PostgreSQL; a second one, from two seconds later on, ends all at
-once. When this process is killed, the end of the pipe tells the children.
+Children are forked before anything else is up, from what this process imported for all of them (``forks``); each waits
+on its pipe for ``Start``. A child that ends is started again with back-off, as an interpreter of its own. The first
+SIGTERM or SIGINT drains: gateways finish what runs, then console, worker and sandbox leave, then PostgreSQL; a second
+one, from two seconds later on, ends all at once. When this process is killed, the end of the pipe tells the children.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from typing import Protocol
 import msgspec
 
 from ruxa import __version__
+from ruxa.app import forks
 from ruxa.app import instance as instance_
+from ruxa.app.child import STOPS, load
+from ruxa.app.forks import Forked
 from ruxa.app.instance import Instance, Server
 from ruxa.app.orders import Down, Kind, Start, Up
 from ruxa.kernel import bounds
@@ -39,11 +42,6 @@ START_TIMEOUT_S = 60.0
 # Of DRAIN_S: what gateways may use, then what the others may; the rest is PostgreSQL's.
 GATEWAY_DRAIN_S = 22.0
 OTHERS_DRAIN_S = 3.0
-
-
-# A prompt of some hundred KiB is one allocation: without this the C library returns it to the system after each call
-# and fetches it anew, page by page (measured: 250 against 183 us of CPU a call of 256 KiB).
-_LARGE_BODIES = {"MALLOC_TRIM_THRESHOLD_": str(32 * 1024 * 1024), "MALLOC_MMAP_THRESHOLD_": str(4 * 1024 * 1024)}
 
 
 class Database(Protocol):
@@ -75,7 +73,7 @@ class Child:
         self.kind: Kind = kind
         self.number = number
         self.name = f"gateway {number}" if kind == "gateway" else kind
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
         self.control: socket.socket | None = None
         self.ready = asyncio.Event()
         self.port: int | None = None
@@ -84,29 +82,38 @@ class Child:
         self.born = 0.0
         self.rest = b""
 
+    def fork(self) -> None:
+        """Start the process from what this one has imported; it waits for ``say(Down(start=...))``."""
+        self._begin(lambda theirs: forks.fork(self.kind, self.number, theirs))
+
     def spawn(self) -> None:
-        """Start the process; it imports and waits for ``say(Down(start=...))``."""
+        """Start the process anew; it imports and waits for ``say(Down(start=...))``."""
+        self._begin(self._interpreter)
+
+    def _begin(self, start: Callable[[socket.socket], subprocess.Popen[bytes] | Forked]) -> None:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self.ready.clear()
         self.failed, self.rest = "", b""
         self.born = time.monotonic()
-        command = [sys.executable, "-m", "ruxa", "child", self.kind, str(self.number), str(theirs.fileno())]
         try:
-            # A session of its own: a terminal's Ctrl-C reaches the supervisor only.
-            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command,
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                env={**os.environ, **(_LARGE_BODIES if self.kind == "gateway" else {})},
-            )
+            self.process = start(theirs)
         except OSError as error:
             ours.close()
             raise Unavailable(f"A process cannot be started: {error.strerror}.") from None
         finally:
             theirs.close()
         self.control = ours
+
+    def _interpreter(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
+        fd = theirs.fileno()
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", "ruxa", "child", self.kind, str(self.number), str(fd)],
+            pass_fds=(fd,),
+            stdin=subprocess.DEVNULL,
+            # A session of its own: a terminal's Ctrl-C reaches the supervisor only.
+            start_new_session=True,
+        )
 
     def say(self, down: Down) -> None:
         """Send one order; a child that is gone does not hear it, and its end is noticed elsewhere."""
@@ -125,11 +132,44 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
 
+def wanted(settings: Settings, instance: Instance) -> list[Child]:
+    """The processes of a server, not started yet; the slowest to start first."""
+    role = settings.role
+    kinds: list[tuple[Kind, int]] = []
+    if role in {"all", "console"}:
+        kinds.append(("console", 0))
+    if role in {"all", "worker"}:
+        kinds.append(("worker", 0))
+    if role in {"all", "gateway"}:
+        for number in range(settings.workers):
+            kinds.append(("gateway", number))
+    if role == "console":
+        kinds.append(("gateway", 0))
+    sandbox = instance.mode == "demo" or "sandbox" in settings.providers
+    if sandbox and role in {"all", "gateway"}:
+        kinds.append(("sandbox", 0))
+    return [Child(kind, number) for kind, number in kinds]
+
+
+def fork(children: list[Child]) -> None:
+    """Import what all of them need and fork them, before this process has threads or an open secret.
+
+    Where that cannot be they are started later. A signal to stop waits from here until ``Supervisor.run`` obeys it.
+    Raises Unavailable when there can be no process more.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    for one in children:
+        load(one.kind)
+    if forks.possible():
+        for one in children:
+            one.fork()
+
+
 class Supervisor:
     """The processes of one server.
 
-    set_up: called once the database is up; gives the instance as the database has it. told_to_stop: called at the
-    first signal.
+    children: as ``wanted`` says, begun or not. set_up: called once the database is up; gives the instance as the
+    database has it. told_to_stop: called at the first signal.
     """
 
     def __init__(
@@ -137,6 +177,7 @@ class Supervisor:
         settings: Settings,
         instance: Instance,
         database: Database,
+        children: list[Child],
         *,
         host: str,
         port: int,
@@ -152,7 +193,7 @@ class Supervisor:
         self._sink = sink
         self._set_up = set_up
         self._told_to_stop = told_to_stop
-        self._children = [Child(kind, number) for kind, number in self._wanted()]
+        self._children = children
         self._started = False
         self._serving = False
         self._stopping = asyncio.Event()
@@ -165,8 +206,9 @@ class Supervisor:
     async def run(self, announce: Callable[[Instance], None]) -> int:
         """Start all, call ``announce`` with the instance when it answers, serve, stop. Returns the exit code."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in STOPS:
             loop.add_signal_handler(number, self._on_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         starting = asyncio.ensure_future(self._start())
         stopping = asyncio.ensure_future(self._stopping.wait())
@@ -187,38 +229,24 @@ class Supervisor:
                 if task is not None and not task.done():
                     task.cancel()
             await self._stop()
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            for number in (*STOPS, signal.SIGCHLD):
                 loop.remove_signal_handler(number)
-
-    def _wanted(self) -> list[tuple[Kind, int]]:
-        """The slowest to start first."""
-        role = self._settings.role
-        wanted: list[tuple[Kind, int]] = []
-        if role in {"all", "console"}:
-            wanted.append(("console", 0))
-        if role in {"all", "worker"}:
-            wanted.append(("worker", 0))
-        if role in {"all", "gateway"}:
-            for number in range(self._settings.workers):
-                wanted.append(("gateway", number))
-        if role == "console":
-            wanted.append(("gateway", 0))
-        sandbox = self._instance.mode == "demo" or "sandbox" in self._settings.providers
-        if sandbox and role in {"all", "gateway"}:
-            wanted.append(("sandbox", 0))
-        return wanted
 
     # Starting
 
     async def _start(self) -> None:
         for child in self._children:
-            self._spawn(child)
+            if child.alive():
+                self._listen(child)
+            else:
+                child.hang_up()
+                self._spawn(child)
         for child in self._children:
             if child.kind == "sandbox":
                 self._send_start(child)
         await self._database.start()
         self._instance = await self._set_up()
-        if ("sandbox", 0) not in self._wanted():
+        if not any(child.kind == "sandbox" for child in wanted(self._settings, self._instance)):
             # It was started before the database told that this installation is live.
             strangers = [child for child in self._children if child.kind == "sandbox"]
             self._children = [child for child in self._children if child.kind != "sandbox"]
@@ -254,6 +282,9 @@ class Supervisor:
 
     def _spawn(self, child: Child) -> None:
         child.spawn()
+        self._listen(child)
+
+    def _listen(self, child: Child) -> None:
         assert child.control is not None
         asyncio.get_running_loop().add_reader(child.control, self._hear, child, child.control)
 
