@@ -270,6 +270,8 @@ class PayPal:
 
     async def read(self, kind: str, ext_id: str) -> list[Fact]:
         """See Processor: by the event's kind. An approved order is for ``capture``."""
+        if not _PATH_ID.match(ext_id):
+            return []
         if kind.startswith("CHECKOUT.ORDER."):
             return await self._of_order_id(ext_id)
         if kind.startswith("CUSTOMER.DISPUTE."):
@@ -381,15 +383,16 @@ class PayPal:
             and one.reason.endswith("_FEE")
         ]
         capture = payment.seller_transaction_id
+        of_capture = await self._of_capture_id(capture) if capture else []
         return [
-            *(await self._of_capture_id(capture) if capture else []),
+            *of_capture,
             self._fact(
                 "dispute",
                 dispute.dispute_id,
                 dispute.dispute_amount,
                 status=status,
                 at=dispute.create_time,
-                order_id=_uuid(payment.custom),
+                order_id=_uuid(payment.custom) or next((one.order_id for one in of_capture), None),
                 parent=capture or None,
                 fee_minor=sum(fees),
             ),
@@ -620,9 +623,7 @@ def _refused(reply: wire.Reply) -> Exception:
     if status == 404 or word in ("RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"):
         return ProcessorRefused("The payment processor does not know this.", code="processor_not_found")
     if status >= 500 or status == 409:
-        return ProcessorRefused(
-            "The payment processor has trouble.", code="processor_away", detail=f"paypal {status}", known=False
-        )
+        return wire.away("paypal", status)
     if not re.fullmatch(r"[A-Z][A-Z0-9_]{2,80}", word):
         word = "processor_refused"
     return ProcessorRefused("The payment processor refused this.", code=word, detail=f"paypal {status}")

@@ -569,9 +569,7 @@ def _refused(error: Any) -> Exception:
             "The payment processor was asked twice in different words.", code="processor_key_reused", known=False
         )
     if status >= 500:
-        return ProcessorRefused(
-            "The payment processor has trouble.", code="processor_away", detail=f"stripe {status}", known=False
-        )
+        return wire.away("stripe", status)
     return ProcessorRefused(
         "The payment processor refused this.", code=trouble.code or "processor_refused", detail=f"stripe {status}"
     )

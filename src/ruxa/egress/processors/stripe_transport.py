@@ -10,10 +10,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
+import msgspec
 import stripe
 from stripe import HTTPClient, StripeClient
 
-from ruxa.egress.processors.wire import Wire, nonsense
+from ruxa.egress.processors.wire import Wire, away, nonsense
 
 SENT: Final = frozenset({"authorization", "content-type", "idempotency-key", "stripe-version"})
 # What the SDK looks at; a ``Stripe-Notice`` would become a warning of this process.
@@ -39,11 +40,22 @@ class Transport(HTTPClient):
         kept = {name.lower(): value for name, value in headers.items() if name.lower() in SENT}
         body = post_data.encode() if isinstance(post_data, str) else b""
         reply = await self._wire.ask(method.upper(), url[len(base) :], kept, body)
+        if not _is_object(reply.body):
+            # The SDK would believe a list, or stumble over what is no text.
+            raise nonsense("stripe") if reply.status < 500 else away("stripe", reply.status)
         said = {shown: reply.headers[name] for name, shown in _SHOWN.items() if name in reply.headers}
         return reply.body, reply.status, said
 
     async def close_async(self) -> None:
         """The pool is closed by whoever made it."""
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def client(wire: Wire, key: str) -> StripeClient:

@@ -99,6 +99,13 @@ def nonsense(what: str) -> ProcessorRefused:
     )
 
 
+def away(what: str, status: int) -> ProcessorRefused:
+    """It has trouble of its own; nobody knows what became of the request."""
+    return ProcessorRefused(
+        "The payment processor has trouble.", code="processor_away", detail=f"{what} {status}", known=False
+    )
+
+
 def read(body: bytes | str, kind: type[_T], what: str) -> _T:
     """The fields of an answer that we look at, typed. Raises ProcessorRefused for anything else."""
     try:
