@@ -201,12 +201,12 @@ async def test_price_and_latency_decide_where_the_route_says_so(house: House) ->
     assert (await house.row(answer.headers["x-request-id"]))["model"] == "cheap/m"
     await route(house, "swift", "dear/m", "cheap/m", by="latency")
     targets = house.pipeline._plans._targets
-    targets["dear/m"].first_s, targets["cheap/m"].first_s = 0.5, 0.6
+    targets["dear/m"].pace.first_s, targets["cheap/m"].pace.first_s = 0.5, 0.6
     for stream in (False, True):
         answer = await ask(house, "swift", stream=stream)
         assert (await house.row(answer.headers["x-request-id"]))["model"] == "dear/m"
-        assert targets["dear/m"].first_s < 0.5, "what it took this time counts"
-        targets["dear/m"].first_s = 0.5
+        assert targets["dear/m"].pace.first_s < 0.5, "what it took this time counts"
+        targets["dear/m"].pace.first_s = 0.5
 
 
 async def test_a_dearer_stand_in_is_never_over_the_balance(house: House) -> None:

@@ -10,6 +10,8 @@ from fixtures_database import Database
 # nothing to the audit log. A new one is written here after thinking about arguments that lie.
 OF_THE_GATEWAY = {
     "access.grant_of", "access.grant_of_key", "access.key_changes", "access.mark_keys_used",
+    # The own provider keys of one organisation; what they give back is sealed.
+    "access.provider_keys_of",
     # Files and batches of one organisation; what they give back is sealed.
     "content.batch_begin", "content.batch_cancel", "content.batch_claim", "content.batch_close", "content.batch_done",
     "content.batch_end", "content.batch_find", "content.batch_list", "content.batch_outcomes", "content.batch_renew",

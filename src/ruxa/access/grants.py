@@ -36,12 +36,24 @@ class OrganisationLimits(Limits, frozen=True, omit_defaults=True, forbid_unknown
 UNLIMITED = OrganisationLimits()
 
 
+class OwnKey(msgspec.Struct, frozen=True, kw_only=True):
+    """An organisation's own key for a provider, sealed as it is kept. ending: its last characters; aside: the house's
+    key may stand in where the provider refuses this one."""
+
+    id: UUID
+    provider: str
+    sealed: bytes
+    ending: str
+    aside: bool
+
+
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """What one live secret stands for. Limits are per minute; None means no limit; ``expires_at_ms`` is wall time.
 
     conditions: what it demands of those who get its calls (``conditions``); guard: what it does not let through, read
     by ``guards.of``. member: what stands for the keys that one member made, and their limits together, where there are
-    any; organisation: the limits of all its keys together.
+    any; organisation: the limits of all its keys together. book: the organisation's plan, until ``book_until_ms`` where
+    another one follows; own_keys: its own keys for providers.
     """
 
     key_id: UUID
@@ -61,6 +73,9 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     guard: tuple[str, ...] = ()
     member: tuple[UUID, Limits] | None = None
     organisation: OrganisationLimits = UNLIMITED
+    book: str = "list"
+    book_until_ms: int | None = None
+    own_keys: tuple[OwnKey, ...] = ()
 
 
 async def find(work: Work, *key_hashes: bytes) -> Grant | None:
@@ -99,6 +114,18 @@ def _grant(row: Sequence[Any]) -> Grant:
         guard=tuple(row[14]),
         member=None if row[15] is None else (row[15], msgspec.convert(row[16], Limits)),
         organisation=msgspec.convert(row[17], OrganisationLimits) if row[17] else UNLIMITED,
+        book=row[18],
+        book_until_ms=row[19],
+        own_keys=tuple(
+            OwnKey(
+                id=UUID(own["id"]),
+                provider=own["provider"],
+                sealed=bytes.fromhex(own["secret_sealed"][2:]),
+                ending=own["ending"],
+                aside=own["house_stands_in"],
+            )
+            for own in row[20]
+        ),
     )
 
 

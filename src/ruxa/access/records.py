@@ -45,13 +45,25 @@ class KeyRow(NamedTuple):
 
 
 async def grant_of(work: Work, key_hash: bytes) -> tuple[Any, ...] | None:
-    """The living grant behind a secret's hash."""
-    return await work.row("SELECT * FROM access.grant_of(%s)", key_hash)
+    """The living grant behind a secret's hash, with the organisation's plan, its end and its own provider keys."""
+    return await work.row(
+        """
+        SELECT g.*, p.book, p.until_ms, ARRAY(SELECT to_jsonb(k) FROM access.provider_keys_of(g.organisation_id) k)
+        FROM access.grant_of(%s) g CROSS JOIN LATERAL ledger.plan_of(g.organisation_ref) p
+        """,
+        key_hash,
+    )
 
 
 async def grant_of_key(work: Work, key_id: UUID) -> tuple[Any, ...] | None:
-    """The grant of a living key by its id."""
-    return await work.row("SELECT * FROM access.grant_of_key(%s)", key_id)
+    """The same of a living key by its id."""
+    return await work.row(
+        """
+        SELECT g.*, p.book, p.until_ms, ARRAY(SELECT to_jsonb(k) FROM access.provider_keys_of(g.organisation_id) k)
+        FROM access.grant_of_key(%s) g CROSS JOIN LATERAL ledger.plan_of(g.organisation_ref) p
+        """,
+        key_id,
+    )
 
 
 async def key_changes(work: Work, seq: int) -> tuple[int, list[UUID]]:
@@ -59,6 +71,66 @@ async def key_changes(work: Work, seq: int) -> tuple[int, list[UUID]]:
     row = await work.row("SELECT next, key_ids FROM access.key_changes(%s)", seq)
     assert row is not None
     return row[0], list(row[1])
+
+
+class ProviderKeyRow(NamedTuple):
+    """access.provider_key without its secret."""
+
+    id: UUID
+    provider: str
+    ending: str
+    house_stands_in: bool
+    created_at: datetime
+
+
+async def insert_provider_key(
+    work: Work,
+    row_id: UUID,
+    organisation_id: UUID,
+    provider: str,
+    secret_sealed: bytes,
+    ending: str,
+    house_stands_in: bool,
+    created_by: UUID | None,
+) -> None:
+    """In the place of the one there was."""
+    await delete_provider_key(work, organisation_id, provider)
+    await work.run(
+        """
+        INSERT INTO access.provider_key (id, organisation_id, provider, secret_sealed, ending, house_stands_in,
+            created_by) VALUES (%s, %s, %s, %s, %s, %s, %s)
+        """,
+        row_id,
+        organisation_id,
+        provider,
+        secret_sealed,
+        ending,
+        house_stands_in,
+        created_by,
+    )
+
+
+async def delete_provider_key(work: Work, organisation_id: UUID, provider: str) -> UUID | None:
+    """The row that went; None when there was none."""
+    return await work.value(
+        "DELETE FROM access.provider_key WHERE organisation_id = %s AND provider = %s RETURNING id",
+        organisation_id,
+        provider,
+    )
+
+
+async def provider_keys(work: Work, organisation_id: UUID) -> list[ProviderKeyRow]:
+    """By provider."""
+    return [
+        ProviderKeyRow(*row)
+        for row in await work.rows(
+            """
+            SELECT id, provider, ending, house_stands_in, created_at FROM access.provider_key
+            WHERE organisation_id = %s ORDER BY provider
+            """,
+            organisation_id,
+        )
+    ]
 
 
 async def mark_keys_used(work: Work, keys: list[UUID]) -> None:

@@ -6,6 +6,7 @@ key lives here and in the request heads built from it, never in a URL, a log lin
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Literal, Protocol, TypeVar, get_args
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from ruxa.kernel.errors import InvalidCall
 DIALECTS: tuple[Name, ...] = get_args(Name)
 USER_AGENT = "ruxa"
 ACCEPTED = "application/json, text/event-stream"
+_FIXED = {"user-agent": USER_AGENT, "content-type": "application/json", "accept": ACCEPTED}
 # What a provider gets of a call: what the customer wrote, and stand-ins for identities (decision D11).
 CONTENT = "user.content"
 STAND_IN = "user.unique_id.pseudonymous"
@@ -152,11 +154,19 @@ class Provider:
             safeguard=row.facts.safeguard,
             source=row.facts.source,
         )
-        fixed = {"user-agent": USER_AGENT, "content-type": "application/json", "accept": ACCEPTED}
-        self._headers = {**fixed, **(adapter.key_headers(key) if key else {})}
+        self._headers = {**_FIXED, **(adapter.key_headers(key) if key else {})}
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r})"
+
+    def with_key(self, key: str) -> Provider:
+        """The same provider as it is asked with a customer's own key: who it is and where it lies stay as they are,
+        and fields that nobody here knows may go there (decision D11)."""
+        asked = copy.copy(self)
+        asked.keyed = True
+        asked.terms = msgspec.structs.replace(self.terms, own_key=True)
+        asked._headers = {**_FIXED, **self.adapter.key_headers(key)}
+        return asked
 
     def headers(self) -> dict[str, str]:
         """The headers of every call: the key, a fixed user agent, the media types."""

@@ -11,6 +11,7 @@ import asyncio
 
 import msgspec
 
+from ruxa.access.grants import OwnKey
 from ruxa.dialects.dialect import Answer as Found
 from ruxa.dialects.dialect import Finish
 from ruxa.dialects.usage import Usage
@@ -26,8 +27,10 @@ from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import (
     Broken,
     CallerError,
+    InsufficientCredit,
     NoUpstream,
     RuxaError,
+    Unauthenticated,
     Unavailable,
     UpstreamBroken,
     UpstreamBusy,
@@ -42,7 +45,25 @@ BACKOFF_S = (0.1, 0.4)
 PATIENCE_S = 2
 ERROR_BYTES_MAX = 256 * 1024
 # The provider refused us, not the call: another one may do it.
-OURS = frozenset({"upstream_denied", "insufficient_quota"})
+OURS = frozenset({"upstream_denied", "insufficient_quota", "own_key_refused", "own_key_quota"})
+
+
+def refused(provider: str, own: OwnKey, error: RuxaError) -> CallerError:
+    """What the caller is told when a provider refuses the organisation's own key, or its account there is empty."""
+    shown = f" (it ends in {own.ending})" if own.ending else ""
+    if error.code == "insufficient_quota":
+        return InsufficientCredit(
+            f"Your organisation's own account at {provider} has no credit left; its key{shown} was used for this call. "
+            "Your balance here is not meant.",
+            code="own_key_quota",
+            detail=error.detail,
+        )
+    return Unauthenticated(
+        f"{provider} refused your organisation's own key{shown}. Replace or remove it at /api/v1/provider-keys. "
+        "Your API key here is fine.",
+        code="own_key_refused",
+        detail=error.detail,
+    )
 
 
 class Attempt(msgspec.Struct, eq=False):
@@ -158,7 +179,7 @@ class Attempt(msgspec.Struct, eq=False):
             return
         target.breaker.succeeded()
         if target.timed:
-            target.heard(exchange.first_byte_at - exchange.asked_at)
+            target.pace.heard(exchange.first_byte_at - exchange.asked_at)
         exchange.reply.on_gone = None
         usage = found.usage
         source: Source = "provider"
@@ -240,6 +261,8 @@ class Attempt(msgspec.Struct, eq=False):
             target.breaker.answered()
         else:
             target.breaker.failed()
+        if target.own is not None and error.code in OURS:
+            error = refused(target.provider.name, target.own, error)
         if answer.status in (429, 503, 529) and isinstance(error, UpstreamBusy):
             self.again_or_fail(error)
         elif error.code in OURS:

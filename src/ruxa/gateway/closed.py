@@ -26,7 +26,7 @@ class Routes:
     def close(self, target: Target, over_percent: int) -> None:
         """From now on this worker does not serve it; the others as soon as it is written down."""
         target.closed = True
-        self._found[target.price.id] = over_percent
+        self._found[target.price.listed] = over_percent
         self._wake()
 
     async def flush(self) -> None:

@@ -16,9 +16,9 @@ def answer(exchange: Exchange, plans: Plans) -> None:
     entry = exchange.entry
     assert entry is not None
     place = exchange.place
-    cards = [card(target) for target in plans.usable(entry.grant)]
+    cards = [card(target) for target in plans.usable(entry.grant, entry.own)]
     known = {each.name for each in cards}
-    cards += [card(targets[0], name) for name, targets in plans.routes(entry.grant) if name not in known]
+    cards += [card(targets[0], name) for name, targets in plans.routes(entry.grant, entry.own) if name not in known]
     dialect = exchange.dialect
     rendered = dialect.model(place, cards) if place.endpoint == "model" else dialect.models(place, cards)
     lines = rendered.headers + b"x-request-id: %b\r\n" % exchange.request_id.encode()

@@ -19,8 +19,8 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.access import grants
-from ruxa.access.grants import Grant
+from ruxa.access import grants, provider_keys
+from ruxa.access.grants import Grant, OwnKey
 from ruxa.dialects import COUNTERS, DIALECTS, paths, references
 from ruxa.dialects.dialect import Dialect, Envelope, Patched
 from ruxa.dialects.openai_media.kept import KEPT
@@ -58,6 +58,7 @@ from ruxa.gateway.habit import Habit
 from ruxa.gateway.journal import SEGMENT_BYTES, Journal
 from ruxa.gateway.marks import Marks
 from ruxa.gateway.metrics import Metrics
+from ruxa.gateway.owners import Owners
 from ruxa.gateway.plan import Plans, Target, Wish, needs
 from ruxa.gateway.pseudonyms import Pseudonyms
 from ruxa.gateway.relayed import Console
@@ -68,6 +69,7 @@ from ruxa.gateway.snapshot import Entry, Snapshot
 from ruxa.kernel import bounds, codec
 from ruxa.kernel.clock import Clock, monotonic
 from ruxa.kernel.errors import Broken, InvalidCall, NotFound, RuxaError, Unauthenticated, Unavailable
+from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import Sink
 from ruxa.ledger import prices, routing, usage
@@ -110,6 +112,10 @@ class Keys(Protocol):
 
     async def day_key(self, key_class: str, day: date) -> bytes:
         """A day's key of a class."""
+        ...
+
+    async def open(self, column: str, subject: UUID, row: UUID, sealed: bytes, *, purpose: str) -> Sealed[str]:
+        """A sealed value, for a purpose: an organisation's own provider key."""
         ...
 
     async def pseudonym_key(self, provider: str, quarter: str) -> bytes:
@@ -188,7 +194,10 @@ class Pipeline:
             self._find_grant,
             lambda secret: keys.keyed_hash("api-key", secret),
             older=lambda secret: keys.keyed_hashes("api-key", secret)[1:],
+            learn=Owners(self._open_own, providers).learn,
         )
+        self._shelf = prices.Shelf()
+        self._reading = asyncio.Lock()
         self._fetcher = Fetcher(pool)
         self._routes = Routes(works, self._polled.set)
         self._plans = Plans(providers, self._upstreams(), settings.models, lambda: self._leases.now_ms())
@@ -332,7 +341,10 @@ class Pipeline:
         """A key for calls that the house makes in its name; None when it is not valid any more."""
         async with self._works.work() as work:
             grant = await grants.of_key(work, key_id)
-        return None if grant is None else self._snapshot.entry_of(b"", grant)
+        return None if grant is None else self._snapshot.entry_of(b"", grant, await self._snapshot.owned(grant))
+
+    async def _open_own(self, organisation_id: UUID, own: OwnKey) -> str:
+        return await provider_keys.opened(self._keys, organisation_id, own)
 
     # --- the door's calls
 
@@ -456,7 +468,7 @@ class Pipeline:
         if envelope is not None and envelope.shape is not None:
             habit: Habit | None = envelope.shape.kept
             if habit is None or habit.plans is not self._plans.version:
-                target = self._plans.single(envelope.model, dialect, entry.grant)
+                target = self._plans.single(envelope.model, dialect, entry.grant, entry.own)
                 habit = None if target is None else Habit(envelope, dialect, entry, self._plans, target)
                 envelope.shape.kept = habit
             if habit is not None:
@@ -479,7 +491,7 @@ class Pipeline:
         if place.endpoint == "responses" and not exchange.continued and (previous := responses.previous(envelope)):
             self._spawn(self._guarded(exchange, self._continue_and_plan(exchange, previous)))
             return
-        chosen = self._plans.choose(self._wish(exchange, envelope), entry.grant)
+        chosen = self._plans.choose(self._wish(exchange, envelope), entry.grant, entry.own)
         target = exchange.target = chosen.targets[0]
         exchange.rest = chosen.targets[1:]
         exchange.notice = chosen.notice
@@ -746,6 +758,7 @@ class Pipeline:
             try:
                 await self._read_changes()
                 await self._routes.flush()
+                self._snapshot.turn(self._leases.now_ms())
                 if now - prices_at >= PRICES_EVERY_S:
                     prices_at = now
                     await self._read_prices()
@@ -768,11 +781,12 @@ class Pipeline:
             self._snapshot.forget(key_id)
 
     async def _read_prices(self) -> None:
-        async with self._works.work() as work:
-            priced = await prices.current(work)
-            closed = await self._routes.read(work)
-            routes = await routing.current(work)
-        self._plans.update(priced, closed, routes)
+        async with self._reading:
+            async with self._works.work() as work:
+                await self._shelf.refresh(work)
+                closed = await self._routes.read(work)
+                routes = await routing.current(work)
+            self._plans.update(self._shelf.books, closed, routes, self._shelf.beyond)
 
     async def _note_used(self) -> None:
         self._snapshot.tidy()
@@ -835,7 +849,8 @@ class Pipeline:
         except RuxaError as error:
             reply.fail(error)
             return
-        reply.send(200, JSON_LINES, models.plain(self._plans.usable(entry.grant), self._plans.routes(entry.grant)))
+        grant, own = entry.grant, entry.own
+        reply.send(200, JSON_LINES, models.plain(self._plans.usable(grant, own), self._plans.routes(grant, own)))
 
     def _healthz(self, request: Request, reply: Reply) -> None:
         reply.send(200, JSON_LINES, b'{"alive":true}\n')

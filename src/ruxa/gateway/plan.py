@@ -2,8 +2,9 @@
 do.
 
 A public name is ``provider/model``, a route of the operator's, or a bare name: an alias of the price book or of the
-operator's file. What has no price is not served (D23); a key that reaches only the sandbox gets only the sandbox (D10);
-who may not get the call by its data policy is left out before anything else is looked at (``lawful``).
+operator's file. Prices are those of the caller's plan; what has none there is not served (D23). A key that reaches only
+the sandbox gets only the sandbox (D10); who may not get the call by its data policy is left out before anything else is
+looked at (``lawful``). Where the organisation has a key of its own for a provider, that provider is asked with it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.access.grants import Grant
+from ruxa.access.grants import Grant, OwnKey
 from ruxa.dialects import COUNTERS, EMBEDDERS, TRANSLATORS
 from ruxa.dialects.dialect import Dialect, Envelope, Name, Place
 from ruxa.dialects.translated import Kind
@@ -28,7 +29,7 @@ from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import Forbidden, InvalidCall, NotFound, Unsupported
 from ruxa.kernel.settings import ModelSettings
 from ruxa.ledger import packed
-from ruxa.ledger.prices import Price
+from ruxa.ledger.prices import LIST, OWN, Price
 from ruxa.ledger.routing import Route
 
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -46,10 +47,24 @@ _NO_TOOLS = (b"null", b"[]")
 _SLOWNESS = 0.2  # share of the newest figure in a target's time to the first token
 
 
-class Target:
-    """A model at a provider, with its price. Request heads are built once per endpoint and kept.
+class Pace:
+    """How fast a model answers. first_s: the seconds to its first token, smoothed; 0.0 until one was seen."""
 
-    timed: somebody chooses by its ``first_s``, the seconds to its first token, smoothed; 0.0 until one was seen.
+    __slots__ = ("first_s",)
+
+    def __init__(self) -> None:
+        self.first_s = 0.0
+
+    def heard(self, seconds: float) -> None:
+        """Its first token came after so long."""
+        self.first_s = seconds if self.first_s == 0.0 else self.first_s + _SLOWNESS * (seconds - self.first_s)
+
+
+class Target:
+    """A model at a provider, with its price in one book. Request heads are built once per endpoint and kept.
+
+    timed: somebody chooses by its pace; own: the organisation's own key that it is asked with, None: the house's;
+    aside: of a target with an own key, the same with the house's, where that may stand in.
     """
 
     __slots__ = (
@@ -57,11 +72,13 @@ class Target:
         "_heads",
         "_spoken",
         "aim",
+        "aside",
         "breaker",
         "closed",
-        "first_s",
         "lacks",
         "model",
+        "own",
+        "pace",
         "price",
         "price_column",
         "provider",
@@ -82,6 +99,7 @@ class Target:
         breaker: Breaker,
         ways: frozenset[Way] | None = None,
         lacks: frozenset[Lack] | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.model = model
         self.upstream_model = upstream_model
@@ -97,7 +115,9 @@ class Target:
         self.aim = Aim(model=upstream_model, cap=price.output_tokens_max, ways=can, refused=provider.terms.drop_fields)
         self.lacks = provider.lacks(upstream_model) if lacks is None else lacks  # what it can't take
         self.timed = False
-        self.first_s = 0.0
+        self.pace = pace or Pace()
+        self.own: OwnKey | None = None
+        self.aside: Target | None = None
         self._heads: dict[tuple[str, str, bool, bool], bytes] = {}
         self._columns: dict[tuple[str, str, bool], bytes] = {}
         self._spoken: dict[Kind, Name | None] = {}
@@ -122,10 +142,6 @@ class Target:
                 order.sort(key=lambda name: name not in COUNTERS)
             self._spoken[kind] = next((name for name in order if name in WRITTEN[kind]), None)
         return self._spoken[kind]
-
-    def heard(self, seconds: float) -> None:
-        """Its first token came after so long."""
-        self.first_s = seconds if self.first_s == 0.0 else self.first_s + _SLOWNESS * (seconds - self.first_s)
 
     def head(self, dialect: Dialect, place: Place) -> bytes:
         """The request head for that endpoint without the caller's own headers and without framing."""
@@ -174,6 +190,39 @@ class Chosen(msgspec.Struct, frozen=True):
     notice: str = ""
 
 
+class Offer:
+    """What the callers of one book are offered: targets by public name, and by alias, the first provider first.
+
+    version: of the plans that it was made of.
+    """
+
+    __slots__ = ("aliases", "book", "resolved", "targets", "version")
+
+    def __init__(
+        self, book: str, targets: dict[str, Target], aliases: dict[str, list[Target]], version: object
+    ) -> None:
+        self.book = book
+        self.targets = targets
+        self.aliases = aliases
+        self.resolved: dict[tuple[str, Name], Target] = {}
+        self.version = version
+
+
+class Owned:
+    """An organisation's own provider keys, opened: the providers as they are asked with them, by name.
+
+    Held by the entries of the organisation's keys and by nobody else: what they hold last is gone from memory.
+    """
+
+    __slots__ = ("__weakref__", "breakers", "keys", "offer", "providers")
+
+    def __init__(self, keys: Mapping[str, OwnKey], providers: Mapping[str, Provider]) -> None:
+        self.keys = keys
+        self.providers = providers
+        self.breakers: dict[str, Breaker] = {}
+        self.offer: Offer | None = None
+
+
 class Plans:
     """Every target of this worker; replaced as a whole when prices or routes change, breakers are kept."""
 
@@ -191,46 +240,118 @@ class Plans:
         self._now_ms = now_ms
         self._ways = {name: _ways(name, model.ways) for name, model in models.items() if model.ways is not None}
         self._lacks = {name: _lacks(name, model.lacks) for name, model in models.items() if model.lacks is not None}
-        self._targets: dict[str, Target] = {}
-        self._aliases: dict[str, list[Target]] = {}
+        self._books: Mapping[str, Mapping[str, Price]] = {}
+        self._beyond: Container[str] = ()
+        self._closed: Container[UUID] = ()
         self._routes: Mapping[str, Route] = {}
-        self._resolved: dict[tuple[str, Name], Target] = {}
+        self._timed: frozenset[str] = frozenset()
         self.version = object()  # another one after every change
+        self._offers: dict[str, Offer] = {LIST: Offer(LIST, {}, {}, self.version)}
         self._breakers: dict[str, Breaker] = {}
+        self._paces: dict[str, Pace] = {}
+
+    @property
+    def _targets(self) -> dict[str, Target]:
+        """The targets at the list's prices."""
+        return self._offers[LIST].targets
 
     def update(
-        self, prices: Mapping[str, Price], closed: Container[UUID] = (), routes: Mapping[str, Route] | None = None
+        self,
+        books: Mapping[str, Mapping[str, Price]],
+        closed: Container[UUID] = (),
+        routes: Mapping[str, Route] | None = None,
+        beyond: Container[str] = (),
     ) -> None:
-        """Take over the prices in force, which of them are closed for prepaid calls, and the routes."""
-        targets: dict[str, Target] = {}
-        for name, price in prices.items():
+        """Take over the books in force, which prices of the list are closed for prepaid calls, the routes, and the
+        plans in which what they do not name costs what the list says."""
+        routes = self._routes if routes is None else routes
+        known = (self._books, self._closed, self._routes, self._beyond)
+        if books is self._books and known == (books, closed, routes, beyond):
+            return
+        self._books, self._closed, self._routes, self._beyond = books, closed, routes, beyond
+        self._timed = frozenset(
+            goal.model for route in routes.values() if route.by == "latency" for goal in route.goals
+        )
+        self.version = object()
+        self._offers = {name: offer for name, offer in self._offers.items() if name == LIST or name in books}
+        self._offer(LIST)
+
+    def _offer(self, book: str, own: Owned | None = None) -> Offer:
+        """What is offered at a book's prices, to who has these own keys; made when it is first asked for."""
+        if own is not None:
+            offer = own.offer
+            if offer is None or offer.version is not self.version or offer.book != book:
+                offer = own.offer = self._make_own(book, own)
+            return offer
+        offer = self._offers.get(book)
+        if offer is None or offer.version is not self.version:
+            offer = self._offers[book] = self._make(book, {} if offer is None else offer.targets)
+        return offer
+
+    def _make(self, book: str, before: Mapping[str, Target]) -> Offer:
+        targets: dict[str, Target] = dict(self._offer(LIST).targets) if book in self._beyond else {}
+        for name, price in self._books.get(book, {}).items():
             provider = self._providers.get(price.provider)
             if provider is None:
                 continue
-            settings = self._models.get(name)
-            upstream_model = (settings.upstream_model if settings else None) or name.partition("/")[2]
-            old = self._targets.get(name)
+            old = before.get(name)
             if old is not None and old.price == price:
-                targets[name] = old
-                old.closed = price.id in closed
+                target = targets[name] = old
+                target.closed = price.listed in self._closed
+                target.timed = name in self._timed
                 continue
             breaker = self._breakers.get(name)
             if breaker is None:
                 breaker = self._breakers[name] = Breaker(monotonic)
-            upstream = self._upstreams[price.provider]
-            target = targets[name] = Target(
-                name,
-                upstream_model,
-                provider,
-                upstream,
-                price,
-                breaker,
-                self._ways.get(name),
-                self._lacks.get(name),
-            )
-            target.closed = price.id in closed
-            if settings is not None and settings.reasoning_tokens is not None:
-                target.reasoning_tokens = settings.reasoning_tokens
+            pace = self._paces.get(name)
+            if pace is None:
+                pace = self._paces[name] = Pace()
+            targets[name] = self._target(provider, price, breaker, pace)
+        return Offer(book, targets, self._by_aliases(targets), self.version)
+
+    def _make_own(self, book: str, own: Owned) -> Offer:
+        """Beside what the house's keys reach, what the organisation's own reach instead."""
+        house = self._offer(book).targets
+        before = {} if own.offer is None else own.offer.targets
+        targets = {name: target for name, target in house.items() if target.provider.name not in own.providers}
+        for name, price in self._books.get(OWN + book, {}).items():
+            provider = own.providers.get(price.provider)
+            if provider is None:
+                continue
+            target = before.get(name)
+            if target is None or target.own is None or target.price != price:
+                breaker = own.breakers.get(name)
+                if breaker is None:
+                    breaker = own.breakers[name] = Breaker(monotonic)
+                target = self._target(provider, price, breaker, Pace())
+                target.own = own.keys[provider.name]
+            target.closed = price.listed in self._closed
+            target.timed = name in self._timed
+            target.aside = house.get(name) if own.keys[provider.name].aside else None
+            targets[name] = target
+        return Offer(book, targets, self._by_aliases(targets), self.version)
+
+    def _target(self, provider: Provider, price: Price, breaker: Breaker, pace: Pace) -> Target:
+        name = price.model
+        settings = self._models.get(name)
+        target = Target(
+            name,
+            (settings.upstream_model if settings else None) or name.partition("/")[2],
+            provider,
+            self._upstreams[price.provider],
+            price,
+            breaker,
+            self._ways.get(name),
+            self._lacks.get(name),
+            pace,
+        )
+        target.closed = price.listed in self._closed
+        target.timed = name in self._timed
+        if settings is not None and settings.reasoning_tokens is not None:
+            target.reasoning_tokens = settings.reasoning_tokens
+        return target
+
+    def _by_aliases(self, targets: Mapping[str, Target]) -> dict[str, list[Target]]:
         aliases: dict[str, list[Target]] = {}
         # The catalogue's order of providers decides who answers to a bare name that several have.
         order_of = {name: index for index, name in enumerate(self._providers)}
@@ -238,40 +359,36 @@ class Plans:
             settings = self._models.get(target.model)
             for alias in {*target.price.aliases, *(settings.aliases if settings else ())}:
                 aliases.setdefault(alias, []).append(target)
-        self._targets, self._aliases = targets, aliases
-        if routes is not None:
-            self._routes = routes
-        timed = {goal.model for route in self._routes.values() if route.by == "latency" for goal in route.goals}
-        for target in targets.values():
-            target.timed = target.model in timed
-        self._resolved = {}
-        self.version = object()
+        return aliases
 
-    def single(self, name: str, dialect: Dialect, grant: Grant) -> Target | None:
+    def single(self, name: str, dialect: Dialect, grant: Grant, own: Owned | None = None) -> Target | None:
         """The one target that a call of that dialect is relayed to as it is, for a key without a data policy; None
         when there is more to it. Raises NotFound, Forbidden."""
         if name in self._routes or grant.conditions:
             return None
-        target = self._named(name, dialect)
-        if not target.relays(dialect.name) or target.lacks:
+        target = self._named(self._offer(grant.book, own), name, dialect)
+        if not target.relays(dialect.name) or target.lacks or target.aside is not None:
             return None
         self._refuse(target, name, grant)
         return target
 
-    def choose(self, wish: Wish, grant: Grant) -> Chosen:
+    def choose(self, wish: Wish, grant: Grant, own: Owned | None = None) -> Chosen:
         """The targets for a call, the best first. Raises NotFound, Forbidden, InvalidCall, Unsupported."""
-        found: dict[str, Target] = {}
+        offer = self._offer(grant.book, own)
+        found: dict[tuple[str, bool], Target] = {}
         notice = ""
         for name in wish.names:
             route = self._routes.get(name)
             if route is None:
-                some = [self._named(name, wish.dialect)]
+                some = [self._named(offer, name, wish.dialect)]
                 self._refuse(some[0], name, grant)
             else:
                 notice = notice or self._notice(route)
-                some = self._along(route, wish, grant)
+                some = self._along(offer, route, wish, grant)
             for target in some:
-                found.setdefault(target.model, target)
+                found.setdefault((target.model, target.own is not None), target)
+                if target.aside is not None:
+                    found.setdefault((target.model, False), target.aside)
         targets = list(found.values())
         if wish.conditions:
             targets = lawful(targets, wish.conditions, wish.names[0])
@@ -298,12 +415,12 @@ class Plans:
             return False
         return target.speaks(wish.kind, wish.dialect.name) is not None
 
-    def _along(self, route: Route, wish: Wish, grant: Grant) -> list[Target]:
+    def _along(self, offer: Offer, route: Route, wish: Wish, grant: Grant) -> list[Target]:
         """The targets of a route that the key may use, in the route's order."""
         some: list[Target] = []
         refused: Forbidden | None = None
         for goal in route.goals:
-            target = self._targets.get(goal.model)
+            target = offer.targets.get(goal.model)
             if target is None:
                 continue
             try:
@@ -321,7 +438,7 @@ class Plans:
         if route.by == "price":
             return sorted(some, key=lambda target: wish.worst(target.price))
         if route.by == "latency":
-            return sorted(some, key=lambda target: target.first_s)
+            return sorted(some, key=lambda target: target.pace.first_s)
         weights = {goal.model: goal.weight for goal in route.goals}
         return orders.shared(some, [weights[target.model] for target in some], wish.prefix())
 
@@ -338,9 +455,9 @@ class Plans:
             )
         return f"{route.name} retires on {at:%Y-%m-%d}; use {route.successor}"
 
-    def _named(self, name: str, dialect: Dialect) -> Target:
-        target = self._targets.get(name)
-        return self._by_alias(name, dialect) if target is None else target
+    def _named(self, offer: Offer, name: str, dialect: Dialect) -> Target:
+        target = offer.targets.get(name)
+        return self._by_alias(offer, name, dialect) if target is None else target
 
     def _refuse(self, target: Target, name: str, grant: Grant) -> None:
         if grant.models is not None and name not in grant.models and not allowed(grant.models, target):
@@ -350,15 +467,22 @@ class Plans:
                 "This is a test key: it reaches sandbox/* only.", code="test_key_sandbox_only", param="model"
             )
 
-    def _by_alias(self, name: str, dialect: Dialect) -> Target:
-        known = self._resolved.get((name, dialect.name))
+    def _by_alias(self, offer: Offer, name: str, dialect: Dialect) -> Target:
+        known = offer.resolved.get((name, dialect.name))
         if known is not None:
             return known
-        found = self._aliases.get(name)
+        found = offer.aliases.get(name)
         if found:
             target = next((target for target in found if target.relays(dialect.name)), found[0])
-            self._resolved[name, dialect.name] = target
+            offer.resolved[name, dialect.name] = target
             return target
+        listed = self._offer(LIST)
+        if offer is not listed and (name in listed.targets or name in listed.aliases):
+            raise NotFound(
+                f"The plan of this organisation has no price for the model {_shown(name)}.",
+                code="model_not_priced",
+                param="model",
+            )
         provider = name.partition("/")[0]
         if "/" in name and provider in self._providers:
             raise NotFound(
@@ -369,22 +493,23 @@ class Plans:
             )
         raise dialect.unknown_model(name)
 
-    def usable(self, grant: Grant) -> list[Target]:
-        """What a key can use, in order of name."""
+    def usable(self, grant: Grant, own: Owned | None = None) -> list[Target]:
+        """What a key can use, at the prices of its organisation, in order of name."""
         return [
             target
-            for _, target in sorted(self._targets.items())
+            for _, target in sorted(self._offer(grant.book, own).targets.items())
             if (grant.models is None or allowed(grant.models, target)) and (grant.livemode or target.scope == "sandbox")
         ]
 
-    def routes(self, grant: Grant) -> list[tuple[str, list[Target]]]:
+    def routes(self, grant: Grant, own: Owned | None = None) -> list[tuple[str, list[Target]]]:
         """The routes that a key can use and that have not retired, by name, each with the targets that it can reach."""
         found: list[tuple[str, list[Target]]] = []
-        usable = {target.model: target for target in self.usable(grant)}
+        usable = {target.model: target for target in self.usable(grant, own)}
+        every = self._offer(grant.book, own).targets
         for name, route in sorted(self._routes.items()):
             if route.retires_at is not None and self._now_ms() >= route.retires_at.timestamp() * 1000:
                 continue
-            goals = self._targets if grant.models is not None and name in grant.models else usable
+            goals = every if grant.models is not None and name in grant.models else usable
             targets = [goals[goal.model] for goal in route.goals if goal.model in goals]
             targets = [target for target in targets if grant.livemode or target.scope == "sandbox"]
             if targets:

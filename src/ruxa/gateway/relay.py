@@ -120,7 +120,7 @@ class Relay:
         exchange = self._exchange
         exchange.first_byte_at = monotonic()
         if exchange.target is not None and exchange.target.timed:
-            exchange.target.heard(exchange.first_byte_at - exchange.asked_at)
+            exchange.target.pace.heard(exchange.first_byte_at - exchange.asked_at)
         self._start()
 
     def _start(self) -> None:

@@ -48,7 +48,8 @@ def weigh(gear: Gear, exchange: Exchange, figure_micros: int) -> None:
         most = reserve.most(exchange.place.endpoint, target.price, load, default)
     except RuxaError:
         most = held
-    if _over(figure_micros, max(most, exchange.hold) + beyond) and not target.closed:
+    # On the customer's own key nothing of the house's is at stake but the fee.
+    if _over(figure_micros, max(most, exchange.hold) + beyond) and not target.closed and target.own is None:
         percent = min(figure_micros * 100 // max(held, 1) - 100, _OVER_MAX)
         gear.sink.emit("route.closed", "error", model=target.model, provider=target.provider.name, over_percent=percent)
         gear.routes.close(target, percent)

@@ -21,6 +21,7 @@ from ruxa.access.grants import UNLIMITED, Grant, Limits
 from ruxa.access.keys import well_formed
 from ruxa.dialects.shape import Shapes
 from ruxa.gateway.limits import Joint, Limiter
+from ruxa.gateway.plan import Owned
 from ruxa.gateway.shares import Shares
 from ruxa.kernel import bounds
 from ruxa.kernel.clock import monotonic
@@ -33,7 +34,7 @@ UNKNOWN = "The API key is not known here. Check it, or make a new one in the con
 class Entry:
     """A known key: its grant and its limiter, which outlives a change of the grant."""
 
-    __slots__ = ("_payers", "by_model", "grant", "guard", "hashed", "limiter", "near", "shapes", "used", "wider")
+    __slots__ = ("_payers", "by_model", "grant", "guard", "hashed", "limiter", "near", "own", "shapes", "used", "wider")
 
     def __init__(
         self,
@@ -42,7 +43,9 @@ class Entry:
         limiter: Limiter,
         by_model: Mapping[str, Limiter] | None = None,
         wider: Sequence[UUID] = (),
+        own: Owned | None = None,
     ) -> None:
+        self.own = own  # the organisation's own provider keys
         self.by_model = by_model  # of the organisation; None: no model has limits of its own
         self.wider = wider  # ids of the limiters beside the key's own
         self.hashed = hashed
@@ -73,12 +76,15 @@ class Snapshot:
         keyed_hash: Callable[[bytes], bytes],
         *,
         older: Callable[[bytes], list[bytes]] = lambda _: [],
+        learn: Callable[[Grant], Awaitable[Owned | None]] | None = None,
         keys_max: int = bounds.KEY_CACHE_MAX,
         now: Callable[[], float] = monotonic,
     ) -> None:
         self._find = find
         self._hash = keyed_hash
         self._older = older
+        self._learn = learn
+        self._until: dict[UUID, int] = {}  # keys whose organisation's plan ends, and when
         self._pepper = os.urandom(32)
         self._near: dict[bytes, Entry] = {}  # by a hash of this process alone, three times cheaper than the stored one
         self._keys_max = keys_max
@@ -145,6 +151,7 @@ class Snapshot:
             grant = await self._find(hashed)
             for before in older:  # by the peppers that are not written by any more
                 grant = grant or await self._find(before)
+            own = await self.owned(grant)
             if changes == self._changes:  # else: what was read may be older than the change that was told meanwhile
                 break
         if grant is None:
@@ -152,8 +159,10 @@ class Snapshot:
                 self._unknown.clear()
             self._unknown[hashed] = self._now() + bounds.KEY_UNKNOWN_REMEMBERED_S
             return None
-        entry = self.entry_of(hashed, grant)
+        entry = self.entry_of(hashed, grant, own)
         entry.used = True
+        if grant.book_until_ms is not None:
+            self._until[grant.key_id] = grant.book_until_ms
         self._unknown.pop(hashed, None)
         before = self._entries.pop(hashed, None)
         if before is not None:  # asked twice: what is known by the cheap hash must be what ``forget`` finds
@@ -165,13 +174,19 @@ class Snapshot:
             self._drop(oldest, gone)
         return entry
 
-    def entry_of(self, hashed: bytes, grant: Grant) -> Entry:
+    async def owned(self, grant: Grant | None) -> Owned | None:
+        """The own provider keys of a grant's organisation, opened. Raises NotFound, Unavailable."""
+        if grant is None or not grant.own_keys or self._learn is None:
+            return None
+        return await self._learn(grant)
+
+    def entry_of(self, hashed: bytes, grant: Grant, owned: Owned | None = None) -> Entry:
         """An entry for a grant, with the key's one limiter; hashed: b'' when no secret was shown."""
         own = Limits(grant.requests_per_minute, grant.tokens_per_minute, grant.concurrency)
         limiter = self._limiter(grant.key_id, own, "This key")
         organisation, member = grant.organisation, grant.member
         if member is None and organisation is UNLIMITED:
-            return Entry(hashed, grant, limiter)
+            return Entry(hashed, grant, limiter, own=owned)
         limiters = [limiter]
         wider: list[UUID] = []
         if member is not None:
@@ -185,7 +200,7 @@ class Snapshot:
             wider.append(uuid5(grant.organisation_id, name))
             by_model[name] = self._limiter(wider[-1], limits, f"This organisation, of {name},")
         joint = limiter if len(limiters) == 1 else Joint(limiters, self._now)
-        return Entry(hashed, grant, joint, by_model or None, wider)
+        return Entry(hashed, grant, joint, by_model or None, wider, owned)
 
     def _limiter(self, whose_id: UUID, limits: Limits, whose: str) -> Limiter:
         """The one limiter of that id, with these limits from now on."""
@@ -204,10 +219,16 @@ class Snapshot:
         """Something about the key changed: ask again at its next use."""
         self._changes += 1
         self._unknown.clear()
+        self._until.pop(key_id, None)
         for hashed in self._hashes.pop(key_id, ()):
             entry = self._entries.pop(hashed, None)
             if entry is not None:
                 self._near.pop(entry.near, None)
+
+    def turn(self, now_ms: int) -> None:
+        """Forget the keys of organisations whose plan has changed by its date."""
+        for key_id in [key_id for key_id, until in self._until.items() if until <= now_ms]:
+            self.forget(key_id)
 
     def notice(self, payload: str) -> None:
         """NOTIFY ``key_revoked``: 32 hex digits of a key's id."""
@@ -242,6 +263,7 @@ class Snapshot:
             hashes.discard(hashed)
             if not hashes:
                 del self._hashes[entry.grant.key_id]
+                self._until.pop(entry.grant.key_id, None)
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -111,7 +111,7 @@ CLASSES: Final[tuple[Store, ...]] = (
     # People and organisations.
     _table("keys destroyed and rows erased when the account has been closed for its time",
            "account session sign_up transactions", "access.organisation", "access.member", "access.membership",
-           "access.key", "access.key_secret", "access.terms_acceptance", "privacy.restriction"),
+           "access.key", "access.key_secret", "access.provider_key", "access.terms_acceptance", "privacy.restriction"),
     _table("row deleted by the hourly run", "session", "access.session"),
     _table("row deleted by the hourly run", "sign_up", "access.one_time_link"),
     _table("body, then row deleted by the hourly run", "outbox security", "access.mail"),

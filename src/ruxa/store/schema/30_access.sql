@@ -166,6 +166,22 @@ CREATE TABLE access.key_secret (
 CREATE INDEX key_secret_key ON access.key_secret (key_id);
 COMMENT ON TABLE access.key_secret IS 'A live secret of a key, as keyed hash; ended ones are deleted.';
 
+-- An organisation's own key for a provider, sealed; calls that go there are made with it. Another one is another row.
+
+CREATE TABLE access.provider_key (
+    id              uuid PRIMARY KEY,
+    organisation_id uuid NOT NULL REFERENCES access.organisation (id) ON DELETE CASCADE,
+    provider        text NOT NULL CHECK (length(provider) BETWEEN 1 AND 80),
+    secret_sealed   bytea NOT NULL,
+    ending          text NOT NULL CHECK (length(ending) <= 4),
+    house_stands_in boolean NOT NULL,
+    created_by      uuid REFERENCES access.member (id) ON DELETE SET NULL,
+    created_at      timestamptz NOT NULL DEFAULT ruxa.now(),
+    CONSTRAINT provider_key_once UNIQUE (organisation_id, provider)
+);
+COMMENT ON TABLE access.provider_key IS
+    'A customer''s own key at a provider, sealed under the organisation''s key; the house''s stands in only where it says so.';
+
 -- What gateways must forget. `xact` orders by transaction, so that a late commit is never skipped.
 
 CREATE TABLE access.key_change (
@@ -274,6 +290,15 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION access.tell_organisation(uuid) FROM PUBLIC;
 
+-- Every key of an organisation whose own provider keys changed.
+CREATE FUNCTION access.tell_provider_key_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM access.tell_organisation(o.organisation_ref) FROM access.organisation o
+        WHERE o.id = coalesce(NEW.organisation_id, OLD.organisation_id);
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION access.end_playground() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -289,6 +314,8 @@ CREATE TRIGGER key_updated
     FOR EACH ROW EXECUTE FUNCTION access.tell_key_change();
 CREATE TRIGGER key_deleted AFTER DELETE ON access.key
     FOR EACH ROW EXECUTE FUNCTION access.tell_key_change();
+CREATE TRIGGER provider_key_changed AFTER INSERT OR UPDATE OR DELETE ON access.provider_key
+    FOR EACH ROW EXECUTE FUNCTION access.tell_provider_key_change();
 CREATE TRIGGER organisation_updated
     AFTER UPDATE OF suspended_at, output_tokens_default, limits ON access.organisation
     FOR EACH ROW EXECUTE FUNCTION access.tell_key_change();
@@ -346,6 +373,14 @@ CREATE FUNCTION access.grant_of_key(p_key uuid)
       AND k.revoked_at IS NULL
       AND o.suspended_at IS NULL
       AND (k.expires_at IS NULL OR k.expires_at > ruxa.now())
+$$;
+
+-- The own provider keys of an organisation, sealed as they are.
+CREATE FUNCTION access.provider_keys_of(p_organisation uuid)
+    RETURNS TABLE (id uuid, provider text, secret_sealed bytea, ending text, house_stands_in boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p.id, p.provider, p.secret_sealed, p.ending, p.house_stands_in FROM access.provider_key p
+    WHERE p.organisation_id = p_organisation ORDER BY p.provider
 $$;
 
 CREATE FUNCTION access.key_changes(since bigint)
@@ -588,6 +623,23 @@ COMMENT ON COLUMN access.key_secret.prefix IS
 COMMENT ON COLUMN access.key_secret.expires_at IS 'data: none';
 COMMENT ON COLUMN access.key_secret.created_at IS 'data: none';
 
+COMMENT ON COLUMN access.provider_key.id IS 'data: none';
+COMMENT ON COLUMN access.provider_key.organisation_id IS 'data: none';
+COMMENT ON COLUMN access.provider_key.provider IS
+    'data: category=user.account.settings subject=organisation purpose=provide basis=contract
+     keep=account seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.provider_key.secret_sealed IS
+    'data: category=user.authorization.credentials subject=organisation purpose=provide basis=contract
+     keep=account seal=subject erase=shred export=no:secret';
+COMMENT ON COLUMN access.provider_key.ending IS
+    'data: category=user.authorization.credentials subject=organisation purpose=provide,security basis=contract
+     keep=account seal=none erase=delete export=yes';
+COMMENT ON COLUMN access.provider_key.house_stands_in IS 'data: none';
+COMMENT ON COLUMN access.provider_key.created_by IS
+    'data: category=user.unique_id subject=member purpose=provide,security basis=contract keep=account
+     seal=none erase=null export=yes';
+COMMENT ON COLUMN access.provider_key.created_at IS 'data: none';
+
 COMMENT ON COLUMN access.key_change.xact IS 'data: none';
 COMMENT ON COLUMN access.key_change.key_id IS 'data: none';
 COMMENT ON COLUMN access.key_change.at IS 'data: none';
@@ -634,8 +686,9 @@ COMMENT ON COLUMN access.throttle.touched_at IS 'data: none';
 
 GRANT USAGE ON SCHEMA access TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
 GRANT EXECUTE ON FUNCTION access.grant_of(bytea), access.grant_of_key(uuid), access.key_changes(bigint),
-    access.mark_keys_used(uuid[]) TO ruxa_gateway;
-GRANT EXECUTE ON FUNCTION access.grant_of(bytea) TO ruxa_console; -- keys call /api/v1 too
+    access.provider_keys_of(uuid), access.mark_keys_used(uuid[]) TO ruxa_gateway;
+GRANT EXECUTE ON FUNCTION access.grant_of(bytea), access.provider_keys_of(uuid) TO ruxa_console; -- keys call /api/v1 too
+GRANT SELECT, INSERT, DELETE ON access.provider_key TO ruxa_console, ruxa_operator;
 
 GRANT SELECT, INSERT ON access.organisation, access.membership, access.one_time_link, access.terms_version,
     access.terms_acceptance, access.key, access.key_secret TO ruxa_console, ruxa_operator;

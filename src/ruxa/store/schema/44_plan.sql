@@ -395,6 +395,7 @@ BEGIN
         INSERT INTO ledger.organisation_plan (id, organisation_ref, book, effective)
             VALUES (p_id, p_organisation, p_book, tstzrange(starts, NULL));
     END IF;
+    PERFORM ledger.own_book(p_book);
     PERFORM access.tell_organisation(p_organisation);
     RETURN coalesce((SELECT o.id FROM ledger.organisation_plan AS o
         WHERE o.organisation_ref = p_organisation AND o.effective @> starts), p_id);
