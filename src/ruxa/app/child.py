@@ -174,6 +174,8 @@ def load(kind: Kind) -> Run:
         from ruxa.app.console import run
     elif kind == "worker":
         from ruxa.app.worker import run
+    elif kind == "processor":
+        from ruxa.app.processor import run
     else:
         from ruxa.app.sandbox import run
     return run

@@ -46,6 +46,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     sandbox_url: str | None
     database: int | None
     children: dict[str, int]
+    processor_url: str | None = None
 
 
 def prepare(data: Path, keys: Path) -> None:

@@ -16,15 +16,20 @@ from typing import Literal
 import msgspec
 
 from ruxa.app.instance import Instance
+from ruxa.egress.processors.sandbox.access import Access
 from ruxa.kernel import settings as settings_
 
-Kind = Literal["gateway", "console", "worker", "sandbox"]
+Kind = Literal["gateway", "console", "worker", "sandbox", "processor"]
 # A child that has not left by then is stuck and ends itself (seconds after the end of the pipe).
 FAST_STOP_S = 4.0
 
 
 class Start(msgspec.Struct, kw_only=True):
-    """All a child needs to know beyond its own code. ``settings`` as written by ``settings.encode``."""
+    """All a child needs to know beyond its own code. ``settings`` as written by ``settings.encode``.
+
+    processor: in a demo, where the sandbox processor is and what its callers and it share; told to it, the console and
+    the worker. listener: the socket it listens on, already open.
+    """
 
     kind: Kind
     number: int
@@ -35,6 +40,8 @@ class Start(msgspec.Struct, kw_only=True):
     base_url: str
     console_socket: str
     sandbox_url: str | None = None
+    processor: Access | None = None
+    listener: int | None = None
     database: str = ""
     clock_offset_s: int = 0
 

@@ -2,8 +2,9 @@
 
 Children are forked before anything else is up, from what this process imported for all of them (``forks``); each waits
 on its pipe for ``Start``. A child that ends is started again with back-off, as an interpreter of its own. The first
-SIGTERM or SIGINT drains: gateways finish what runs, then console, worker and sandbox leave, then PostgreSQL; a second
-one, from two seconds later on, ends all at once. When this process is killed, the end of the pipe tells the children.
+SIGTERM or SIGINT drains: gateways finish what runs, then console, worker, sandbox and processor leave, then PostgreSQL;
+a second one, from two seconds later on, ends all at once. When this process is killed, the end of the pipe tells the
+children. A demo's sandbox processor starts when somebody first calls its address.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from ruxa.app.child import STOPS, load
 from ruxa.app.forks import Forked
 from ruxa.app.instance import Instance, Server
 from ruxa.app.orders import Down, Kind, Start, Up
+from ruxa.egress.processors.sandbox import access
+from ruxa.egress.processors.sandbox.access import Access
 from ruxa.kernel import bounds
 from ruxa.kernel import settings as settings_
 from ruxa.kernel.errors import RuxaError, Unavailable
@@ -81,6 +84,8 @@ class Child:
         self.failures = 0
         self.born = 0.0
         self.rest = b""
+        # The socket it is to listen on, when that is opened here.
+        self.listener: socket.socket | None = None
 
     def fork(self) -> None:
         """Start the process from what this one has imported; it waits for ``say(Down(start=...))``."""
@@ -107,9 +112,10 @@ class Child:
 
     def _interpreter(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
         fd = theirs.fileno()
+        passed = (fd,) if self.listener is None else (fd, self.listener.fileno())
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "ruxa", "child", self.kind, str(self.number), str(fd)],
-            pass_fds=(fd,),
+            pass_fds=passed,
             stdin=subprocess.DEVNULL,
             # A session of its own: a terminal's Ctrl-C reaches the supervisor only.
             start_new_session=True,
@@ -202,6 +208,8 @@ class Supervisor:
         self._changed = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
         self._sandbox_url: str | None = None
+        self._processor: Access | None = None
+        self._doorbell: socket.socket | None = None
 
     async def run(self, announce: Callable[[Instance], None]) -> int:
         """Start all, call ``announce`` with the instance when it answers, serve, stop. Returns the exit code."""
@@ -252,6 +260,8 @@ class Supervisor:
             self._children = [child for child in self._children if child.kind != "sandbox"]
             await self._end(strangers, 0.0)
         self._started = True
+        if self._instance.mode == "demo" and self._settings.role == "all":
+            self._open_processor()
         for child in self._children:
             if child.kind == "sandbox":
                 await self._until_ready(child)
@@ -280,6 +290,28 @@ class Supervisor:
                 await self._changed.wait()
         self._reap()
 
+    def _open_processor(self) -> None:
+        """The sandbox processor: its address is there from now on, its process from when somebody first calls."""
+        self._doorbell = socket.socket()
+        self._doorbell.bind(("127.0.0.1", 0))
+        self._doorbell.listen(64)
+        self._processor = access.fresh().at(f"http://127.0.0.1:{self._doorbell.getsockname()[1]}")
+        self._await_caller()
+
+    def _await_caller(self) -> None:
+        if self._doorbell is not None and not self._stopping.is_set():
+            asyncio.get_running_loop().add_reader(self._doorbell, self._wake)
+
+    def _wake(self) -> None:
+        assert self._doorbell is not None
+        asyncio.get_running_loop().remove_reader(self._doorbell)
+        child = next((child for child in self._children if child.kind == "processor"), None)
+        if child is None:
+            child = Child("processor", 0)
+            child.listener = self._doorbell
+            self._children.append(child)
+        self._restart(child)
+
     def _spawn(self, child: Child) -> None:
         child.spawn()
         self._listen(child)
@@ -302,6 +334,8 @@ class Supervisor:
                     base_url=self._base_url,
                     console_socket=str(instance_.console_socket(self._settings.data)),
                     sandbox_url=self._sandbox_url,
+                    processor=self._processor if child.kind in {"console", "worker", "processor"} else None,
+                    listener=None if child.listener is None else child.listener.fileno(),
                     database=self._database.where,
                     clock_offset_s=self._settings.clock_offset_s,
                 )
@@ -377,7 +411,9 @@ class Supervisor:
             self._sink.emit(
                 "process.restarted", "warning", role=child.name, code=process.returncode, delay_ms=int(delay * 1000)
             )
-            if self._started or child.failures < STARTS_MAX:
+            if child.kind == "processor":
+                self._later(delay, self._await_caller)
+            elif self._started or child.failures < STARTS_MAX:
                 self._later(delay, lambda child=child: self._restart(child))
 
     def _hear_last(self, child: Child) -> None:
@@ -421,6 +457,7 @@ class Supervisor:
                     base_url=self._base_url or None,
                     console_socket=str(instance_.console_socket(self._settings.data)),
                     sandbox_url=self._sandbox_url,
+                    processor_url=None if self._processor is None else self._processor.url,
                     database=self._database.pid(),
                     children={c.name: c.process.pid for c in self._children if c.process is not None},
                 ),
@@ -441,6 +478,9 @@ class Supervisor:
         self._stopping.set()
         for timer in self._timers:
             timer.cancel()
+        if self._doorbell is not None:
+            asyncio.get_running_loop().remove_reader(self._doorbell)
+            self._doorbell.close()
         instance_.forget_server(self._settings.data)
         gateways = [child for child in self._children if child.kind == "gateway"]
         others = [child for child in self._children if child.kind != "gateway"]

@@ -433,9 +433,13 @@ def _conformance(tree: Tree) -> None:
 
 
 def _upkeep(tree: Tree) -> None:
-    leaf = _leaf(tree, "sandbox", "run the sandbox provider on its own", "sandbox", json=False)
+    leaf = _leaf(
+        tree, "sandbox", "run the sandbox provider, or the sandbox processor, on its own", "sandbox", json=False
+    )
     leaf.add_argument("--host", default="127.0.0.1")
-    leaf.add_argument("--port", type=whole, default=8419, help="0 for any free one (default 8419)")
+    leaf.add_argument("--port", type=whole, help="0 for any free one (default 8419, of the processor 8420)")
+    leaf.add_argument("--processor", action="store_true", help="the payment processor: it plays Stripe and PayPal")
+    leaf.add_argument("--webhook-url", metavar="URL", help="tell payments to URL/stripe and URL/paypal")
     _conformance(tree)
     group = _group(tree, "demo", "the demo of a new data directory")
     _leaf(group, "remove", "end the demo: its key, member and credit; the installation becomes live", "demo remove")

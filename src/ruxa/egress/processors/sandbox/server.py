@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -88,10 +89,11 @@ class Server:
         """Where it is, and the secrets."""
         return self.books.access
 
-    async def listen(self, host: str, port: int) -> None:
+    async def listen(self, where: tuple[str, int] | socket.socket) -> None:
         """Binds, takes up what an earlier run left, and begins."""
-        await self.listener.listen(host, port)
-        self.books.access = self.books.access.at(f"http://{host}:{self.listener.port}")
+        await self.listener.listen(where)
+        if isinstance(where, tuple):
+            self.books.access = self.books.access.at(f"http://{where[0]}:{self.listener.port}")
         for session in self.books.where("session", status="open"):
             self.books.put("session", session | {"url": f"{self.access.url}/c/pay/{session['id']}"})
         self.books.flush()
@@ -219,17 +221,19 @@ _ABOUT: Final = """<h1>Sandbox processor</h1>
 
 
 async def serve(
-    host: str = "127.0.0.1",
-    port: int = 0,
+    where: tuple[str, int] | socket.socket = ("127.0.0.1", 0),
     *,
     access: Access,
     clock: Clock | None = None,
     file: Path | None = None,
     webhooks: str | None = None,
 ) -> Server:
-    """A listening sandbox processor; file: its memory; webhooks: told to ``<webhooks>/stripe`` and ``.../paypal``."""
+    """A listening sandbox processor, on an address or on a socket that listens there already (``access.url``).
+
+    file: its memory; webhooks: what happens is told to ``<webhooks>/stripe`` and ``<webhooks>/paypal``.
+    """
     server = Server(access, clock or Clock(), file)
-    await server.listen(host, port)
+    await server.listen(where)
     if webhooks:
         server.tell(f"{webhooks}/stripe", f"{webhooks}/paypal")
     return server

@@ -6,6 +6,7 @@ A request whose caller has left is carried out all the same, as a processor woul
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -55,10 +56,13 @@ class Listener:
         self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
 
-    async def listen(self, host: str, port: int) -> None:
-        """Binds; port 0 picks a free one."""
+    async def listen(self, where: tuple[str, int] | socket.socket) -> None:
+        """Binds (port 0 picks a free one), or takes over a socket that listens already."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), host, port)
+        if isinstance(where, tuple):
+            self._server = await loop.create_server(lambda: Connection(self), *where)
+        else:
+            self._server = await loop.create_server(lambda: Connection(self), sock=where)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
