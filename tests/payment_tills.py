@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import uuid4
@@ -14,7 +15,7 @@ import msgspec
 from ruxa.egress.http import Pool
 from ruxa.egress.processor import Order
 from ruxa.egress.processors.paypal import PayPal
-from ruxa.egress.processors.sandbox import access, server
+from ruxa.egress.processors.sandbox import access, paypal_trust, server
 from ruxa.egress.processors.sandbox.wire import Answer, Call
 from ruxa.egress.processors.stripe import Stripe
 from ruxa.egress.recipient import Recipient, Register
@@ -138,12 +139,20 @@ def recipient(name: str) -> Recipient:
     )
 
 
+@cache
+def made_once(name: str) -> dict[str, Any]:
+    """A root and a signer as the sandbox makes them, once for all tests of a process: it takes a while."""
+    return {"id": name, **msgspec.structs.asdict(paypal_trust.make(Clock().now()))}
+
+
 @asynccontextmanager
 async def till(clock: Clock | None = None) -> AsyncGenerator[Till]:
     """One of them, until the end."""
     clock = clock or Clock()
     heard = Heard()
     sandbox = await server.serve(access=access.fresh(), clock=clock)
+    for name in ("paypal", "other"):
+        sandbox.books.put("trust", dict(made_once(name)))
     wheel = Wheel()
     pool = Pool(Register(heard), wheel=wheel)
     try:

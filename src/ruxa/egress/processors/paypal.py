@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from base64 import b64encode
+from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -56,6 +57,8 @@ _EVENTS: Final = 100
 _EVENTS_DAYS: Final = 30
 _TRANSACTIONS: Final = 500
 _CERTIFICATES_MAX: Final = 8
+# Whoever sends us webhooks names the certificate: so often in a minute we go and look for an unknown one.
+_LOOKS_A_MINUTE: Final = 20
 _CERTIFICATE_LIVES: Final = timedelta(hours=12)
 _SPARE_S: Final = 60
 _CAPTURES: Final[Mapping[str, Status]] = {
@@ -159,6 +162,7 @@ class PayPal:
         self._roots_target = roots_target
         self._pinned: list[Certificate] = []
         self._signers: dict[str, tuple[datetime, Certificate]] = {}
+        self._looks: deque[datetime] = deque(maxlen=_LOOKS_A_MINUTE)
         self._basic = "Basic " + b64encode(f"{client_id}:{secret}".encode()).decode()
         self._webhook_id = webhook_id
         self._webhook_check = webhook_check
@@ -467,6 +471,9 @@ class PayPal:
         kept = self._signers.get(target)
         if kept is not None and now < kept[0]:
             return kept[1]
+        if len(self._looks) == _LOOKS_A_MINUTE and now - self._looks[0] < timedelta(minutes=1):
+            raise UpstreamBusy("Too many unknown certificates.", code="certificates_exhausted")
+        self._looks.append(now)
         if not self._pinned:
             self._pinned = await self._read_roots()
         reply = await self._certificates.ask(

@@ -149,5 +149,12 @@ def pinned(path: Path | None) -> list[Certificate]:
                 f"payments.paypal.roots: {path} holds no certificates (PEM).", code="bad_setting"
             ) from None
     system = ssl.create_default_context().get_ca_certs(binary_form=True)
-    roots = [x509.load_der_x509_certificate(der) for der in system]
-    return [root for root in roots if _ISSUER in root.subject.rfc4514_string()]
+    # Others of the store are not even read: some are malformed.
+    roots = [x509.load_der_x509_certificate(der) for der in system if _ISSUER.encode() in der]
+    if not roots:
+        raise InvalidCall(
+            f"This system has no root certificate of {_ISSUER}: name them in payments.paypal.roots, "
+            'or set payments.paypal.webhook_check = "api".',
+            code="bad_setting",
+        )
+    return roots
