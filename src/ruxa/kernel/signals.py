@@ -56,6 +56,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "backup.missed": frozenset({"kind", "hours"}),
     "drill.done": frozenset({"passed", "rpo_s", "rto_ms"}),
     "mail.sent": frozenset({"template", "status"}),
+    "alert.told": frozenset({"kind"}),
     "job.failed": frozenset({"job", "code"}),
     "sign_in.refused": frozenset({"code"}),
     "egress.refused": frozenset({"host", "reason"}),

@@ -23,8 +23,8 @@ async def place(
     """Keeps ``amount_micros`` for ``ttl_s`` seconds; the same id again is the same hold.
 
     budget_scopes: the keys' ids in hex, as in ``Leases.reserve``. Raises InsufficientCredit
-    (``insufficient_credits``, ``key_budget_exceeded``, ``organisation_budget_exceeded``); Conflict when the id belongs
-    to another hold or is over.
+    (``insufficient_credits``, ``key_budget_exceeded``, ``organisation_budget_exceeded``, ``spending_frozen``); Conflict
+    when the id belongs to another hold or is over.
     """
     budgets = [f"key:{scope_id}" for scope_id in budget_scopes]
     refusal: str | None = await work.value(

@@ -51,6 +51,7 @@ _REFUSALS = {
     "insufficient_credits": "The prepaid balance does not cover this call. Add credit, or lower max output tokens.",
     "key_budget_exceeded": "The budget of this key does not cover this call.",
     "organisation_budget_exceeded": "The budget of this organisation does not cover this call.",
+    "spending_frozen": "Spending is stopped until somebody of this service has looked at it; write to the support.",
 }
 
 

@@ -198,7 +198,11 @@ LEASE_LINES: Final = """
 
 # -- proofs and upkeep
 
-PROOFS: Final = "SELECT name, value, examined, sample FROM ledger.proofs() ORDER BY name"
+PROOFS: Final = """
+    SELECT p.name, p.value, p.examined, p.sample
+    FROM (SELECT * FROM ledger.proofs() UNION ALL SELECT * FROM payment.proofs()
+        UNION ALL SELECT * FROM ledger.document_proofs()) AS p ORDER BY p.name
+"""
 PARTITIONS_AHEAD: Final = "SELECT ledger.partitions_ahead(%s)"
 SEAL: Final = "SELECT ledger.seal(%s)"
 

@@ -773,19 +773,17 @@ CREATE FUNCTION ledger.shortfall_code(p_organisation uuid, p_scope text) RETURNS
     LANGUAGE sql IMMUTABLE
     RETURN 'shortfall:' || p_scope || ':' || replace(p_organisation::text, '-', '');
 
--- Credit for an organisation; the lot's id. The same origin again gives the first one's id and moves nothing.
--- What the organisation still owes (its shortfall) is paid first.
-CREATE FUNCTION ledger.lot_grant(
+-- A lot, once for each origin: the same origin again gives the first one's id and moves nothing. What the organisation
+-- still owes (its shortfall) is paid first.
+CREATE FUNCTION ledger.lot_enter(
     p_id uuid, p_organisation uuid, p_scope text, p_category text, p_amount bigint, p_priority integer,
-    p_expires timestamptz, p_origin text, p_reason bytea, p_made_by text
+    p_expires timestamptz, p_origin text, p_reason bytea, p_made_by text, p_funding uuid, p_code text
 ) RETURNS uuid
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql
 AS $$
 DECLARE
     moment timestamptz;
     known ledger.lot;
-    funding text := CASE WHEN p_scope = 'sandbox' THEN 'asset:sandbox_credit'
-        WHEN p_category = 'paid' THEN 'asset:operator_credit' ELSE 'expense:promo' END;
     named text := 'lot:' || replace(p_id::text, '-', '');
     debt bigint;
 BEGIN
@@ -805,10 +803,9 @@ BEGIN
     INSERT INTO ledger.lot (id, account_id, organisation_ref, scope, category, priority, effective_at, expires_at,
             origin, funding_id, reason_sealed, made_by, created_at)
         VALUES (p_id, ledger.account_id(named), p_organisation, p_scope, p_category, p_priority, moment, p_expires,
-            p_origin, ledger.account_id(funding), p_reason, p_made_by, moment);
-    PERFORM ledger.enter(ledger.derived_id(moment, named), 'posted', ledger.account_id(funding),
-        ledger.account_id(named), p_amount, CASE WHEN p_scope = 'sandbox' THEN 'sandbox_credit'
-            WHEN p_category = 'paid' THEN 'credit' ELSE p_category END, p_organisation, p_scope, p_id);
+            p_origin, p_funding, p_reason, p_made_by, moment);
+    PERFORM ledger.enter(ledger.derived_id(moment, named), 'posted', p_funding, ledger.account_id(named), p_amount,
+        p_code, p_organisation, p_scope, p_id);
     SELECT dr_posted - cr_posted INTO debt FROM ledger.account
         WHERE code = ledger.shortfall_code(p_organisation, p_scope);
     IF debt > 0 THEN
@@ -819,38 +816,69 @@ BEGIN
     RETURN p_id;
 END $$;
 
+-- Credit that somebody of the house grants; the lot's id. A large one for real money in live mode needs two people:
+-- payment.wish_put (SQLSTATE RX071).
+CREATE FUNCTION ledger.lot_grant(
+    p_id uuid, p_organisation uuid, p_scope text, p_category text, p_amount bigint, p_priority integer,
+    p_expires timestamptz, p_origin text, p_reason bytea, p_made_by text
+) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_scope = 'live' AND p_amount > payment.bound('four_eyes_micros')
+        AND EXISTS (SELECT FROM ruxa.instance AS i WHERE i.mode = 'live')
+        AND NOT EXISTS (SELECT FROM ledger.lot AS l WHERE l.origin = p_origin) THEN
+        RAISE EXCEPTION 'needs a second person' USING ERRCODE = 'RX071';
+    END IF;
+    RETURN ledger.lot_enter(p_id, p_organisation, p_scope, p_category, p_amount, p_priority, p_expires, p_origin,
+        p_reason, p_made_by, ledger.account_id(CASE WHEN p_scope = 'sandbox' THEN 'asset:sandbox_credit'
+            WHEN p_category = 'paid' THEN 'asset:operator_credit' ELSE 'expense:promo' END),
+        CASE WHEN p_scope = 'sandbox' THEN 'sandbox_credit' WHEN p_category = 'paid' THEN 'credit' ELSE p_category END);
+END $$;
+
 CREATE FUNCTION ledger.lots_expired(p_limit integer) RETURNS SETOF uuid
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT l.id FROM ledger.lot AS l JOIN ledger.account AS a ON a.id = l.account_id
-    WHERE l.expires_at <= ruxa.now() AND a.cr_posted - a.dr_posted - a.dr_pending > 0
-    ORDER BY l.expires_at LIMIT p_limit
+    WHERE (l.expires_at <= ruxa.now() OR l.voided_at IS NOT NULL) AND a.cr_posted - a.dr_posted - a.dr_pending > 0
+    ORDER BY coalesce(l.expires_at, l.voided_at) LIMIT p_limit
 $$;
 
--- What is left of a lot that has ended goes to breakage (paid) or back where it came from; the micros moved.
+-- What is left of a lot that has ended goes to breakage (paid) or back where it came from, as it does of a voided one;
+-- the micros moved. Its organisation is locked.
+CREATE FUNCTION ledger.lot_empty(p_id uuid) RETURNS bigint
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    found_lot ledger.lot;
+    rest bigint;
+    moment timestamptz := ruxa.now();
+BEGIN
+    SELECT * INTO found_lot FROM ledger.lot WHERE id = p_id;
+    SELECT cr_posted - dr_posted - dr_pending INTO rest FROM ledger.account WHERE id = found_lot.account_id;
+    IF rest <= 0 OR found_lot.voided_at IS NULL AND (found_lot.expires_at IS NULL OR found_lot.expires_at > moment) THEN
+        RETURN 0;
+    END IF;
+    PERFORM ledger.enter(ledger.derived_id(moment, gen_random_uuid()::text), 'posted', found_lot.account_id,
+        CASE WHEN found_lot.voided_at IS NULL AND found_lot.category = 'paid' AND found_lot.scope = 'live'
+            THEN ledger.account_id('revenue:breakage') ELSE found_lot.funding_id END,
+        rest, CASE WHEN found_lot.voided_at IS NULL THEN 'expired' ELSE 'voided' END, found_lot.organisation_ref,
+        found_lot.scope, found_lot.id);
+    RETURN rest;
+END $$;
+
 CREATE FUNCTION ledger.lot_expire(p_id uuid) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     found_lot ledger.lot;
-    rest bigint;
-    moment timestamptz;
 BEGIN
     SELECT * INTO found_lot FROM ledger.lot WHERE id = p_id;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
     PERFORM ledger.lock_organisation(found_lot.organisation_ref);
-    moment := ruxa.now();
-    SELECT cr_posted - dr_posted - dr_pending INTO rest FROM ledger.account WHERE id = found_lot.account_id;
-    IF found_lot.expires_at IS NULL OR found_lot.expires_at > moment OR rest <= 0 THEN
-        RETURN 0;
-    END IF;
-    PERFORM ledger.enter(ledger.derived_id(moment, gen_random_uuid()::text), 'posted', found_lot.account_id,
-        CASE WHEN found_lot.category = 'paid' AND found_lot.scope = 'live'
-            THEN ledger.account_id('revenue:breakage') ELSE found_lot.funding_id END,
-        rest, 'expired', found_lot.organisation_ref, found_lot.scope, found_lot.id);
-    RETURN rest;
+    RETURN ledger.lot_empty(p_id);
 END $$;
 
 -- Budgets
@@ -1031,9 +1059,14 @@ BEGIN
         END IF;
         RETURN;
     END IF;
-    SELECT coalesce(sum(u.free), 0) INTO free FROM ledger.lots_usable(p_organisation, p_scope, moment) AS u;
     amount := 0;
     ttl_ms := 0;
+    free := 0;
+    IF payment.frozen(p_organisation, p_scope) THEN
+        refusal := 'spending_frozen';
+        RETURN;
+    END IF;
+    SELECT coalesce(sum(u.free), 0) INTO free FROM ledger.lots_usable(p_organisation, p_scope, moment) AS u;
     IF free < p_minimum THEN
         refusal := 'insufficient_credits';
         SELECT coalesce(sum(l.amount_micros - l.spent_micros), 0) INTO elsewhere FROM ledger.lease AS l
@@ -1145,6 +1178,10 @@ BEGIN
         RETURN;
     END IF;
     moment := ruxa.now();
+    IF payment.frozen(l.organisation_ref, l.scope) THEN
+        refusal := 'spending_frozen';
+        RETURN;
+    END IF;
     SELECT coalesce(sum(u.free), 0) INTO room FROM ledger.lots_usable(l.organisation_ref, l.scope, moment) AS u;
     IF room < more THEN
         refusal := 'insufficient_credits';
@@ -1692,7 +1729,8 @@ END $$;
 
 -- Prices
 
--- Books a price from `starts` on and closes the one in force then; the row's id. Nothing changes when it says the same.
+-- Books a list price from `starts` on and closes the one in force then; the row's id. Nothing changes when it says the
+-- same. What follows from it in other books is made in the same transaction.
 CREATE FUNCTION ledger.price_put(
     p_id uuid, p_model text, p_aliases text[], p_source text, p_starts timestamptz, p_rates jsonb
 ) RETURNS uuid

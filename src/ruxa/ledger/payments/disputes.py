@@ -1,0 +1,65 @@
+"""Disputes: what a payer's bank took back. Money and spending stop at once; a person decides about both."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from ruxa.ledger.payments import records
+from ruxa.store.work import Work
+
+
+class Dispute(msgspec.Struct, frozen=True, kw_only=True):
+    """One dispute. held_micros: of the unspent credit; debt_micros: of what was spent (pending, or owed when lost)."""
+
+    id: UUID
+    ext_id: str
+    processor: str
+    order_id: UUID
+    organisation_ref: UUID
+    scope: str
+    amount_minor: int
+    status: str
+    held_micros: int
+    debt_micros: int
+    opened_at: datetime
+    changed_at: datetime
+    evidence_sealed: bytes | None
+    evidence_by: str | None
+    evidence_state: str | None
+
+
+async def listed(
+    work: Work, *, organisation_ref: UUID | None = None, open_only: bool = False, limit: int = 100
+) -> list[Dispute]:
+    """Disputes, newest first."""
+    return [
+        _dispute(row) for row in await work.rows(records.DISPUTES, organisation_ref, organisation_ref, open_only, limit)
+    ]
+
+
+async def find(work: Work, dispute_id: UUID) -> Dispute | None:
+    """One dispute."""
+    row = await work.row(records.DISPUTE, dispute_id)
+    return None if row is None else _dispute(row)
+
+
+async def evidence(work: Work, dispute_id: UUID, text_sealed: bytes, by: str) -> None:
+    """What staff answers, to be sent (sealed for ``payment.evidence.text_sealed``, row = dispute). Raises ``RX076``."""
+    await work.run(records.EVIDENCE_PUT, dispute_id, text_sealed, by)
+
+
+async def evidence_due(work: Work) -> list[Dispute]:
+    """Disputes whose answer waits to be sent."""
+    return [_dispute(row) for row in await work.rows(records.EVIDENCE_DUE)]
+
+
+async def evidence_sent(work: Work, dispute_id: UUID) -> None:
+    """The processor has it."""
+    await work.run(records.EVIDENCE_SENT, dispute_id)
+
+
+def _dispute(row: tuple[object, ...]) -> Dispute:
+    return msgspec.convert(dict(zip(records.DISPUTE_FIELDS, row, strict=True)), Dispute)
