@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -108,7 +109,7 @@ def made(
     base_url: str = BASE_URL,
     trial_micros: int = 0,
     objects: Objects | None = None,
-    **more: str,
+    **more: Any,
 ) -> Console:
     """The application over ``house``."""
     deps = Deps(
@@ -138,6 +139,12 @@ def vendor() -> None:
 async def console(house: House) -> Console:
     """A demo's console."""
     return made(house)
+
+
+@pytest.fixture
+def made_console() -> Any:
+    """Makes a console over a house, with other parts."""
+    return made
 
 
 @pytest.fixture

@@ -21,7 +21,18 @@ CONSOLE = Path(words.__file__).parent
 TEMPLATES = sorted([*CONSOLE.glob("templates/*.html"), *CONSOLE.glob("pages/*/page.html")])
 REFERENCE = words.load("en")
 # Names that are the same in every language.
-NAMES = {"Ruxa", "USD", "CSV", "JSON", "OpenAPI 3.1", "curl", "Python", "OpenAI chat completions", "security.txt"} | {
+NAMES = {
+    "Ruxa",
+    "USD",
+    "CSV",
+    "JSON",
+    "PDF",
+    "OpenAPI 3.1",
+    "curl",
+    "Python",
+    "OpenAI chat completions",
+    "security.txt",
+} | {
     "Anthropic messages",
     "Gemini generateContent",
 }
@@ -98,6 +109,8 @@ def test_no_message_is_left_over() -> None:
         "scopes.",
         "playground.",
         "menu.",
+        "document.",
+        "act.",
         "organisation.",
         "retention.unit_",
     )

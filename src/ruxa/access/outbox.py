@@ -26,8 +26,10 @@ from ruxa.store.vault import Vault
 from ruxa.store.work import Work
 
 Template = Literal[
-    "verify", "known", "reset", "invite", "password_changed", "new_browser", "checkpoint", "hold", "erasure"
-]
+    "verify", "known", "reset", "invite", "password_changed", "new_browser", "checkpoint", "hold", "erasure",
+    "alert_low_balance", "alert_budget_80", "alert_budget_100", "alert_payment_failed", "alert_auto_off",
+    "alert_auto_paused", "alert_unusual", "alert_dispute"
+]  # fmt: skip
 
 PURPOSE: Final = "communicate"
 EMAIL_COLUMN: Final = "access.member.email_sealed"
@@ -49,7 +51,10 @@ VARIABLES: Final[dict[str, str]] = {
     "size": "data: none",
     "until": "data: none",
     "checkpoint": "data: none",
+    "amount": f"data: category=user.payment {_SENT} {_ENDS}",
+    "bound": f"data: category=user.payment {_SENT} {_ENDS}",
 }
+_ALERT: Final = frozenset({"name", "organisation", "amount", "bound", "url"})
 TEMPLATES: Final[dict[Template, frozenset[str]]] = {
     "verify": frozenset({"name", "url", "minutes"}),
     "known": frozenset({"name", "url"}),
@@ -60,6 +65,14 @@ TEMPLATES: Final[dict[Template, frozenset[str]]] = {
     "checkpoint": frozenset({"size", "checkpoint", "url"}),
     "hold": frozenset({"name", "until"}),
     "erasure": frozenset({"name", "until"}),
+    "alert_low_balance": _ALERT,
+    "alert_budget_80": _ALERT,
+    "alert_budget_100": _ALERT,
+    "alert_payment_failed": _ALERT,
+    "alert_auto_off": _ALERT,
+    "alert_auto_paused": _ALERT,
+    "alert_unusual": _ALERT,
+    "alert_dispute": _ALERT,
 }
 
 

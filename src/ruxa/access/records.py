@@ -1098,6 +1098,22 @@ class Addressee(NamedTuple):
     email_sealed: bytes
 
 
+class Payer(NamedTuple):
+    """Who is told about an organisation's money; the organisation's name with it."""
+
+    member_id: UUID
+    locale: str
+    email_sealed: bytes
+    name_sealed: bytes | None
+    organisation_id: UUID
+    organisation_sealed: bytes
+
+
+async def payers(work: Work, organisation_ref: UUID) -> list[Payer]:
+    """The owners of an organisation and who does its billing."""
+    return [Payer(*row) for row in await work.rows("SELECT * FROM access.payers(%s)", organisation_ref)]
+
+
 class MailRow(NamedTuple):
     """access.mail."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ruxa.access import addresses
 from ruxa.access import jobs as access_jobs
 from ruxa.access.audit import sequencer
-from ruxa.app import audit, backup_jobs, custody, database, health, hook, outbound, retention
+from ruxa.app import alerts, audit, backup_jobs, custody, database, health, hook, outbound, retention
 from ruxa.app.orders import Orders, Start
 from ruxa.egress.mail import Letter, Smtp
 from ruxa.egress.objects import Objects
@@ -38,6 +38,7 @@ from ruxa.store.vault import DAY_CLASSES, Vault
 EVERY_5_S = "* * * * * */5"
 EVERY_10_S = "* * * * * */10"
 EVERY_MINUTE = "* * * * *"
+EVERY_15_MINUTES = "3,18,33,48 * * * *"
 HOURLY = "7 * * * *"
 AFTER_THE_HOUR = "1 * * * *"
 
@@ -75,6 +76,7 @@ async def run(start: Start, orders: Orders) -> None:
         _schedule_keys(jobs, pool, vault)
         audit.schedule(jobs, pool, vault, sink, asked, start.base_url, stack)
         objects = Objects.of_settings(settings.storage, settings.data, register)
+        _schedule_alerts(jobs, pool, vault, start.base_url, sink)
         jobs.add("files over", lambda: kept.end_over(pool, objects), timeout_s=600, cron=EVERY_MINUTE)
         jobs.add("privacy erasures", lambda: erase.due(pool, vault, objects, sink), timeout_s=900, cron=EVERY_MINUTE)
         ending = await retention.pool_of(address, clock)
@@ -142,6 +144,11 @@ def _schedule_ledger(jobs: Jobs, pool: Pool, sink: Sink) -> None:
     jobs.add("ledger partitions", lambda: ledger_jobs.partitions(pool), timeout_s=60, cron=HOURLY)
     jobs.add("content partitions", lambda: _content_partitions(pool), timeout_s=60, cron=HOURLY)
     jobs.add("ledger proofs", lambda: ledger_jobs.proofs(pool, sink), timeout_s=600, cron=HOURLY)
+
+
+def _schedule_alerts(jobs: Jobs, pool: Pool, vault: Vault, base_url: str, sink: Sink) -> None:
+    jobs.add("alerts", lambda: alerts.run(pool, vault, base_url, sink), timeout_s=120, cron=EVERY_MINUTE)
+    jobs.add("alerts of spending", lambda: alerts.spend(pool), timeout_s=600, cron=EVERY_15_MINUTES)
 
 
 def _counted(smtp: Smtp, register: Register) -> Send:

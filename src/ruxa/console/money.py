@@ -45,13 +45,14 @@ CLASSES: tuple[tuple[str, str, str], ...] = (
 
 
 class Purse(msgspec.Struct, frozen=True, kw_only=True):
-    """An organisation's money, micros: balance altogether and by scope, held for running calls, free."""
+    """An organisation's money, micros: balance altogether and by scope, held for running calls, free; what it owes."""
 
     total: int
     held: int
     free: int
     sandbox: int
     live: int
+    debt: int = 0
 
 
 class Term(msgspec.Struct, frozen=True):
@@ -88,6 +89,7 @@ def purse(balances: Mapping[str, Balance]) -> Purse:
         free=total - held,
         sandbox=balances["sandbox"].balance_micros if "sandbox" in balances else 0,
         live=balances["live"].balance_micros if "live" in balances else 0,
+        debt=sum(one.debt_micros for one in balances.values()),
     )
 
 

@@ -20,8 +20,11 @@ from ruxa.console.pace import Pace
 from ruxa.console.rollups import Rollups
 from ruxa.console.words import Words
 from ruxa.egress.objects import Objects
+from ruxa.egress.processor import Processor
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.signals import Sink
+from ruxa.ledger.documents.seller import Terms
+from ruxa.ledger.documents.tax import Untaxed
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
 from ruxa.store.work import Work
@@ -39,7 +42,8 @@ class Deps:
     (decision D2); trial_micros: credit granted once per verified address (decision D10); providers: those that can be
     called, None for all that are priced; operator, contact: who runs this server and where they are reached, a mail
     or https address (empty: not said); rollups: what home has added up lately; pace: who wrote how much to the audit
-    log; objects: where stored content over 64 KiB lies.
+    log; objects: where stored content over 64 KiB lies; processors: who takes payments, by name, in the order in which
+    customers see them; terms: who sells and what is taxed.
     """
 
     pool: Pool
@@ -59,6 +63,8 @@ class Deps:
     rollups: Rollups = field(default_factory=Rollups)
     pace: Pace = field(default_factory=Pace)
     objects: Objects | None = None
+    processors: Mapping[str, Processor] = field(default_factory=dict[str, Processor])
+    terms: Terms = field(default_factory=lambda: Terms(seller=None, engine=Untaxed()))
 
     @property
     def entrance(self) -> Entrance:
@@ -170,7 +176,7 @@ class Page:
 
     actions: what its forms do, by the name in ``_do``; needs: the permission of an action where it is not the page's;
     doors: actions of visitors (signing up and in) that bring their own units of work, since counting an attempt has to
-    outlive its refusal; group, icon: its place in the menu; parent: the page it is a detail of.
+    outlive its refusal; group, icon: its place in the menu; parent: the page it is a detail of; tab: beside its parent.
     """
 
     name: str
@@ -184,3 +190,4 @@ class Page:
     icon: str | None = None
     group: str = ""
     parent: str | None = None
+    tab: bool = False

@@ -36,6 +36,14 @@ class Menu:
         ]
         return [(group, pages) for group, pages in groups if pages]
 
+    def tabs(self, page: Page | None, person: Person | None) -> list[Page]:
+        """The page's own part of the console: its parent, or itself, with the tabs that the person may open."""
+        if page is None or person is None:
+            return []
+        first = self.named(page.parent) or page
+        found = [one for one in self._by_name.values() if one.tab and one.parent == first.name and opens(one, person)]
+        return [first, *found] if found and opens(first, person) else found
+
     def named(self, name: str | None) -> Page | None:
         """The page of that name."""
         return self._by_name.get(name) if name else None
@@ -82,6 +90,7 @@ class Renderer:
             page=page.name,
             chosen=page.parent or page.name,
             parent=self._menu.named(page.parent),
+            tabs=self._menu.tabs(page, visit.someone),
             done=done if done and visit.words.has(f"done.{done}") else None,
             faults=faults or {},
             fault_places=fault_places or {},

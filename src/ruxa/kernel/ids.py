@@ -31,6 +31,15 @@ Kind = Literal[
     "exp",
     "file",
     "batch",
+    "order",
+    "rfnd",
+    "dsp",
+    "doc",
+    "cfm",
+    "fact",
+    "frz",
+    "wish",
+    "diff",
 ]
 
 # UUID() itself takes more: a line break or an underscore among the digits, and the digits of every script.

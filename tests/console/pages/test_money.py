@@ -195,7 +195,7 @@ async def test_staff_credit_suspend_and_prove(console: Any, books: Any) -> None:
     assert "Active" in (await browser.get(path)).text
     await browser.get("/staff/ledger")
     proofs = await browser.post("/staff/ledger", "run", 200)
-    assert "All 16 proofs are zero" in proofs.text
+    assert re.search(r"All \d+ proofs are zero", proofs.text)
     async with books.admin() as admin:
         await admin.execute("ALTER TABLE ledger.account DISABLE TRIGGER ALL")
         await admin.execute("UPDATE ledger.account SET cr_posted = cr_posted + 1 WHERE code LIKE 'lot:%'")

@@ -411,6 +411,21 @@ CREATE FUNCTION access.checkpoint_readers(p_after uuid, p_limit integer)
     ORDER BY m.id LIMIT p_limit
 $$;
 
+-- Who is told about an organisation's money: its owners and who does its billing. The worker reads no other address.
+
+CREATE FUNCTION access.payers(p_organisation_ref uuid)
+    RETURNS TABLE (member_id uuid, locale text, email_sealed bytea, name_sealed bytea, organisation_id uuid,
+        organisation_sealed bytea)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT m.id, m.locale, m.email_sealed, m.name_sealed, o.id, o.name_sealed
+    FROM access.organisation o
+        JOIN access.membership s ON s.organisation_id = o.id
+        JOIN access.member m ON m.id = s.member_id
+    WHERE o.organisation_ref = p_organisation_ref AND o.closed_at IS NULL AND s.role IN ('owner', 'billing')
+      AND s.accepted_at IS NOT NULL AND m.verified_at IS NOT NULL AND m.suspended_at IS NULL
+    ORDER BY m.id LIMIT 50
+$$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA access FROM PUBLIC;
 
 -- Ciphertext and hashes have no statistics worth keeping (they would be one more copy).
@@ -729,6 +744,6 @@ GRANT SELECT (key_id, expires_at), DELETE ON access.key_secret TO ruxa_worker;
 GRANT SELECT (at), DELETE ON access.key_change TO ruxa_worker;
 GRANT SELECT (touched_at), DELETE ON access.throttle TO ruxa_worker;
 GRANT SELECT, INSERT, DELETE ON access.mail TO ruxa_worker;
-GRANT EXECUTE ON FUNCTION access.checkpoint_readers(uuid, integer) TO ruxa_worker;
+GRANT EXECUTE ON FUNCTION access.checkpoint_readers(uuid, integer), access.payers(uuid) TO ruxa_worker;
 GRANT UPDATE (recipient_sealed, variables_sealed, state, attempts, next_at, sent_at, fault) ON access.mail
     TO ruxa_worker;

@@ -1,4 +1,4 @@
-"""Billing: balance by purpose, sandbox top-up where the demo allows it, every ledger line."""
+"""Billing: what the balance is, what it is made of, what is owed and why, and every ledger line."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.console import forms, money, records, tables
+from ruxa.console import bills, forms, money, paying, records, tables
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Forbidden, NotFound
-from ruxa.ledger import topups
+from ruxa.ledger import accounts, topups
+from ruxa.ledger.payments import auto, freezes, orders
 from ruxa.store.work import Work
 
 TOP_UP_USD_MAX = 50
+ORDERS = 5
 HEAD = ("id", "time", "what", "scope", "amount_micros", "state")
 
 
@@ -25,20 +27,24 @@ class TopUp(msgspec.Struct, frozen=True):
 
 async def load(visit: Visit, work: Work) -> View:
     """The page, or a file of the ledger lines."""
-    person, query = visit.person, visit.query
+    person, query, words = visit.person, visit.query, visit.words
     if query.get("as") in ("csv", "json"):
         return await _file(visit, work, query["as"])
+    ref = person.organisation_ref
     found = await records.lines(
-        work,
-        person.organisation_ref,
-        before=cursor(query.get("before")),
-        after=cursor(query.get("after")),
-        limit=tables.ROWS + 1,
+        work, ref, before=cursor(query.get("before")), after=cursor(query.get("after")), limit=tables.ROWS + 1
     )
-    lines = [money.line(one, visit.words) for one in found]
+    lines = [money.line(one, words) for one in found]
+    recent = await orders.listed(work, ref, limit=ORDERS)
+    refill = await auto.find(work, ref)
     return View(
         {
-            "balance": await money.purse_of(work, person.organisation_ref),
+            "balance": await money.purse_of(work, ref),
+            "lots": bills.lots(await accounts.lots(work, ref), words, visit.deps.clock.now()),
+            "recent": [bills.order(one, words) for one in recent],
+            "frozen": [one for one in await freezes.of(work, ref) if one.ended_at is None],
+            "refill": refill.state if refill is not None else None,
+            "pays": bool(paying.choices(visit.deps)),
             "leaf": tables.leaf(lines, [one.id for one in lines], before=query.get("before"), after=query.get("after")),
         }
     )
@@ -62,10 +68,7 @@ async def _file(visit: Visit, work: Work, kind: str) -> View:
         (line.id, line.at.isoformat(), line.what, line.scope, line.amount, "settling" if line.settling else "posted")
         for line in (money.line(one, visit.words) for one in found)
     ]
-    if kind == "csv":
-        return View(body=tables.as_csv(HEAD, lines), media_type="text/csv", filename="ruxa-ledger.csv")
-    body = msgspec.json.encode([dict(zip(HEAD, line, strict=True)) for line in lines])
-    return View(body=body, media_type="application/json", filename="ruxa-ledger.json")
+    return bills.file_of(kind, "ruxa-ledger", HEAD, lines)
 
 
 async def top_up(visit: Visit, work: Work) -> Go:

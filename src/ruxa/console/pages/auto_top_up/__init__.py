@@ -1,0 +1,1 @@
+"""The page auto_top_up."""
