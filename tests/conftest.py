@@ -33,6 +33,7 @@ SIZES: dict[str, tuple[int, int]] = {
     "spenders": (8, 40),
     "fuzz": (300, 10_000),
     "calls_during_kill": (200, 2000),
+    "export_lines": (20_000, 1_000_000),
 }
 
 LONG_TIMEOUT_S = 600

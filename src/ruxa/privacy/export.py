@@ -420,7 +420,7 @@ async def _value(
         return None
     row_id = UUID(row["id"])
     day = _day(row) if declared.seal in ("day", "dual") else None
-    year = _day(row).year if declared.key_class == "billing" else None
+    year = _year(row) if declared.key_class == "billing" else None
     try:
         opened = await vault.open_bytes(
             column, subject, row_id, sealed, purpose=declared.purposes[0], day=day, year=year
@@ -435,6 +435,12 @@ def _day(row: Mapping[str, Any]) -> date:
     if isinstance(until := row.get("until"), str):
         return date.fromisoformat(until)
     return datetime.fromtimestamp(ids.unix_ms(UUID(row["id"])) / 1000, tz=UTC).date()
+
+
+def _year(row: Mapping[str, Any]) -> int:
+    """The fiscal year a row belongs to: the one it says, else the year in which its id was made."""
+    said = row.get("fiscal_year")
+    return said if isinstance(said, int) else _day(row).year
 
 
 def _csv(rows: Sequence[Mapping[str, Any]], *, head: bool) -> bytes:

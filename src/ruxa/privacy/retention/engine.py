@@ -26,6 +26,7 @@ from ruxa.kernel.clock import Clock, monotonic
 from ruxa.kernel.errors import NotFound, RuxaError, Unavailable
 from ruxa.kernel.signals import Sink
 from ruxa.ledger import evidence
+from ruxa.ledger.documents import document as kept_documents
 from ruxa.privacy import policy
 from ruxa.privacy.content import items as content
 from ruxa.privacy.files import kept as kept_files
@@ -419,6 +420,22 @@ async def _years_end(tools: Tools) -> Ended:
     return Ended(len(destroyed), 0, destroyed)
 
 
+async def _documents_over(tools: Tools) -> Due:
+    async with tools.pool.work("retention") as work:
+        over = await kept_documents.over(work)
+    return [f"documents {over}"] if over else []
+
+
+async def _documents_end(tools: Tools) -> Ended:
+    ended = Ended()
+    while True:
+        async with tools.pool.work("retention") as work:
+            gone = await kept_documents.end(work)
+        ended.count += gone
+        if not gone:
+            return ended
+
+
 async def _quarters_over(tools: Tools) -> Due:
     today = await _today(tools)
     return [str(day) for day in await tools.vault.days_held("pseudonym", None) if today >= _pseudonym_end(day)]
@@ -672,6 +689,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step("usage", _usage_due, _usage_end),
     Step("tables of days", _tables_due, _tables_end),
     Step("years", _years_over, _years_end),
+    Step("documents", _documents_over, _documents_end),
     Step("pseudonyms", _quarters_over, _quarters_end),
     Step("closed accounts", _closures_due, _closures_end),
     Step("people", _access_due, _access_end),
