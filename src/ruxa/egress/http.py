@@ -467,7 +467,11 @@ class _Link(asyncio.Protocol):
             return
         due = self._upstream.wheel.now + self._between_s
         self.due = due if due < self._whole_due and not self._paused else self._whole_due
-        answer.heard(self._status, raw, body, False)
+        on_data = answer.on_data
+        if raw is None and body and on_data is not None:
+            on_data(body)  # what most reads of a stream are: nobody else waits for it
+        else:
+            answer.heard(self._status, raw, body, False)
 
     def eof_received(self) -> None:
         answer = self._answer

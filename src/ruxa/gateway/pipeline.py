@@ -355,7 +355,9 @@ class Pipeline:
             self._serve_new(request, reply)
             return
         started = monotonic()
-        exchange = Exchange(request, reply, caller.place, caller.dialect, self._leases.now_ms(started), started)
+        exchange = Exchange(
+            request, reply, caller.place, caller.dialect, started, fresh_id(self._leases.now_ms(started))
+        )
         exchange.caller = caller
         entry = self._snapshot.again(caller.near)
         try:
@@ -375,7 +377,9 @@ class Pipeline:
         if place is None or place.endpoint == "root":
             self._serve_other(request, reply)
             return
-        exchange = Exchange(request, reply, place, DIALECTS[place.dialect], self._leases.now_ms(), monotonic())
+        exchange = Exchange(
+            request, reply, place, DIALECTS[place.dialect], monotonic(), fresh_id(self._leases.now_ms())
+        )
         try:
             if place.endpoint == "none":
                 raise place.refusal or NotFound("There is nothing here.")
@@ -393,8 +397,7 @@ class Pipeline:
         platform pays for it."""
         place = paths.locate(request.method, request.path, request.query, request.headers)
         assert place is not None
-        exchange = Exchange(request, reply, place, DIALECTS[place.dialect], self._leases.now_ms(), monotonic())
-        exchange.id = call
+        exchange = Exchange(request, reply, place, DIALECTS[place.dialect], monotonic(), call)
         exchange.borne = borne
         try:
             exchange.caller = Caller(request, place, self._snapshot.near, b"")
