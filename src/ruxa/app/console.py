@@ -14,15 +14,17 @@ import uvicorn
 
 from ruxa import __version__
 from ruxa.access.passwords import Hasher
-from ruxa.app import custody, database, hook
+from ruxa.app import custody, database, hook, outbound, payments
 from ruxa.app.orders import Orders, Start
 from ruxa.console import site
 from ruxa.console.page import Deps
 from ruxa.egress.objects import Objects
+from ruxa.egress.processor import Processor
 from ruxa.egress.recipient import Register
 from ruxa.gateway import described
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.signals import JsonLines
+from ruxa.ledger.documents import seller
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
 
@@ -58,30 +60,37 @@ async def run(start: Start, orders: Orders) -> None:
     hook.install(register, sink)
     keys = database.keys_of(settings, start.instance)
     address = await asyncio.to_thread(database.address_at, start.database, keys)
-    pool = await Pool.open(address.url("ruxa_console"), login="ruxa_console", max_size=POOL_MAX, clock=clock)
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await Pool.open(address.url("ruxa_console"), login="ruxa_console", max_size=POOL_MAX, clock=clock)
+        stack.push_async_callback(pool.close)
         vault = await Vault.unlock(address, epochs, clock=clock, name="console")
-        try:
-            hasher = Hasher(vault)
-            try:
-                deps = _deps(start, pool, vault, hasher, objects, clock, sink)
-                await _serve(orders, Path(start.console_socket), deps)
-            finally:
-                hasher.close()
-        finally:
-            await vault.close()
-    finally:
-        await pool.close()
+        stack.push_async_callback(vault.close)
+        hasher = Hasher(vault)
+        stack.callback(hasher.close)
+        tills = payments.processors(settings, register, clock, stack, sandbox=start.processor)
+        if tills:
+            outbound.watch(register, pool, stack)
+        deps = _deps(start, pool, vault, hasher, objects, tills, clock, sink)
+        await _serve(orders, Path(start.console_socket), deps)
 
 
 def _deps(
-    start: Start, pool: Pool, vault: Vault, hasher: Hasher, objects: Objects, clock: Clock, sink: JsonLines
+    start: Start,
+    pool: Pool,
+    vault: Vault,
+    hasher: Hasher,
+    objects: Objects,
+    tills: dict[str, Processor],
+    clock: Clock,
+    sink: JsonLines,
 ) -> Deps:
     settings = start.read_settings()
     return Deps(
         pool=pool,
         vault=vault,
         objects=objects,
+        processors=tills,
+        terms=seller.terms(settings),
         hasher=hasher,
         clock=clock,
         signals=sink,

@@ -1,14 +1,20 @@
 """Payments' wiring: the processors that the settings name; in a demo Stripe, PayPal and the bank against the sandbox.
 
 A real one and the demo never meet (decision D9): a demo has only the sandbox processor of this machine, a live
-installation only what its settings name.
+installation only what its settings name. The console sends customers to them and takes their webhooks; the worker asks
+them what became of it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Final
+from uuid import UUID
+
+import msgspec
 
 from ruxa.egress.http import Pool
 from ruxa.egress.processor import Processor
@@ -19,9 +25,22 @@ from ruxa.egress.processors.stripe import Stripe
 from ruxa.egress.recipient import Recipient, Register
 from ruxa.egress.timers import Wheel
 from ruxa.kernel.clock import Clock
-from ruxa.kernel.errors import InvalidCall
+from ruxa.kernel.errors import InvalidCall, RuxaError
 from ruxa.kernel.settings import ProcessorSettings, Settings, read_secret
-from ruxa.kernel.signals import Sink
+from ruxa.ledger.collection import PRINCIPAL, Collection, Tax
+from ruxa.ledger.documents import profile
+from ruxa.ledger.documents.seller import Terms
+from ruxa.ledger.documents.tax import Place
+from ruxa.ledger.payments.orders import MICROS_PER_MINOR
+from ruxa.store.jobs import Jobs
+from ruxa.store.notify import Notices
+from ruxa.store.pool import Pool as Database
+from ruxa.store.vault import Vault
+
+# Five fields, or six with seconds last.
+EVERY_10_S: Final = "* * * * * */10"
+EVERY_30_S: Final = "* * * * * */30"
+EVERY_10_MINUTES: Final = "*/10 * * * *"
 
 # What a processor learns of a payment: its amount, and a random reference that stands for the customer and the order.
 TOLD: Final = ("user.payment", "user.unique_id.pseudonymous")
@@ -37,7 +56,6 @@ def processors(
     settings: Settings,
     register: Register,
     clock: Clock,
-    sink: Sink,
     stack: AsyncExitStack,
     *,
     sandbox: Access | None = None,
@@ -55,8 +73,48 @@ def processors(
         return _played(pool, clock, sandbox)
     made: dict[str, Processor] = {}
     for name in sorted(settings.payments, key=_place):
-        made[name] = _MAKERS[_kind(name)](pool, clock, settings.payments[name])
+        made[name] = _MAKERS[_kind(name)](pool, clock, _taxed(settings, settings.payments[name]))
     return made
+
+
+def schedule(jobs: Jobs, collection: Collection) -> None:
+    """What the worker does about payments; a hint is looked at as soon as it is told, see ``listen``."""
+    jobs.add("payments", collection.soon, timeout_s=300, cron=EVERY_10_S)
+    jobs.add("payment orders", collection.poll, timeout_s=300, cron=EVERY_30_S)
+    jobs.add("payment events", collection.missed, timeout_s=300, cron=EVERY_10_MINUTES)
+
+
+async def listen(url: str, collection: Collection, stack: AsyncExitStack) -> None:
+    """From now on a hint that any process puts into the inbox is looked at when it is committed."""
+    notices = Notices(url)
+    told = asyncio.Event()
+    notices.listen("payment_hint", lambda _: told.set(), told.set)
+    await notices.open()
+    stack.push_async_callback(notices.close)
+
+    async def look() -> None:
+        while True:
+            await told.wait()
+            told.clear()
+            # Whatever fails now is looked at again by the job, which tells of it.
+            with contextlib.suppress(RuxaError):
+                await collection.hints()
+
+    looking = asyncio.ensure_future(look())
+    stack.callback(looking.cancel)
+
+
+def taxes(pool: Database, vault: Vault, terms: Terms) -> Tax:
+    """The tax of a top-up that nobody is asked about: by the organisation's billing details, as at the till."""
+
+    async def tax(organisation_ref: UUID, amount_micros: int) -> tuple[int, str]:
+        async with pool.work(PRINCIPAL) as work:
+            written = await profile.find(work, vault, organisation_ref)
+        place = Place() if written is None else written.party.open(profile.PURPOSE).place
+        quote = terms.engine.quote(amount_micros // MICROS_PER_MINOR, place)
+        return quote.tax_minor * MICROS_PER_MINOR, quote.lines[0].jurisdiction if quote.lines else "none"
+
+    return tax
 
 
 def check(settings: Settings) -> None:
@@ -69,10 +127,17 @@ def check(settings: Settings) -> None:
         for field in ("key", "webhook_secret"):
             if (reference := getattr(told, field)) is not None:
                 read_secret(reference)
+        if told.tax and settings.billing.tax == "table":
+            raise InvalidCall(f'payments.{name}.tax and billing.tax = "table" would tax twice.', code="bad_setting")
     if settings.payments.get("stripe") is not None:
         key = read_secret(settings.payments["stripe"].key or "")
         if not key.startswith(("sk_", "rk_")):
             raise InvalidCall("payments.stripe.key is no secret key (sk_... or rk_...).", code="bad_setting")
+
+
+def _taxed(settings: Settings, told: ProcessorSettings) -> ProcessorSettings:
+    """``[billing] tax = "processor"`` says it for all of them."""
+    return msgspec.structs.replace(told, tax=told.tax or settings.billing.tax == "processor")
 
 
 def _kind(name: str) -> str:

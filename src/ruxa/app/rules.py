@@ -33,11 +33,15 @@ def check(settings: Settings, found: Instance | None) -> None:
 
 
 def check_parts(settings: Settings) -> None:
-    """What the processes would only find out one after the other: providers, mail, the token of the metrics."""
+    """What the processes would only find out one after the other: providers, payments, mail, the metrics' token."""
     if settings.providers:
         from ruxa.egress import providers
 
         providers.load(settings.providers, read_secret)
+    if settings.payments:
+        from ruxa.app import payments
+
+        payments.check(settings)
     if settings.mail.url != "outbox:":
         from ruxa.egress.mail import Smtp
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ruxa.access import addresses
 from ruxa.access import jobs as access_jobs
 from ruxa.access.audit import sequencer
-from ruxa.app import alerts, audit, backup_jobs, custody, database, health, hook, outbound, retention
+from ruxa.app import alerts, audit, backup_jobs, custody, database, health, hook, outbound, payments, retention
 from ruxa.app.orders import Orders, Start
 from ruxa.egress.mail import Letter, Smtp
 from ruxa.egress.objects import Objects
@@ -24,6 +24,8 @@ from ruxa.kernel.errors import NotFound
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import JsonLines, Sink
 from ruxa.ledger import jobs as ledger_jobs
+from ruxa.ledger.collection import Collection
+from ruxa.ledger.documents import seller
 from ruxa.privacy import erase
 from ruxa.privacy.content import items
 from ruxa.privacy.files import kept
@@ -69,12 +71,23 @@ async def run(start: Start, orders: Orders) -> None:
         await _content_partitions(pool)
         await sequencer.prepare(pool)
         await _day_keys(vault)
+        tills = payments.processors(settings, register, clock, stack, sandbox=start.processor)
         outbound.watch(register, pool, stack)
         jobs = Jobs(sink)
         _schedule_ledger(jobs, pool, sink)
         _schedule_access(jobs, pool, vault, mail and _counted(mail, register), sink)
         _schedule_keys(jobs, pool, vault)
         audit.schedule(jobs, pool, vault, sink, asked, start.base_url, stack)
+        collection = Collection(
+            pool,
+            vault,
+            tills,
+            clock=clock,
+            signals=sink,
+            base_url=start.base_url,
+            tax=payments.taxes(pool, vault, seller.terms(settings)),
+        )
+        payments.schedule(jobs, collection)
         objects = Objects.of_settings(settings.storage, settings.data, register)
         _schedule_alerts(jobs, pool, vault, start.base_url, sink)
         jobs.add("files over", lambda: kept.end_over(pool, objects), timeout_s=600, cron=EVERY_MINUTE)
@@ -84,6 +97,7 @@ async def run(start: Start, orders: Orders) -> None:
         _schedule_retention(jobs, retention.tools(settings, ending, vault, objects, sink, clock))
         backup_jobs.schedule(jobs, settings, start.instance, address, pool, vault, clock, sink, register)
         await _schedule_journal(jobs, settings.data / "journal", address, clock, vault, sink, stack)
+        await payments.listen(address.url("ruxa_worker"), collection, stack)
         if settings.role == "worker":
             await _tell_health(start, sink, pool, stack)
         stop = asyncio.Event()

@@ -19,7 +19,7 @@ from litestar.params import FromPath
 from litestar.types import Method
 
 from ruxa.access import authorize, sessions
-from ruxa.console import forms, headers, visits, wellknown, wellknown_log
+from ruxa.console import forms, headers, hooks, visits, wellknown, wellknown_log
 from ruxa.console.api import openapi
 from ruxa.console.api import router as api
 from ruxa.console.assets import Shelf
@@ -187,7 +187,7 @@ class Site:
                 "call.refused", "warning", request_id=shown, code=known.code, status=known.status, detail=known.detail
             )
         path = request.url.path
-        if path.startswith("/api/"):
+        if path.startswith(("/api/", hooks.PATH)):
             return openapi.error(known, shown)
         if isinstance(known, Unauthenticated) and known.code == "sign_in_required":
             to = path + (f"?{request.url.query}" if request.url.query else "")
@@ -355,6 +355,7 @@ def create(deps: Deps) -> Litestar:
             preferences,
             sign_out,
             wellknown.handler(deps, site.edge),
+            hooks.handler(deps, site.edge),
             *wellknown_log.handlers(deps, site.edge),
             *(_page_handler(site, page) for page in PAGES),
             *api.handlers(deps, site.edge, site.published),
