@@ -940,6 +940,7 @@ BEGIN
         UPDATE payment.fact SET fee_minor = r.fee_minor WHERE id = fact_id;
         PERFORM payment.move(fact_id, 'posted', payment.account('expense:processor_fees', 'expense', place), clearing,
             r.fee_minor * 10000, 'fee', o.organisation_ref, place);
+        outcome := 'posted';
     END IF;
     IF o.id IS NOT NULL THEN
         PERFORM payment.order_settle(o.id);
