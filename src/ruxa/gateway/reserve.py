@@ -153,11 +153,15 @@ async def requote(gear: Gear, exchange: Exchange) -> None:
     assert envelope is not None
     assert target is not None
     assert entry is not None
-    if reservation is None:
+    if exchange.place.endpoint in FREE:
         return
     if target.closed:
         raise NoUpstream(f"{target.model} is closed.", code="route_closed")
     hold = most(exchange.place.endpoint, target.price, envelope.load, entry.grant.output_tokens_default)
+    if reservation is None or reservation.lease_id is None:
+        if hold:  # it was free so far, so nothing of any lease is held
+            await _pay_after_all(gear, exchange, hold)
+        return
     if exchange.output_cap is not None:
         cap = quotes.affordable_output(target.price, envelope.load, reservation.hold)
         if cap < OUTPUT_TOKENS_LEAST:
@@ -170,6 +174,19 @@ async def requote(gear: Gear, exchange: Exchange) -> None:
     exchange.hold = hold
     if exchange.place.endpoint not in FIXED:
         await _cover(gear, exchange, reservation)
+
+
+async def _pay_after_all(gear: Gear, exchange: Exchange, hold: int) -> None:
+    """A call that was free is to cost something at another target."""
+    free = exchange.reservation
+    exchange.hold = hold
+    await borrow(gear, exchange)
+    if free is not None:
+        free.release()
+    held = exchange.reservation
+    if not exchange.opened and held is not None:
+        gear.journal.open(exchange.id, held.lease.raw, held.hold)
+        exchange.opened = True
 
 
 async def _cover(gear: Gear, exchange: Exchange, reservation: Reservation) -> None:
