@@ -8,7 +8,9 @@
 ``revenue:usage:live``      charges; ``revenue:usage:sandbox`` likewise
 ``revenue:breakage``        paid credit that ended unused
 ``lot:<id>``                one grant of credit (liability)
-``shortfall:<scope>:<org>`` charges that no credit covered; the next credit pays it first (asset)
+``shortfall:<scope>:<org>`` charges, refunds and lost disputes that no credit covered; the next credit pays it (asset)
+``asset:clearing:<processor>``, ``asset:bank``, ``expense:processor_fees``, ``liability:tax:<jurisdiction>``,
+``expense:writeoff:<reason>``  payments (``ledger.payments``); of a sandbox processor with ``:sandbox`` at the end
 ``budget:issued``, ``budget:used``, ``budget:<scope>:<id>:<period start>``  budgets, in a unit of their own
 ==========================  =========================================================================
 """
@@ -42,7 +44,8 @@ class Balance(msgspec.Struct, frozen=True):
     """What an organisation has of one scope (decision D18), in micros.
 
     balance_micros: posted credits - posted debits - charges not yet settled; held_micros: the unspent rest of open
-    leases and holds; debt_micros: its shortfall, which the next credit pays first.
+    leases and holds, and what refunds and disputes under way keep; debt_micros: its shortfall, which the next credit
+    pays first.
     """
 
     balance_micros: int

@@ -402,7 +402,9 @@ CREATE TABLE ledger.journal_segment (
     sha256     bytea CHECK (octet_length(sha256) = 32),
     rows       bigint CHECK (rows >= 0),
     booked     bigint NOT NULL DEFAULT 0 CHECK (booked >= 0),
-    refused    jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(refused) = 'object'),
+    refused    bigint NOT NULL DEFAULT 0 CHECK (refused >= 0),
+    refusals   text[] NOT NULL DEFAULT '{}',
+    refused_ids uuid[] NOT NULL DEFAULT '{}',
     reason     text CHECK (reason IN ('age', 'damaged')),
     began_at   timestamptz NOT NULL,
     ended_at   timestamptz,
@@ -410,10 +412,11 @@ CREATE TABLE ledger.journal_segment (
     FOREIGN KEY (worker, run) REFERENCES ledger.journal_run (worker, run),
     CHECK ((state = 'open') = (ended_at IS NULL)),
     CHECK ((state = 'open') = (sha256 IS NULL)),
-    CHECK ((state = 'refused') = (reason IS NOT NULL))
+    CHECK ((state = 'refused') = (reason IS NOT NULL)),
+    CHECK (state = 'open' OR refused_ids = '{}')
 );
 COMMENT ON TABLE ledger.journal_segment IS
-    'One file of a worker''s journal; kept for ever, so that it is booked once. Of its rows: booked, and refused by why.';
+    'One file of a worker''s journal; kept for ever, so that it is booked once. Of its rows: booked, refused, and by what; which were refused only until it ends.';
 
 -- Usage rows: the call's record and its charge. Partitions by the day in the id. A row whose organisation or scope is
 -- not its lease's is refused, and one whose price is not there: by a trigger that looks once for all rows of a statement,
@@ -1503,7 +1506,8 @@ BEGIN
         RETURN;
     END IF;
     UPDATE ledger.journal_segment
-        SET state = p_state, sha256 = p_sha256, rows = p_rows, reason = p_reason, ended_at = ruxa.now()
+        SET state = p_state, sha256 = p_sha256, rows = p_rows, reason = p_reason, ended_at = ruxa.now(),
+            refused = cardinality(known.refused_ids), refused_ids = '{}'
         WHERE worker = p_worker AND run = p_run AND number = p_number;
 END $$;
 
@@ -1719,7 +1723,8 @@ BEGIN
     -- With the rows, in one transaction: what a segment became is as certain as they are (proof I16).
     IF usage_flush.booked > 0 OR cardinality(usage_flush.refused) > 0 THEN
         UPDATE ledger.journal_segment AS s SET booked = s.booked + usage_flush.booked,
-            refused = s.refused || coalesce(jsonb_object(usage_flush.refused::text[], usage_flush.reasons), '{}')
+            refused_ids = ARRAY(SELECT DISTINCT unnest(s.refused_ids || usage_flush.refused)),
+            refusals = ARRAY(SELECT DISTINCT unnest(s.refusals || usage_flush.reasons) ORDER BY 1)
             WHERE s.worker = p_worker AND s.run = p_run AND s.number = p_segment;
     END IF;
     IF booked > 0 THEN
@@ -2101,21 +2106,21 @@ BEGIN
 END $$;
 
 -- What an organisation has, by scope: balance = posted credits - posted debits - charges not yet settled; held = what
--- open leases and holds have not spent; debt = its shortfall.
+-- open leases and holds have not spent, and what refunds and disputes under way keep; debt = its shortfall.
 CREATE FUNCTION ledger.balance(p_organisation uuid)
     RETURNS TABLE (organisation_ref uuid, scope text, balance_micros bigint, held_micros bigint, debt_micros bigint)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     WITH lots AS (
-        SELECT l.scope, sum(a.cr_posted - a.dr_posted) AS amount
+        SELECT l.scope, sum(a.cr_posted - a.dr_posted) AS amount, sum(a.dr_pending) AS pending
         FROM ledger.lot AS l JOIN ledger.account AS a ON a.id = l.account_id
         WHERE l.organisation_ref = p_organisation GROUP BY l.scope
     ), leases AS (
-        SELECT l.scope, sum(l.spent_micros) AS spent, sum(l.amount_micros - l.spent_micros) AS held
+        SELECT l.scope, sum(l.spent_micros) AS spent
         FROM ledger.lease AS l WHERE l.organisation_ref = p_organisation AND l.state <> 'closed' GROUP BY l.scope
     )
     SELECT p_organisation, s.scope, (coalesce(lots.amount, 0) - coalesce(leases.spent, 0))::bigint,
-        coalesce(leases.held, 0)::bigint, coalesce(a.dr_posted - a.cr_posted, 0)::bigint
+        (coalesce(lots.pending, 0) - coalesce(leases.spent, 0))::bigint, coalesce(a.dr_posted - a.cr_posted, 0)::bigint
     FROM (VALUES ('sandbox'), ('live')) AS s (scope)
         LEFT JOIN lots ON lots.scope = s.scope
         LEFT JOIN leases ON leases.scope = s.scope
@@ -2308,7 +2313,7 @@ AS $$
         UNION ALL
         -- More booked than read back is a journal's torn end, whose rows the database had already.
         SELECT 'I16 every journaled call has its row or a named refusal', concat_ws(' ', s.worker, s.run, s.number),
-            s.rows > s.booked + (SELECT count(*) FROM jsonb_object_keys(s.refused))
+            s.rows > s.booked + s.refused
         FROM ledger.journal_segment AS s WHERE s.state = 'acknowledged'
     ), known (name) AS (
         VALUES ('I1 counters equal the sum of transfers'), ('I2 no lot and no budget below zero'),
@@ -2506,6 +2511,8 @@ COMMENT ON COLUMN ledger.journal_segment.sha256 IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.rows IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.booked IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.refused IS 'data: none';
+COMMENT ON COLUMN ledger.journal_segment.refusals IS 'data: none';
+COMMENT ON COLUMN ledger.journal_segment.refused_ids IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.reason IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.began_at IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.ended_at IS 'data: none';
