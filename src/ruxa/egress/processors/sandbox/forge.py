@@ -116,9 +116,10 @@ def other_trust(books: Books) -> paypal_trust.Trust:
 
 
 def changed(body: bytes) -> bytes:
-    """The body with every amount, object id and order in it changed where it has them."""
+    """The body with every amount in it changed, and a member more."""
     event = msgspec.json.decode(body)
     _change(event)
+    event["changed"] = True
     return msgspec.json.format(msgspec.json.encode(event), indent=2)
 
 
