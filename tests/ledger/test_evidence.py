@@ -8,7 +8,7 @@ import hashlib
 import random
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import psycopg
@@ -421,3 +421,19 @@ def _random_row(
         row.waived_micros = chance.randint(0, row.amount_micros)
         row.amount_micros -= row.waived_micros
     return row
+
+
+async def test_a_journal_that_nobody_ends_knows_no_refused_row_beyond_its_day(calendar: Calendar) -> None:
+    books = calendar.books
+    ref = await books.organisation(live=10_000)
+    await calendar.spend(ref, [10])
+    refused = books.row(ref, uuid4(), 5)
+    await books.flush([refused])
+    known = "SELECT refused, refused_ids FROM ledger.journal_segment WHERE cardinality(refusals) > 0"
+    async with books.admin() as admin:
+        assert await (await admin.execute(known)).fetchone() == (0, [refused.id])
+        await calendar.to(IN_SERVICE)
+        await calendar.reduce(IN_SERVICE + 1)
+        assert await (await admin.execute(known)).fetchone() == (0, [refused.id])
+        assert await calendar.reduce(IN_SERVICE) == 1
+        assert await (await admin.execute(known)).fetchone() == (1, [])

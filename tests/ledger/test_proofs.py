@@ -85,7 +85,9 @@ async def test_a_journaled_call_that_never_became_a_row_is_found(books: Books) -
     refused = books.row(ref, lease, 5, id=ids.at(old_ms), at_ms=old_ms)
     for _ in range(2):  # again, as a replay would
         await books.flush([*kept, refused])
+    assert await refusals(books, 1) == (0, ["day"], [refused.id])
     await acknowledge(books, rows=3)
+    assert await refusals(books, 1) == (1, ["day"], []), "which row it was is nobody's business any more"
     assert (await books.proofs())["I16"].value == 0
     books.segment = Segment("w0", books.segment.run, 2)
     async with books.gateway.work() as work:
@@ -94,6 +96,16 @@ async def test_a_journaled_call_that_never_became_a_row_is_found(books: Books) -
     await acknowledge(books, rows=2)
     proof = (await books.proofs())["I16"]
     assert (proof.value, proof.examined, proof.sample) == (1, 2, (f"w0 {books.segment.run} 2",))
+
+
+async def refusals(books: Books, number: int) -> tuple[int, list[str], list[UUID]]:
+    async with books.admin() as admin:
+        found = await admin.execute(
+            "SELECT refused, refusals, refused_ids FROM ledger.journal_segment WHERE number = %s", (number,)
+        )
+        row = await found.fetchone()
+    assert row is not None
+    return row
 
 
 async def acknowledge(books: Books, rows: int) -> None:

@@ -1507,7 +1507,7 @@ BEGIN
     END IF;
     UPDATE ledger.journal_segment
         SET state = p_state, sha256 = p_sha256, rows = p_rows, reason = p_reason, ended_at = ruxa.now(),
-            refused = cardinality(known.refused_ids), refused_ids = '{}'
+            refused = refused + cardinality(refused_ids), refused_ids = '{}'
         WHERE worker = p_worker AND run = p_run AND number = p_number;
 END $$;
 
@@ -1975,6 +1975,9 @@ BEGIN
             waived_micros = e.waived_micros + excluded.waived_micros,
             sha256 = sha256(e.sha256 || excluded.sha256);
     UPDATE ledger.evidence_day SET state = 'reduced', changed_at = ruxa.now() WHERE day = p_day;
+    -- A journal that nobody ended: of its refused rows only the number is known on.
+    UPDATE ledger.journal_segment SET refused = refused + cardinality(refused_ids), refused_ids = '{}'
+        WHERE state = 'open' AND refused_ids <> '{}' AND began_at < (p_day + 1)::timestamp AT TIME ZONE 'UTC';
     LOCK TABLE ONLY ledger.usage_event IN ACCESS EXCLUSIVE MODE;
     PERFORM ruxa.partition_remove('ledger.usage_event'::regclass, p_day);
     PERFORM ruxa.partition_remove('ledger.usage_day'::regclass, p_day);
@@ -2512,7 +2515,9 @@ COMMENT ON COLUMN ledger.journal_segment.rows IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.booked IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.refused IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.refusals IS 'data: none';
-COMMENT ON COLUMN ledger.journal_segment.refused_ids IS 'data: none';
+COMMENT ON COLUMN ledger.journal_segment.refused_ids IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=provide,billing basis=contract
+     keep=usage seal=none erase=keep:proof export=no:operational';
 COMMENT ON COLUMN ledger.journal_segment.reason IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.began_at IS 'data: none';
 COMMENT ON COLUMN ledger.journal_segment.ended_at IS 'data: none';
