@@ -168,13 +168,17 @@ _ALIKE: Final = str.maketrans("OIL", "011")
 
 
 async def listed(
-    work: Work, organisation_ref: UUID | None = None, *, before: UUID | None = None, limit: int = 50
+    work: Work,
+    organisation_ref: UUID | None = None,
+    *,
+    before: UUID | None = None,
+    state: State | None = None,
+    processor: str | None = None,
+    limit: int = 50,
 ) -> list[Order]:
     """Orders, newest first (of everybody when no organisation is named); ``before``: the last id of the page before."""
-    return [
-        _order(row)
-        for row in await work.rows(records.ORDERS, organisation_ref, organisation_ref, before or _LAST, limit)
-    ]
+    asked = (organisation_ref, organisation_ref, before or _LAST, state, state, processor, processor, limit)
+    return [_order(row) for row in await work.rows(records.ORDERS, *asked)]
 
 
 async def open_older(work: Work, seconds: int, *, processor: str | None = None, limit: int = 100) -> list[Order]:

@@ -22,6 +22,7 @@ ORDER_BY_REFERENCE: Final = _ORDER + "payment.orders AS o WHERE o.reference = %s
 ORDERS: Final = (
     _ORDER
     + """payment.orders AS o WHERE (%s::uuid IS NULL OR o.organisation_ref = %s) AND o.id < %s
+        AND (%s::text IS NULL OR o.state = %s) AND (%s::text IS NULL OR o.processor = %s)
     ORDER BY o.id DESC LIMIT %s
 """
 )

@@ -542,13 +542,11 @@ CREATE FUNCTION payment.give_back(c payment.fact, p_ref uuid, p_code text, p_net
 AS $$
 DECLARE
     clearing uuid := payment.account('asset:clearing:' || c.processor, 'asset', c.scope);
+    debtor uuid := payment.shortfall(c.organisation_ref, c.scope);
     owed bigint;
 BEGIN
-    SELECT a.dr_posted - a.cr_posted INTO owed FROM ledger.account AS a
-        WHERE a.id = payment.shortfall(c.organisation_ref, c.scope);
-    owed := greatest(least(owed, p_net), 0);
-    PERFORM payment.move(p_ref, 'posted', clearing, payment.shortfall(c.organisation_ref, c.scope), owed,
-        p_code || '_debt_back', c.organisation_ref, c.scope);
+    SELECT greatest(least(a.dr_posted - a.cr_posted, p_net), 0) INTO owed FROM ledger.account AS a WHERE a.id = debtor;
+    PERFORM payment.move(p_ref, 'posted', clearing, debtor, owed, p_code || '_debt_back', c.organisation_ref, c.scope);
     PERFORM payment.move(p_ref, 'posted', clearing, (SELECT l.account_id FROM ledger.lot AS l WHERE l.id = c.id),
         p_net - owed, p_code || '_back', c.organisation_ref, c.scope);
     IF p_tax > 0 THEN
@@ -667,7 +665,11 @@ AS $$
         VALUES (ledger.derived_id(ruxa.now(), gen_random_uuid()::text), left(p_processor, 32), left(r.kind, 32),
             left(r.ext_id, 200), p_reason, to_jsonb(r), left(r.parent, 200), ruxa.now(), ruxa.now())
         ON CONFLICT (processor, kind, ext_id, reason) WHERE state = 'waiting'
-            DO UPDATE SET times = least(q.times, 2000000000) + 1, last_at = excluded.last_at, reading = excluded.reading
+            DO UPDATE SET times = least(q.times, 2000000000) + 1, last_at = excluded.last_at,
+                -- What is taken up later is the furthest that was read, not the last.
+                reading = CASE WHEN coalesce(payment.rank(q.kind, q.reading ->> 'status'), 0)
+                    > coalesce(payment.rank(q.kind, excluded.reading ->> 'status'), 0)
+                    THEN q.reading ELSE excluded.reading END
 $$;
 
 -- The order and capture that a reading is about; nulls when it is about none that is known.
@@ -1442,6 +1444,7 @@ CREATE FUNCTION payment.wish_do(w payment.wish) RETURNS text
     LANGUAGE plpgsql
 AS $$
 DECLARE
+    debtor uuid;
     owed bigint;
 BEGIN
     PERFORM ledger.lock_organisation(w.organisation_ref);
@@ -1451,13 +1454,13 @@ BEGIN
             ledger.account_id('asset:operator_credit'), 'credit');
         RETURN NULL;
     END IF;
-    SELECT a.dr_posted - a.cr_posted INTO owed FROM ledger.account AS a
-        WHERE a.id = payment.shortfall(w.organisation_ref, w.scope);
+    debtor := payment.shortfall(w.organisation_ref, w.scope);
+    SELECT a.dr_posted - a.cr_posted INTO owed FROM ledger.account AS a WHERE a.id = debtor;
     IF w.amount_micros > owed THEN
         RETURN 'no_debt';
     END IF;
     PERFORM payment.move(w.id, 'posted', payment.account('expense:writeoff:' || w.account, 'expense', w.scope),
-        payment.shortfall(w.organisation_ref, w.scope), w.amount_micros, 'writeoff', w.organisation_ref, w.scope);
+        debtor, w.amount_micros, 'writeoff', w.organisation_ref, w.scope);
     RETURN NULL;
 END $$;
 
