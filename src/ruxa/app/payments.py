@@ -112,7 +112,7 @@ def taxes(pool: Database, vault: Vault, terms: Terms) -> Tax:
             written = await profile.find(work, vault, organisation_ref)
         place = Place() if written is None else written.party.open(profile.PURPOSE).place
         quote = terms.engine.quote(amount_micros // MICROS_PER_MINOR, place)
-        return quote.tax_minor * MICROS_PER_MINOR, quote.lines[0].jurisdiction if quote.lines else "none"
+        return quote.tax_minor * MICROS_PER_MINOR, quote.code
 
     return tax
 

@@ -135,7 +135,7 @@ async def _order(deps: Deps, principal: Principal, processor: Processor, wanted:
             wanted.organisation_ref,
             amount_micros=wanted.amount_micros,
             tax_micros=quote.tax_minor * MICROS_PER_MINOR,
-            tax_code=quote.lines[0].jurisdiction if quote.lines else "none",
+            tax_code=quote.code,
             processor=wanted.choice.processor,
             method=wanted.choice.method,
             kind="manual" if wanted.choice.method == BANK else "checkout",

@@ -104,7 +104,7 @@ async def test_the_processors_own_tax_is_written_as_it_was_taken(shop: Shop) -> 
     _, invoice = await shop.issue(order)
     async with shop.console.work() as work:
         (row,) = await document.taxes(work, invoice.id)
-    assert (row.jurisdiction, row.rate, row.tax_micros, row.note) == ("de", "", 7_250_000, "charged")
+    assert (row.jurisdiction, row.rate, row.tax_micros, row.note) == ("DE", "", 7_250_000, "charged")
     assert await shop.wrong() == []
 
 
@@ -133,7 +133,7 @@ async def test_refunds_are_credited_to_the_cent_and_never_over(shop: Shop) -> No
     order = await shop.paid(ref, 9_999, 1_900)
     parts = [333, 3_001, 1, 4_999, 3_565]
     assert sum(parts) == 11_899
-    notes = []
+    notes: list[document.Document] = []
     for part in parts:
         fact_id = await shop.refunded(order, part)
         async with shop.worker.work() as work:

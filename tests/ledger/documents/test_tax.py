@@ -47,6 +47,7 @@ def test_a_purchase_is_taxed_as_the_table_says(place: Place, rate: str, tax_mino
     assert (line.rate, line.tax_minor, line.note) == (rate, tax_minor, note)
     assert line.jurisdiction == (place.country or "DE")
     assert quote.gross_minor == 10_000 + tax_minor
+    assert quote.code == (line.jurisdiction.lower() if tax_minor else "none")
 
 
 @given(cents, st.integers(0, 999_999), st.sampled_from(ROUNDINGS))

@@ -249,7 +249,7 @@ def _charged(terms: Terms, order: Order, net_minor: int, tax_minor: int, place: 
     if tax_minor == 0:
         return Quote(net_minor=net_minor, lines=())
     taken = tax.TaxLine(
-        jurisdiction=order.tax_code if order.tax_code != "none" else place.country or order.processor,
+        jurisdiction=order.tax_code.upper() if order.tax_code != "none" else place.country or order.processor,
         name="",
         rate="",
         net_minor=net_minor,

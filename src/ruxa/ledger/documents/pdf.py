@@ -163,7 +163,7 @@ class _Sheet:
 @cache
 def _register(fonts: Path) -> None:
     for name in (PLAIN, BOLD):
-        _FONTS.registerFont(TTFont(name, str(fonts / f"{name}.ttf")))
+        _FONTS.registerFont(TTFont(name, str(fonts.joinpath(f"{name}.ttf"))))
     for name in (_HAN, _KANA, _HANGUL):
         _FONTS.registerFont(UnicodeCIDFont(name))
 

@@ -86,6 +86,11 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
         return sum(line.tax_minor for line in self.lines)
 
     @property
+    def code(self) -> str:
+        """What an order says of it (``tax_code``): whose tax it is, ``none`` where nobody's."""
+        return self.lines[0].jurisdiction.lower() if self.lines and self.tax_minor else "none"
+
+    @property
     def gross_minor(self) -> int:
         """What is paid."""
         return self.net_minor + self.tax_minor
