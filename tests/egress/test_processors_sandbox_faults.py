@@ -178,9 +178,16 @@ def test_the_clock_moves(sandbox: Sandbox, client: Any, catcher: Catcher) -> Non
     session = client.checkout.sessions.create(
         params={"mode": "payment", "success_url": "http://a/", "line_items": [{"quantity": 1, "price_data": price}]}
     )
+    slow = client.checkout.sessions.create(
+        params={"mode": "payment", "success_url": "http://a/", "line_items": [{"quantity": 1, "price_data": price}]}
+    )
+    assert sandbox.http.post(slow.url, data={"bank": "pays"}).status_code == 303
     day = 24 * 3600
     before = len(catcher.caught)
     try:
+        sandbox.control("clock", shift_s=10)
+        assert client.checkout.sessions.retrieve(slow.id).payment_status == "paid"
+        sandbox.control("clock", shift_s=-10)
         sandbox.control("clock", shift_s=day)
         assert client.checkout.sessions.retrieve(session.id).status == "expired"
         sandbox.calm()

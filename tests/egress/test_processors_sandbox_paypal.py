@@ -110,6 +110,15 @@ def test_a_pending_capture_completes_or_is_denied(sandbox: Sandbox, api: httpx.C
         assert api.get(f"/v2/payments/captures/{capture['id']}").json()["status"] == status
 
 
+def test_a_pending_capture_completes_in_time(sandbox: Sandbox, api: httpx.Client) -> None:
+    capture = captured(sandbox, api, funding="pending")
+    sandbox.control("clock", shift_s=10)
+    try:
+        assert api.get(f"/v2/payments/captures/{capture['id']}").json()["status"] == "COMPLETED"
+    finally:
+        sandbox.control("clock", shift_s=-10)
+
+
 def test_refunds(sandbox: Sandbox, api: httpx.Client) -> None:
     path = f"/v2/payments/captures/{captured(sandbox, api)['id']}"
     key = {"paypal-request-id": uuid4().hex}

@@ -23,10 +23,11 @@ h1{font-size:1.375rem;line-height:1.3;margin:.5rem 0}h2{font-size:1.0625rem;marg
 .sum{font-size:2rem;font-weight:600;margin:0}.soft{color:var(--soft);margin:.25rem 0}
 dl{display:grid;grid-template-columns:1fr auto;gap:.25rem 1rem;margin:.75rem 0 0}dd{margin:0;text-align:end}
 label,legend{display:block;font-weight:600;margin:.75rem 0 .25rem;padding:0}
-fieldset{border:0;margin:0;padding:0}fieldset label,label.check{font-weight:400;margin:.25rem 0}
+fieldset{border:0;margin:0;padding:0}fieldset label,label.check{display:flex;
+gap:.5rem;align-items:baseline;min-height:1.75rem;font-weight:400;margin:.25rem 0}
 input[type=text],select{width:100%;min-height:2.75rem;padding:.5rem .75rem;font:inherit;color:inherit;
 background:var(--paper);border:1px solid var(--line);border-radius:.375rem}
-.row{display:grid;grid-template-columns:1fr 1fr;gap:.75rem}
+.row{display:grid;grid-template-columns:1fr 1fr;gap:.75rem;align-items:end}
 button,a.button{display:block;width:100%;min-height:2.75rem;margin:1rem 0 0;padding:.5rem 1rem;font:inherit;
 font-weight:600;text-align:center;text-decoration:none;color:var(--on-act);background:var(--act);
 border:1px solid var(--act);border-radius:.375rem;cursor:pointer}
@@ -46,8 +47,8 @@ def page(title: str, body: str, *, status: int = 200, leads_to: tuple[str | None
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex"><title>{escape(title)} - sandbox processor</title>
 <link rel="stylesheet" href="{STYLE_PATH}"><link rel="icon" href="data:,"></head><body>
-<p class="sandbox" role="note"><strong>This is the sandbox.</strong> No money moves and no real card is taken.
-Type test numbers only.</p>
+<header><p class="sandbox" role="note"><strong>This is the sandbox.</strong> No money moves and no real card is taken.
+Type test numbers only.</p></header>
 <main>{body}</main></body></html>
 """
     ends = " ".join(sorted({_origin(url) for url in leads_to if url}))

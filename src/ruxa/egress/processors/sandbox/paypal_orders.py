@@ -21,6 +21,8 @@ from ruxa.egress.processors.sandbox.paypal_api import (
 from ruxa.egress.processors.sandbox.paypal_report import note
 
 APPROVAL_LIVES_S: Final = 3 * 3600
+# How long a payment from a bank account is pending: days at PayPal, seconds here.
+SLOW_S: Final = 5
 _TEXTS: Final = {"reference_id": 256, "custom_id": 255, "invoice_id": 127, "description": 127, "soft_descriptor": 22}
 _PAYER: Final[Json] = {
     "name": {"given_name": "Test", "surname": "Buyer"},
@@ -160,7 +162,8 @@ def capture(ask: Ask) -> tuple[int, Any]:
     if made["status"] == "COMPLETED":
         complete(books, made)
     else:
-        emit(books, "PAYMENT.CAPTURE.PENDING", "capture", "Payment pending for $ USD", made)
+        emit(books, "PAYMENT.CAPTURE.PENDING", "capture", f"Payment pending for $ {made['amount']['value']} USD", made)
+        books.put("paypal.timer", {"id": f"timer {made['id']}", "due": books.now() + SLOW_S, "capture": made["id"]})
     if ask.whole:
         return 201, shown(order)
     kept = {name: order[name] for name in ("id", "status", "payment_source", "payer", "links")}
@@ -219,6 +222,16 @@ def complete(books: Books, made: Json) -> None:
     renew(books, made)
     note(books, "T0006", made["id"], gross, -fee_of(gross), made)
     emit(books, "PAYMENT.CAPTURE.COMPLETED", "capture", f"Payment completed for $ {made['amount']['value']} USD", made)
+
+
+def run_timers(books: Books) -> None:
+    """Completes what is pending for long enough."""
+    for timer in list(books.every("paypal.timer")):
+        if timer["due"] <= books.now():
+            books.drop("paypal.timer", timer["id"])
+            made = find(books, "paypal.capture", timer["capture"])
+            if made["status"] == "PENDING":
+                complete(books, made)
 
 
 def deny(books: Books, made: Json) -> None:

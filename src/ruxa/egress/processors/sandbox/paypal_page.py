@@ -14,7 +14,7 @@ from ruxa.egress.processors.sandbox.wire import Answer, Call
 PATH: Final = "/checkoutnow"
 _FUNDING: Final = {
     "pays": "Test balance: pays at once",
-    "pending": "Test bank account: pays after a while",
+    "pending": "Test bank account: pays after a few seconds",
     "declined": "Test card: is declined",
 }
 

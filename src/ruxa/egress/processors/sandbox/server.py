@@ -132,6 +132,7 @@ class Server:
     def _time_passes(self) -> None:
         stripe_checkout.expire_due(self.books)
         stripe_checkout.run_timers(self.books)
+        paypal_orders.run_timers(self.books)
         self.books.flush()
 
     async def serve(self, call: Call) -> Answer:
