@@ -224,6 +224,42 @@ async def test_the_live_check_names_the_first_bad_leaf(house: House, name: str) 
     assert report.first_bad_leaf == k, report.problems
 
 
+@pytest.mark.parametrize("size", [200, 256, 511])
+async def test_an_hourly_check_reads_what_came_since_and_finds_what_is_wrong_with_it(house: House, size: int) -> None:
+    marks: list[verify.Mark] = []
+
+    async def wrong() -> tuple[set[str], int | None]:
+        report = await check.check(house.worker, house.vault, marks=marks)
+        return {one.kind for one in report.problems}, report.first_bad_leaf
+
+    await act(house, size)
+    await sequencer.run(house.worker, house.vault, sign_now=True)
+    assert await wrong() == (set(), None)
+    await act(house, 60)
+    await sequencer.run(house.worker, house.vault, sign_now=True)
+    assert await wrong() == (set(), None)
+    assert marks[0].size == size + 60
+    (before,) = marks
+    assert await wrong() == (set(), None), "nothing new is fine too"
+    await act(house, 300)
+    await sequencer.run(house.worker, house.vault, sign_now=True)
+    admin(house, "CREATE TABLE audit.kept AS SELECT * FROM audit.leaf")
+    back = ("TRUNCATE audit.leaf", "INSERT INTO audit.leaf SELECT * FROM audit.kept")
+    for sql, kinds, leaf in (
+        (f"UPDATE audit.leaf SET commitment = sha256('x') WHERE seq = {size + 80}", {"root", "tile"}, size + 80),
+        (f"DELETE FROM audit.leaf WHERE seq = {size + 100}", {"sequence"}, size + 100),
+        (f"DELETE FROM audit.leaf WHERE seq >= {size + 20}", {"missing"}, None),
+        ("UPDATE audit.node SET hash = sha256('x') WHERE level = 1 AND number = 1", {"tile"}, 256),
+    ):
+        marks[:] = [before]
+        admin(house, sql)
+        found, first = await wrong()
+        assert kinds <= found, (sql, found)
+        assert leaf in (first, None), sql
+        assert marks == [], "the next check reads all of it"
+        admin(house, *back)
+
+
 async def test_the_live_check_sees_forged_heads_lost_entries_and_a_sequencer_that_stands(house: House) -> None:
     await act(house, 10)
     await sequencer.run(house.worker, house.vault, sign_now=True)

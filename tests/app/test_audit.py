@@ -54,16 +54,20 @@ async def test_a_broken_log_is_told_and_stops_nothing(house: House) -> None:
         await log.add(work, house.vault, None, "retention:run")
     await sequencer.run(house.worker, house.vault, sign_now=True)
     signals = Signals()
-    await audit.begin(house.worker, house.vault, signals)
+    seen = audit.Seen()
+    await audit.begin(house.worker, house.vault, signals, seen)
     assert signals.told == []
     with psycopg.connect(house.database.admin_url, autocommit=True) as admin:
         admin.execute("SET session_replication_role = replica")
         admin.execute("UPDATE audit.leaf SET commitment = sha256('x') WHERE seq = 1")
-    await audit.begin(house.worker, house.vault, signals)
+    # What was in order an hour ago is read again once a day, and at every start.
+    await audit.look(house.worker, house.vault, signals, seen)
+    await audit.begin(house.worker, house.vault, signals, audit.Seen())
     ((event, fields),) = signals.told
     assert (event, fields["leaf"]) == ("audit.broken", 1)
+    seen.times = audit.WHOLE_EVERY
     with pytest.raises(Broken):
-        await audit.look(house.worker, house.vault, signals)
+        await audit.look(house.worker, house.vault, signals, seen)
 
 
 def test_a_witness_is_declared_or_its_settings_are_refused() -> None:

@@ -77,7 +77,8 @@ async def run(start: Start, orders: Orders) -> None:
         _schedule_ledger(jobs, pool, sink)
         _schedule_access(jobs, pool, vault, mail and _counted(mail, register), sink)
         _schedule_keys(jobs, pool, vault)
-        audit.schedule(jobs, pool, vault, sink, asked, start.base_url, stack)
+        seen = audit.Seen()
+        audit.schedule(jobs, pool, vault, sink, asked, start.base_url, stack, seen)
         collection = Collection(
             pool,
             vault,
@@ -101,7 +102,7 @@ async def run(start: Start, orders: Orders) -> None:
         if settings.role == "worker":
             await _tell_health(start, sink, pool, stack)
         stop = asyncio.Event()
-        checking = asyncio.ensure_future(audit.begin(pool, vault, sink))
+        checking = asyncio.ensure_future(audit.begin(pool, vault, sink, seen))
         stack.callback(checking.cancel)
         running = asyncio.ensure_future(jobs.run(address.url("ruxa_worker"), stop, grace_s=2.0))
         orders.ready()

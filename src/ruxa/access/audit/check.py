@@ -37,27 +37,39 @@ async def check(
     kept: Sequence[verify.Note] = (),
     witnesses: Sequence[verify.Key] = (),
     signed_within: timedelta | None = None,
+    marks: list[verify.Mark] | None = None,
 ) -> verify.Report:
-    """Checks the whole log. ``kept``: checkpoints from elsewhere; ``signed_within``: no older signatures than that."""
+    """Checks the log. ``kept``: checkpoints from elsewhere; ``signed_within``: no older signatures than that.
+
+    marks: with one in it only what came after it is checked: new leaves, their hashes and entries, and that the
+    checkpoint of the mark's size is still the one; a new one is put there when all is well, none otherwise.
+    """
     async with pool.work() as work:
         await records.snapshot(work)
         since = 0 if signed_within is None else await records.signed_before(work, signed_within)
         keys = await published.keys_of_log(vault, await sequencer.origin(work))
-        checker = verify.Checker(keys, await _notes(work), kept, witnesses, since=since, tail=True)
-        await _leaves(work, checker)
+        after = marks[-1] if marks else None
+        first = 0 if after is None else after.size
+        notes = await _notes(work, max(first - 1, 0))
+        checker = verify.Checker(keys, notes, kept, witnesses, since=since, tail=True, after=after)
+        if (size := await records.size(work)) < first:
+            checker.wrong("missing", size, f"the log ends at {size} leaves, it had {first}")
+        await _leaves(work, checker, first)
         await _nodes(work, checker)
-        await _entries(work, vault, checker)
+        await _entries(work, vault, checker, first)
         for entry_id in await records.lost(work, _NAMED):
             checker.wrong("entry", None, f"entry {entry_id.hex} has no place in the tree and waits for none")
         waited_s = await records.waiting_longest_s(work)
         if waited_s > WAITING_S:
             checker.wrong("sequencer", None, f"an entry has waited {waited_s} s for its place")
-        return checker.end()
+        report = checker.end()
+        if marks is not None:
+            marks[:] = [] if report.problems else [checker.mark()]
+        return report
 
 
-async def _notes(work: Work) -> list[verify.Note]:
+async def _notes(work: Work, above: int) -> list[verify.Note]:
     found: list[verify.Note] = []
-    above = 0
     while rows := await records.checkpoints(work, above, _PAGE):
         for row in rows:
             try:
@@ -69,8 +81,7 @@ async def _notes(work: Work) -> list[verify.Note]:
     return found
 
 
-async def _leaves(work: Work, checker: verify.Checker) -> None:
-    first = 0
+async def _leaves(work: Work, checker: verify.Checker, first: int) -> None:
     while rows := await records.leaves(work, first, _PAGE):
         for row in rows:
             checker.leaf(sequencer.leaf(row.seq, row.at_ms, row.entry_id, row.commitment), row.hash)
@@ -79,7 +90,7 @@ async def _leaves(work: Work, checker: verify.Checker) -> None:
 
 async def _nodes(work: Work, checker: verify.Checker) -> None:
     for level in range(1, 8):
-        expected, start = checker.expected(level), 0
+        expected, start = checker.expected(level), checker.known(level)
         while start < expected:
             hashes = await records.hashes(work, level, start, _PAGE)
             checker.tile(level, start, hashes)
@@ -89,13 +100,18 @@ async def _nodes(work: Work, checker: verify.Checker) -> None:
                 break
 
 
-async def _entries(work: Work, vault: Vault, checker: verify.Checker) -> None:
+async def _entries(work: Work, vault: Vault, checker: verify.Checker, first: int) -> None:
     after = UUID(int=0)
+    if first:
+        oldest = min((entry_id for entry_id, _ in checker.placed()), default=None)
+        if oldest is None:
+            return
+        after = UUID(int=UUID(oldest).int - 1)
     seen: set[str] = set()
     while rows := await records.entries_after(work, after, _ENTRIES):
         for row in rows:
             seen.add(row.id.hex)
-            if row.seq is not None:
+            if row.seq is not None and row.seq >= first:
                 await _entry(vault, row, checker)
         after = rows[-1].id
     today = (await records.now(work)).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

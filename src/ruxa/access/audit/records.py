@@ -201,6 +201,11 @@ async def leaves(work: Work, first: int, limit: int) -> list[Leaf]:
     return [Leaf(*row) for row in rows]
 
 
+async def size(work: Work) -> int:
+    """How many leaves there are, by the number of the last."""
+    return await work.value("SELECT coalesce(max(seq) + 1, 0) FROM audit.leaf")
+
+
 async def waiting_longest_s(work: Work) -> int:
     """How long the oldest entry has waited for its place, seconds; 0 when none waits."""
     return await work.value(

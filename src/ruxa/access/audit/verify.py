@@ -149,9 +149,14 @@ def pair(left: bytes, right: bytes) -> bytes:
 class Frontier:
     """A growing tree, kept as the roots of its perfect subtrees: stack of (size, root), sizes falling."""
 
-    def __init__(self) -> None:
-        self.size = 0
-        self._stack: list[tuple[int, bytes]] = []
+    def __init__(self, size: int = 0, stack: Sequence[tuple[int, bytes]] = ()) -> None:
+        self.size = size
+        self._stack = list(stack)
+
+    @property
+    def stack(self) -> tuple[tuple[int, bytes], ...]:
+        """What to go on from."""
+        return tuple(self._stack)
 
     def add(self, one: bytes, width: int = 1) -> None:
         """Adds a perfect subtree of ``width`` leaves; it must come where such a one can stand."""
@@ -328,8 +333,23 @@ class Problem(NamedTuple):
         return self.until if self.until is not None else (self.leaf or 0) + 1
 
 
+class Mark(NamedTuple):
+    """How far a log was found in order: enough to check what comes after, without what is before.
+
+    stack: the roots of the perfect subtrees of its ``size`` leaves; levels: for each level of hashes how many lie in
+    whole tiles, and those after them; at_ms: when its last leaf was placed.
+    """
+
+    size: int
+    stack: tuple[tuple[int, bytes], ...]
+    levels: tuple[tuple[int, tuple[bytes, ...]], ...]
+    at_ms: int
+
+
 class Checker:
     """Takes a log piece by piece, leaves in order; ``end`` gives what was found.
+
+    ``after``: the leaves before that mark are not given again; the checkpoint of its size is held against it.
 
     ``notes``: its checkpoints, oldest first; ``kept``: checkpoints from elsewhere that the log must agree with.
     ``tail_s``: leaves without a checkpoint are a problem when this is None (an export has none).
@@ -344,6 +364,7 @@ class Checker:
         *,
         since: int = 0,
         tail: bool = False,
+        after: Mark | None = None,
     ) -> None:
         self.problems: list[Problem] = []
         self._said: dict[tuple[str, bool], int] = {}
@@ -356,6 +377,7 @@ class Checker:
         self._commitments: dict[bytes, tuple[int, bytes, int]] = {}
         self._at_ms = 0
         self._levels: list[list[bytes]] = []
+        self._whole: list[int] = []  # hashes of each level that a mark left out
         self._good = 0
         self._kept_good = 0
         self._wanted: dict[int, list[tuple[Note, bool]]] = {}
@@ -363,6 +385,21 @@ class Checker:
         self._check_notes(keys, notes, witnesses, since)
         self._check_kept(keys, kept)
         self.largest = max([note.size for note in notes], default=0)
+        if after is not None:
+            self.frontier = Frontier(after.size, after.stack)
+            self._levels = [list(rest) for _, rest in after.levels]
+            self._whole = [whole for whole, _ in after.levels]
+            self._at_ms = after.at_ms
+            self._good = self.vouched = after.size
+            self._at_size()
+
+    def mark(self) -> Mark:
+        """How far the leaves were given."""
+        levels = [
+            (before + len(level) // TILE * TILE, tuple(level[len(level) // TILE * TILE :]))
+            for before, level in zip(self._whole, self._levels, strict=True)
+        ]
+        return Mark(self.frontier.size, self.frontier.stack, tuple(levels), self._at_ms)
 
     def _say(self, kind: str, leaf: int | None, text: str, until: int | None = None) -> None:
         # One leaf too few makes every later one wrong: the first of a kind say it.
@@ -463,6 +500,7 @@ class Checker:
         while True:
             if level == len(self._levels):
                 self._levels.append([])
+                self._whole.append(0)
             self._levels[level].append(one)
             if len(self._levels[level]) % TILE:
                 return
@@ -497,8 +535,9 @@ class Checker:
     def tile(self, level: int, start: int, hashes: Sequence[bytes]) -> None:
         """Hashes of level 1 or higher as a tile holds them; call when all leaves were given."""
         mine = self._levels[level] if level < len(self._levels) else []
+        before = self.known(level)
         for number, hashed in enumerate(hashes, start):
-            if number >= len(mine) or mine[number] != hashed:
+            if number - before >= len(mine) or mine[number - before] != hashed:
                 leaf = number << 8 * level
                 self._say(
                     "tile",
@@ -509,7 +548,11 @@ class Checker:
 
     def expected(self, level: int) -> int:
         """How many hashes that level has, by the leaves."""
-        return len(self._levels[level]) if level < len(self._levels) else 0
+        return self.known(level) + len(self._levels[level]) if level < len(self._levels) else 0
+
+    def known(self, level: int) -> int:
+        """How many of them are not held, because they lie before the mark: their tiles are not given again."""
+        return self._whole[level] if level < len(self._whole) else 0
 
     def missing_tile(self, level: int, number: int) -> None:
         """A tile that should be there is not."""
