@@ -30,7 +30,7 @@ SIZES: dict[str, tuple[int, int]] = {
     "property_examples": (60, 5000),
     "kills": (6, 200),
     "rotation_kills": (5, 50),
-    "spenders": (8, 40),
+    "spenders": (8, 200),
     "fuzz": (300, 10_000),
     "payment_orders": (24, 150),
     "ledger_sequences": (25, 5000),

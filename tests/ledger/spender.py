@@ -32,7 +32,7 @@ from ruxa.store.pool import Pool
 from ruxa.store.work import Work
 
 FRAME = struct.Struct("<II")
-TASKS = 6
+TASKS = int(os.environ.get("RUXA_SPENDER_TASKS", "6"))
 
 
 def frame(**record: object) -> bytes:
