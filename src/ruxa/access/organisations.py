@@ -59,6 +59,11 @@ async def find(work: Work, vault: Vault, organisation_id: UUID) -> Organisation:
     return await _organisation(vault, row)
 
 
+async def of_ref(work: Work, organisation_ref: UUID) -> UUID | None:
+    """Whose money it is, for staff: the organisation of a reference; None when it was erased."""
+    return await records.organisation_of_ref(work, organisation_ref)
+
+
 async def page(work: Work, vault: Vault, *, after: UUID | None = None, limit: int = 50) -> list[Organisation]:
     """All organisations, newest first, names opened page by page (staff, command line)."""
     rows = await records.organisations(work, after, min(limit, bounds.PAGE_ROWS_MAX))

@@ -354,6 +354,14 @@ async def organisation(work: Work, organisation_id: UUID) -> OrganisationRow | N
     return None if row is None else OrganisationRow(*row)
 
 
+async def organisation_of_ref(work: Work, organisation_ref: UUID) -> UUID | None:
+    """The organisation that money knows by this reference; None when it was erased."""
+    found: UUID | None = await work.value(
+        "SELECT id FROM access.organisation WHERE organisation_ref = %s AND erased_at IS NULL", organisation_ref
+    )
+    return found
+
+
 async def organisations(work: Work, below: UUID | None, limit: int) -> list[OrganisationRow]:
     """Newest first."""
     return [

@@ -28,6 +28,16 @@ CLOSED = (
     "Credit",
     "Suspension",
     "EraseWish",
+    "NewOrder",
+    "NewRefund",
+    "AutoWish",
+    "BillingDetails",
+    "Alerts",
+    "StaffRefund",
+    "Arrival",
+    "Evidence",
+    "Decision",
+    "WriteOff",
 )
 ERROR_SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -8,7 +8,21 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from ruxa.console.api import audit, billing, content, holds, keys, openapi, organisation, privacy, staff, usage
+from ruxa.console.api import (
+    audit,
+    billing,
+    content,
+    documents,
+    holds,
+    keys,
+    openapi,
+    orders,
+    organisation,
+    payments,
+    privacy,
+    staff,
+    usage,
+)
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 
@@ -30,10 +44,13 @@ def handlers(deps: Deps, edge: Edge, published: openapi.Description) -> list[HTT
         *usage.handlers(deps, edge),
         *content.handlers(deps, edge),
         *billing.handlers(deps, edge),
+        *orders.handlers(deps, edge),
+        *documents.handlers(deps, edge),
         *organisation.handlers(deps, edge),
         *privacy.handlers(deps, edge),
         *audit.handlers(deps, edge),
         *staff.handlers(deps, edge),
         *holds.handlers(deps, edge),
+        *payments.handlers(deps, edge),
         description,
     ]

@@ -1,0 +1,84 @@
+"""Staff: every payment, by state and processor; search by reference, by order or by organisation."""
+
+from __future__ import annotations
+
+from typing import get_args
+from urllib.parse import urlencode
+
+from ruxa.access import organisations
+from ruxa.console import bills, tables
+from ruxa.console.page import Page, View, Visit
+from ruxa.kernel import ids
+from ruxa.kernel.errors import NotFound
+from ruxa.ledger.payments import orders
+from ruxa.ledger.payments.orders import Order, State
+from ruxa.store.work import Work
+
+PATH = "/staff/payments"
+STATES: tuple[State, ...] = get_args(State)
+HEAD = (
+    "id", "reference", "time", "method", "processor", "scope", "state", "amount_micros", "tax_micros",
+    "received_micros", "refunded_micros", "organisation_ref",
+)  # fmt: skip
+
+
+async def load(visit: Visit, work: Work) -> View:
+    """The list, or a file of it."""
+    query, words = visit.query, visit.words
+    asked = query.get("find", "").strip()
+    named = query.get("state")
+    state: State | None = next((one for one in STATES if one == named), None)
+    processor = query.get("processor") or None
+    kind = query.get("as")
+    limit = tables.EXPORT_ROWS_MAX if kind in ("csv", "json") else tables.ROWS + 1
+    if asked:
+        found = await _search(visit, work, asked)
+    else:
+        before = bills.before(query.get("before")) if kind not in ("csv", "json") else None
+        found = await orders.listed(work, before=before, state=state, processor=processor, limit=limit)
+    if kind in ("csv", "json"):
+        return bills.file_of(kind, "ruxa-payments", HEAD, [_row(one, bills.order(one, words)) for one in found])
+    rows = [bills.order(one, words) for one in found]
+    return View(
+        {
+            "asked": asked,
+            "state": state or "",
+            "processor": processor or "",
+            "states": [(one, words.plain(f"order.state_{one}")) for one in STATES],
+            "processors": sorted({*visit.deps.processors, *(one.processor for one in found)}),
+            "filters": urlencode({"state": state or "", "processor": processor or ""}),
+            "leaf": tables.leaf(rows, [one.id for one in rows], before=None, after=None),
+        }
+    )
+
+
+def _row(one: Order, shown: bills.ShownOrder) -> tuple[str | int | None, ...]:
+    return (
+        shown.id, shown.reference, shown.at.isoformat(), shown.method, shown.processor, shown.scope, shown.state,
+        shown.amount, shown.tax, shown.received, shown.refunded, one.organisation_ref.hex,
+    )  # fmt: skip
+
+
+async def _search(visit: Visit, work: Work, asked: str) -> list[Order]:
+    try:
+        if asked.startswith("org_"):
+            one = await organisations.find(work, visit.deps.vault, ids.read("org", asked))
+            return await orders.listed(work, one.organisation_ref, limit=tables.ROWS)
+        if asked.startswith("order_"):
+            found = await orders.find(work, ids.read("order", asked))
+        else:
+            found = await orders.by_reference(work, asked)
+    except NotFound:
+        return []
+    return [] if found is None else [found]
+
+
+PAGE = Page(
+    name="payments",
+    path=PATH,
+    area="staff",
+    load=load,
+    permission="staff_payment:read",
+    icon="card",
+    group="staff",
+)
