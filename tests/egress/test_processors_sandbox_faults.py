@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 import httpx
@@ -14,8 +14,8 @@ import pytest
 import stripe
 
 from processors_sandbox import Catcher, Sandbox, running
-from ruxa.egress.processors.sandbox import access, forge
-from ruxa.egress.processors.sandbox.faults import NONSENSE
+from ruxa.egress.processors.sandbox import access, cards, forge
+from ruxa.egress.processors.sandbox.faults import NONSENSE, Act
 
 PARAMS = {"amount": 1000, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
 
@@ -252,3 +252,17 @@ def test_it_stays_up_whatever_is_sent(sandbox: Sandbox) -> None:
     assert sandbox.http.post("/v1/customers", content="a[b]=1&a=2&a[c]=3", headers=bearer).status_code == 400
     with pytest.raises(httpx.HTTPError):
         sandbox.http.post("/v1/customers", content=b"x" * 2_000_000, headers=bearer)
+
+
+def test_the_reference_names_everything() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "sandbox-processor.md").read_text()
+    named = [cards.written(card.number) for card in cards.CARDS]
+    named += [f"`{name}`" for name in (*get_args(Act), *NONSENSE, *forge.STRIPE, *forge.PAYPAL)]
+    named += [f"`{card.alias}`" for card in cards.CARDS]
+    assert [one for one in named if one not in page] == []
+
+
+def test_the_reference_names_every_order(sandbox: Sandbox) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "sandbox-processor.md").read_text()
+    there_is = sandbox.http.get("/_sandbox/nothing").json()["there_is"]
+    assert [one for one in there_is if f"/_sandbox/{one.split()[1]}`" not in page] == []

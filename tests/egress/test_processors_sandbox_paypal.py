@@ -278,6 +278,24 @@ def test_a_lie_with_the_same_crc_passes_the_signature(sandbox: Sandbox, api: htt
     assert (event["resource"]["id"], event["resource"]["amount"]["value"]) == (capture["id"], "9999.00")
 
 
+def test_a_transmission_is_repeated(sandbox: Sandbox, api: httpx.Client, catcher: Catcher) -> None:
+    captured(sandbox, api)
+    sandbox.calm()
+    count = len(catcher.caught)
+    order = {"vendor": "paypal", "kind": "PAYMENT.CAPTURE.COMPLETED"}
+    sandbox.control("webhooks", **order, forge="repeated", times=2)
+    sandbox.calm()
+    sandbox.control("webhooks", **order)
+    sandbox.calm()
+    ids = [headers["paypal-transmission-id"] for headers, _ in sent_since(catcher, count)]
+    assert ids[0] == ids[1] != ids[2]
+    assert ids[0] in [
+        headers["paypal-transmission-id"]
+        for _, headers, _ in catcher.caught[:count]
+        if headers.get("paypal-transmission-id")
+    ]
+
+
 def test_webhooks_are_kept_listed_and_sent_again(sandbox: Sandbox, api: httpx.Client, catcher: Catcher) -> None:
     own = {"url": f"{catcher.url}/mine", "event_types": [{"name": "PAYMENT.CAPTURE.REFUNDED"}]}
     made = api.post("/v1/notifications/webhooks", json=own).json()

@@ -82,6 +82,9 @@ class Sender:
     def send(self, vendor: str, event: Json, target: str, *, delay_ms: int = 0, forgery: str = "") -> None:
         """One delivery of an event to one endpoint."""
         delivery = self._delivery(vendor, event, target) | {"forgery": forgery}
+        if forgery == "repeated":
+            for earlier in self.books.where("delivery", event=event["id"], target=target, forgery=""):
+                delivery["transmission"] = earlier["transmission"]
         if vendor == "stripe":
             event["pending_webhooks"] += 1
             self.books.put("event", event)
