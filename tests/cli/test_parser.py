@@ -16,6 +16,17 @@ from ruxa.kernel.errors import InvalidCall
 
 COMMANDS = [
     "run",
+    "plan create",
+    "plan list",
+    "plan show",
+    "plan set",
+    "plan assign",
+    "plan margins",
+    "price retire",
+    "price recompute",
+    "provider key add",
+    "provider key list",
+    "provider key remove",
     "operator add",
     "member add",
     "subject erase",

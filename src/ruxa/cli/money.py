@@ -1,9 +1,10 @@
-"""``ruxa ledger`` and ``ruxa price``: proofs, transfers, the price book."""
+"""``ruxa ledger`` and ``ruxa price``: proofs, transfers, the price books, and charges made anew."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from ruxa.access.authorize import OPERATOR
 from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.kernel import ids
-from ruxa.kernel.errors import InvalidCall
-from ruxa.ledger import prices, proofs, statements
+from ruxa.kernel.errors import InvalidCall, NotFound
+from ruxa.ledger import plans, prices, proofs, recompute, statements
 from ruxa.ledger.prices import Price, Rates
 from ruxa.ledger.proofs import Proof
+from ruxa.ledger.recompute import Recomputed
 from ruxa.ledger.statements import Line
 
 _OPTIONAL = ("cache_read", "cache_write_5m", "cache_write_1h", "reasoning", "audio_input", "audio_output", "image")
@@ -90,7 +92,8 @@ def price_list(args: Namespace) -> int:
 
     async def act(house: House) -> dict[str, Price]:
         async with house.work() as work:
-            return await prices.current(work)
+            await plans.refuse_unknown(work, args.book)
+            return await prices.current(work, args.book)
 
     found = sorted(session.within(args, act).items())
     chosen = [price for model, price in found if model.startswith(args.model or "")]
@@ -110,6 +113,57 @@ def price_list(args: Namespace) -> int:
     columns = ["model", "input_per_million_micros", "output_per_million_micros", "units", "source"]
     output.table(args, rows, columns, empty="No prices.")
     return 0
+
+
+def price_retire(args: Namespace) -> int:
+    """``ruxa price retire``."""
+
+    async def act(house: House) -> datetime | None:
+        at = session.moment(args.at, house.clock, "--at", past=False) if args.at else None
+        async with house.work() as work:
+            price_id = await prices.retire(work, args.model, at)
+            if price_id is None:
+                raise NotFound(f"The model {args.model} has no price now; `ruxa price list` shows what has.")
+            await log.add(work, house.vault, OPERATOR, "price:changed", object_id=price_id)
+            found = await prices.by_id(work, price_id)
+            return None if found is None else found[2]
+
+    output.show(args, {"model": args.model, "retires_at": session.within(args, act)})
+    return 0
+
+
+def price_recompute(args: Namespace) -> int:
+    """``ruxa price recompute``. 1 when the row does not say what follows from it."""
+
+    async def act(house: House) -> Recomputed | None:
+        async with house.work() as work:
+            return await recompute.call(work, session.identifier("req", args.id))
+
+    found = session.within(args, act)
+    if found is None:
+        raise NotFound(f"There is no call {args.id}; calls are kept for 83 days.")
+    price = found.price
+    terms = [
+        {"class": term.usage_class, "units": term.units, "rate": term.rate, "millionths": term.millionths}
+        for term in found.terms
+    ]
+    row: dict[str, Any] = {
+        "id": args.id,
+        "model": found.call.model,
+        "price_id": None if price is None else ids.text("price", price.id),
+        "book": None if price is None else price.book,
+        "source": None if price is None else price.source,
+        "since": found.since,
+        "until": found.until,
+        "terms": terms if args.json else [f"{t.usage_class} {t.units} x {t.rate}" for t in found.terms],
+        "recomputed_micros": found.micros,
+        "cost_micros": found.call.amount_micros,
+        "waived_micros": found.call.waived_micros,
+        "list_micros": found.list_micros,
+        "holds": found.holds,
+    }
+    output.show(args, row)
+    return 0 if found.holds else 1
 
 
 def price_import(args: Namespace) -> int:

@@ -85,6 +85,15 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def percent(text: str) -> int:
+    """``20``, ``-12.5`` or ``0.05`` percent as basis points; not less than -100."""
+    found = re.fullmatch(r"([+-]?)([0-9]{1,5})(?:\.([0-9]{1,2}))?%?", text)
+    points = 0 if found is None else int(found[2]) * 100 + int((found[3] or "").ljust(2, "0"))
+    if found is None or (found[1] == "-" and points > 10_000):
+        raise argparse.ArgumentTypeError(f"{text!r} is no percentage with up to two decimals")
+    return -points if found[1] == "-" else points
+
+
 def _common(*, json: bool = True) -> ArgumentParser:
     parent = ArgumentParser(add_help=False)
     group = parent.add_argument_group("where")
@@ -268,8 +277,20 @@ def _money(tree: Tree) -> None:
     )
     leaf = _leaf(group, "list", "list prices in force", "price list")
     leaf.add_argument("model", nargs="?", metavar="MODEL", help="only names that begin so")
+    leaf.add_argument("--book", default="list", metavar="PLAN", help="of a plan, or of own:PLAN (default: the list)")
+    leaf = _leaf(group, "retire", "let a model have no price from a day on, in any book", "price retire")
+    leaf.add_argument("model", metavar="MODEL", help="public name, provider/model")
+    leaf.add_argument("--at", metavar="WHEN", help="30d (from now), or a date (default: now)")
+    leaf = _leaf(
+        group,
+        "recompute",
+        "work out a call's charge from its usage row, and say which price it names",
+        "price recompute",
+    )
+    leaf.add_argument("id", metavar="ID", help="the answer's x-request-id")
     leaf = _leaf(group, "import", "read a price file (JSON, as `price list --json` prints it)", "price import")
     leaf.add_argument("file", metavar="FILE")
+    _plans(tree)
     group = _group(tree, "route", "public names that stand for several models, or for one that will go")
     leaf = _leaf(group, "list", "list the routes in force, or all that a name ever stood for", "route list")
     leaf.add_argument("name", nargs="?", metavar="NAME", help="the history of that name, newest first")
@@ -295,6 +316,63 @@ def _money(tree: Tree) -> None:
     leaf.add_argument("--days", type=int, default=30, metavar="N", help="today and N - 1 days before (default: 30)")
     leaf = _leaf(group, "open", "serve a closed model again", "provider open")
     leaf.add_argument("model", metavar="MODEL", help="public name, provider/model")
+    group = _group(group, "key", "organisations' own keys at providers")
+    leaf = _leaf(group, "add", "let an organisation's calls go to a provider with its own key", "provider key add")
+    leaf.add_argument("provider", metavar="PROVIDER", help="a configured provider")
+    leaf.add_argument("--org", required=True, metavar="ORG", help="organisation id")
+    leaf.add_argument("--key-file", metavar="FILE", help="where the key stands (default: standard input)")
+    leaf.add_argument(
+        "--house-stands-in",
+        action="store_true",
+        help="where the provider refuses it, use the house's key at the plan's price",
+    )
+    leaf = _leaf(group, "list", "list an organisation's own provider keys, without the keys", "provider key list")
+    leaf.add_argument("--org", required=True, metavar="ORG", help="organisation id")
+    leaf = _leaf(group, "remove", "destroy an organisation's own key for a provider", "provider key remove")
+    leaf.add_argument("provider", metavar="PROVIDER")
+    leaf.add_argument("--org", required=True, metavar="ORG", help="organisation id")
+
+
+def _plans(tree: Tree) -> None:
+    group = _group(tree, "plan", "price books that follow from the list by margins, and which organisation has which")
+    leaf = _leaf(group, "create", "make a plan", "plan create")
+    leaf.add_argument("name", metavar="NAME", help="small letters, digits and dashes")
+    leaf.add_argument("--margin", type=percent, metavar="PERCENT", help="over the list, of every model: 20, -12.5")
+    leaf.add_argument("--own-fee", type=percent, metavar="PERCENT", help="of the list, for calls on own provider keys")
+    leaf.add_argument(
+        "--beyond",
+        choices=["refuse", "list"],
+        default="refuse",
+        help="models that it does not name are refused, or cost what the list says (default: refuse)",
+    )
+    _leaf(group, "list", "list the plans and how many organisations have each", "plan list")
+    leaf = _leaf(group, "show", "list the margins of a plan that are in force or to come", "plan show")
+    leaf.add_argument("name", metavar="NAME", help="a plan, or own:PLAN for calls on own provider keys")
+    leaf = _leaf(group, "set", "set one margin of a plan, from now or from a day on", "plan set")
+    leaf.add_argument("name", metavar="NAME", help="a plan, or own:PLAN for calls on own provider keys")
+    leaf.add_argument("--model", default="*", metavar="PATTERN", help="openai/gpt-4o, openai/*, * (default: *)")
+    leaf.add_argument(
+        "--class",
+        dest="usage_class",
+        default="*",
+        choices=["*", "input", "cache", "output", "reasoning", "audio", "image"],
+        help="of one class of usage only (default: all)",
+    )
+    what = leaf.add_mutually_exclusive_group(required=True)
+    what.add_argument("--margin", type=percent, metavar="PERCENT", help="over or under the list: 20, -12.5")
+    what.add_argument("--fee", type=percent, metavar="PERCENT", help="a part of the list, for own:PLAN: 5")
+    what.add_argument("--leave-out", action="store_true", help="the plan does not have these models")
+    what.add_argument("--end", action="store_true", help="the margin holds no longer; a wider one may")
+    leaf.add_argument("--starts", metavar="WHEN", help="30d (from now), or a date (default: now)")
+    leaf = _leaf(group, "assign", "give an organisation a plan, from now or from a day on", "plan assign")
+    leaf.add_argument("name", metavar="NAME", help="a plan; list is the list again")
+    leaf.add_argument("--org", required=True, metavar="ORG", help="organisation id")
+    leaf.add_argument("--starts", metavar="WHEN", help="30d (from now), or a date (default: now)")
+    leaf = _leaf(
+        group, "margins", "what came in and what the list says that it cost, by month and model", "plan margins"
+    )
+    leaf.add_argument("--org", metavar="ORG", help="of one organisation only")
+    leaf.add_argument("--since", default="90d", metavar="WHEN", help="90d (ago), or a date (default: 90d)")
 
 
 def _import(tree: Tree) -> None:
@@ -573,6 +651,28 @@ def _act(command: str) -> Act:
             from ruxa.cli.money import price_set as act
         case ["price", "list"]:
             from ruxa.cli.money import price_list as act
+        case ["price", "retire"]:
+            from ruxa.cli.money import price_retire as act
+        case ["price", "recompute"]:
+            from ruxa.cli.money import price_recompute as act
+        case ["plan", "create"]:
+            from ruxa.cli.plans import create as act
+        case ["plan", "list"]:
+            from ruxa.cli.plans import list_ as act
+        case ["plan", "show"]:
+            from ruxa.cli.plans import show as act
+        case ["plan", "set"]:
+            from ruxa.cli.plans import set_ as act
+        case ["plan", "assign"]:
+            from ruxa.cli.plans import assign as act
+        case ["plan", "margins"]:
+            from ruxa.cli.plans import margins as act
+        case ["provider", "key", "add"]:
+            from ruxa.cli.provider_keys import add as act
+        case ["provider", "key", "list"]:
+            from ruxa.cli.provider_keys import list_ as act
+        case ["provider", "key", "remove"]:
+            from ruxa.cli.provider_keys import remove as act
         case ["price", "import"]:
             from ruxa.cli.money import price_import as act
         case ["provider", "check"]:

@@ -40,6 +40,9 @@ Kind = Literal[
     "frz",
     "wish",
     "diff",
+    "margin",
+    "plan",
+    "pkey",
 ]
 
 # UUID() itself takes more: a line break or an underscore among the digits, and the digits of every script.

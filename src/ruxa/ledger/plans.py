@@ -23,7 +23,7 @@ import msgspec
 
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Conflict, InvalidCall, NotFound
-from ruxa.ledger import records
+from ruxa.ledger import prices, records
 from ruxa.ledger.prices import LIST, OWN, Price, Rates
 from ruxa.store.work import Work
 
@@ -69,8 +69,12 @@ class Margin(msgspec.Struct, frozen=True, kw_only=True):
         """The share over or under the list as people read it: ``+20%``, ``-12.5%``, or ``left out``."""
         if self.share is None:
             return "left out"
-        whole, rest = divmod(abs(self.share - WHOLE), 100)
-        return f"{'-' if self.share < WHOLE else '+'}{whole}{f'.{rest:02}'.rstrip('0') if rest else ''}%"
+        return ("-" if self.share < WHOLE else "+") + _hundredths(abs(self.share - WHOLE))
+
+    @property
+    def fee(self) -> str:
+        """The share as a part of the list: ``5%``."""
+        return "left out" if self.share is None else _hundredths(self.share)
 
 
 class Assigned(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +152,14 @@ async def create(work: Work, name: str, *, beyond_list: bool = False) -> None:
         )
     if not await work.value(records.BOOK_CREATE, name, beyond_list):
         raise Conflict(f"There is a plan {name} already.", code="plan_exists")
+
+
+async def priced(work: Work, plan: str) -> dict[str, Price]:
+    """What an organisation with a plan pays now, by public name: what the plan says, and beyond it the list where the
+    plan says so."""
+    named = await prices.current(work, plan)
+    beyond = plan != LIST and (plan, True) in await work.rows(records.BOOKS)
+    return {**(await prices.current(work)), **named} if beyond else named
 
 
 async def listed(work: Work) -> list[Plan]:
@@ -260,6 +272,11 @@ async def refuse_unknown(work: Work, book: str) -> None:
 def paid_for(price: Price) -> bool:
     """Whether the organisation pays the provider itself for calls at this price."""
     return price.book.startswith(OWN)
+
+
+def _hundredths(points: int) -> str:
+    whole, rest = divmod(points, 100)
+    return f"{whole}{f'.{rest:02}'.rstrip('0') if rest else ''}%"
 
 
 def _refuse_pattern(pattern: str) -> None:

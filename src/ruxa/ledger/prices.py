@@ -202,6 +202,47 @@ def charge(price: Rates, usage: Quantities) -> int:
     return -(-total // 1_000_000)
 
 
+class Term(msgspec.Struct, frozen=True):
+    """One class of a charge: units times a rate (micros per million units), in millionths of a micro."""
+
+    usage_class: str
+    units: int
+    rate: int
+
+    @property
+    def millionths(self) -> int:
+        """The product."""
+        return self.units * self.rate
+
+
+# The classes of usage: what counts them, and their rates below and above a long-context step.
+_TERMS = (
+    ("input", "input_tokens", "input_micros", "long_input_micros"),
+    ("cache_read", "cache_read_tokens", "cache_read_micros", "long_cache_read_micros"),
+    ("cache_write_5m", "cache_write_5m_tokens", "cache_write_5m_micros", "long_cache_write_5m_micros"),
+    ("cache_write_1h", "cache_write_1h_tokens", "cache_write_1h_micros", "long_cache_write_1h_micros"),
+    ("output", "output_tokens", "output_micros", "long_output_micros"),
+    ("reasoning", "reasoning_tokens", "reasoning_micros", "long_reasoning_micros"),
+    ("audio_input", "audio_input_tokens", "audio_input_micros", "audio_input_micros"),
+    ("audio_output", "audio_output_tokens", "audio_output_micros", "audio_output_micros"),
+    ("image", "images", "image_micros", "image_micros"),
+)
+
+
+def terms(price: Rates, usage: Quantities) -> tuple[Term, ...]:
+    """The arithmetic of ``charge``, class by class, before its one rounding; classes without units are left out."""
+    into = (
+        usage.input_tokens
+        + usage.cache_read_tokens
+        + usage.cache_write_5m_tokens
+        + usage.cache_write_1h_tokens
+        + usage.audio_input_tokens
+    )
+    long = price.long_from_tokens is not None and into > price.long_from_tokens
+    counted = ((name, getattr(usage, units), above if long else below) for name, units, below, above in _TERMS)
+    return tuple(Term(name, units, getattr(price, rate)) for name, units, rate in counted if units)
+
+
 async def current(work: Work, book: str = LIST) -> dict[str, Price]:
     """Every model that is priced now in a book, by public name."""
     return {price.model: price for price in map(_price, await work.rows(records.PRICES_NOW, book))}

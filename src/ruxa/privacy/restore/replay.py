@@ -70,6 +70,10 @@ REPLAYED: Final[Mapping[str, str | None]] = {
 LOST: Final[Mapping[str, str]] = {
     "credit:given": "credit given",
     "price:changed": "prices changed",
+    "plan:assigned": "organisations' plans changed",
+    "plan:changed": "plans and their margins changed",
+    "provider_key:set": "organisations' own provider keys set",
+    "provider_key:removed": "organisations' own provider keys taken away (those that the backup holds are back)",
     "route:set": "routes set",
     "route:removed": "routes taken away",
     "organisation:created": "organisations made",
