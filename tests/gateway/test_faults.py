@@ -16,6 +16,7 @@ from dialect_calls import DIALECTS, call, ends_well, error_of
 from fixtures_gateway import House
 from ruxa.egress.http import Deadlines
 from ruxa.gateway import attempt, breaker, meter
+from ruxa.kernel import bounds
 from ruxa.kernel.settings import ProviderSettings
 
 each_dialect = pytest.mark.parametrize("dialect", DIALECTS)
@@ -145,6 +146,43 @@ async def test_the_breaker_gives_a_failing_target_a_pause(
     assert house.sandbox.requests == before
     await asyncio.sleep(0.6)
     assert (await ask(house, "openai_chat", "x")).status_code == 200
+
+
+@pytest.mark.parametrize("commit_s", [10.0, 0.05])
+async def test_streams_that_begin_too_late_trip_the_breaker(
+    house: House, monkeypatch: pytest.MonkeyPatch, commit_s: float
+) -> None:
+    """Whether the headers went out before or with the first token."""
+    monkeypatch.setattr(bounds, "SLOW_FIRST_TOKEN_S", 0.1)
+    monkeypatch.setattr(bounds, "COMMIT_AFTER_S", commit_s)
+    slow_s = 0.2
+
+    async def begin_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        await asyncio.sleep(slow_s)
+        writer.write(
+            b'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+        )
+        writer.close()
+
+    server = await asyncio.start_server(begin_late, "127.0.0.1", 0)
+    await house.begin()
+    await house.serve(sandbox_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+    async def asked() -> int:
+        path, body = call("openai_chat", "sandbox/chat", "x", stream=True)
+        return (await house.client.post(path, json=body, headers=house.headers())).status_code
+
+    assert await asyncio.gather(*(asked() for _ in range(breaker.FAILURES_MIN - 1))) == [200] * (
+        breaker.FAILURES_MIN - 1
+    )
+    slow_s = 0.0
+    assert await asked() == 200, "in time: not held against it"
+    slow_s = 0.2
+    assert await asked() == 200
+    assert await asked() == 503
+    server.close()
 
 
 @each_dialect

@@ -94,8 +94,7 @@ class Attempt(msgspec.Struct, eq=False):
             return
         exchange.attempts += 1
         exchange.first_byte_at = 0.0
-        if target.timed:
-            exchange.asked_at = monotonic()
+        exchange.asked_at = monotonic()
         answer = self._answer = target.upstream.ask(exchange.head, patched.pieces, self._gear.deadlines)
         if patched.replaced:
             target.upstream.stand_ins += 1

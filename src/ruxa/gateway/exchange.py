@@ -162,7 +162,7 @@ class Exchange(msgspec.Struct, eq=False):
     borne: bool = False  # the platform pays
     planned_at: float = 0.0
     first_byte_at: float = 0.0
-    asked_at: float = 0.0  # where somebody wants to know how long the target takes
+    asked_at: float = 0.0
     # Set by ``meter.settle``, for ``meter.booked``.
     row: bytes = b""
     status: int = 0

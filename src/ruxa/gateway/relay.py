@@ -68,6 +68,7 @@ class Relay:
         "_reader",
         "_reply",
         "_settling",
+        "_slow",
         "_tail",
         "_upstream_ended",
         "due",
@@ -86,6 +87,7 @@ class Relay:
         self._held: list[bytes] = []
         self._tail = b""  # the terminal bytes, held while the charge is being covered
         self._settling = False
+        self._slow = False  # its first token took too long
         self._upstream_ended = False
         self._over = False
         self._left = False  # the caller is gone, the provider is still read
@@ -117,11 +119,20 @@ class Relay:
         if peek == "error":
             self._early(reader.error or UpstreamBroken("The provider failed to answer."), told=True)
             return
-        exchange = self._exchange
-        exchange.first_byte_at = monotonic()
-        if exchange.target is not None and exchange.target.timed:
-            exchange.target.pace.heard(exchange.first_byte_at - exchange.asked_at)
+        self._heard()
         self._start()
+
+    def _heard(self) -> None:
+        """The first frame that means something: how long it took may be held against the target."""
+        exchange, target = self._exchange, self._exchange.target
+        assert target is not None
+        exchange.first_byte_at = monotonic()
+        took_s = exchange.first_byte_at - exchange.asked_at
+        if target.timed:
+            target.pace.heard(took_s)
+        if took_s > bounds.SLOW_FIRST_TOKEN_S:
+            self._slow = True
+            target.breaker.failed()
 
     def _start(self) -> None:
         """Headers and what was held; from now on every event passes at once."""
@@ -157,6 +168,13 @@ class Relay:
             self._attempt.fail(error)
 
     # --- the stream itself
+
+    def _await(self, data: bytes) -> None:
+        """Headers went out before anything that means something had come."""
+        self._pass(data)
+        if self._reader.peek != "waiting" and not self._over and not self._left:
+            self._heard()
+            self.on_data = self._answer.on_data = self._pass
 
     def _pass(self, data: bytes) -> None:
         out = self._reader.feed(data)
@@ -196,7 +214,8 @@ class Relay:
         tail, self._tail = self._tail, b""
         target = exchange.target
         assert target is not None
-        target.breaker.succeeded()
+        if not self._slow:
+            target.breaker.succeeded()
         self._lose()
         try:
             meter.settle(self._gear, exchange, 200, usage=usage, source=source, finish=reader.finish)
@@ -324,6 +343,8 @@ class Relay:
         self.due = self._gear.wheel.now + HEARTBEAT_S
         if not self._reply.started:
             self._start()
+            if self._reader.peek == "waiting" and not self._over:
+                self.on_data = self._answer.on_data = self._await
         if not self._reply.paused:
             self._reply.write(self._reader.heartbeat())
 

@@ -24,6 +24,7 @@ CONNECTIONS_MAX = 10_000
 # An upstream (seconds, counts)
 CONNECT_TIMEOUT_S = 5
 FIRST_TOKEN_TIMEOUT_S = 120
+SLOW_FIRST_TOKEN_S = 60  # a stream that means nothing for so long counts as a failure of its target
 BETWEEN_TOKENS_TIMEOUT_S = 60
 CALL_TIMEOUT_S = 600
 CANCEL_WITHIN_S = 1
