@@ -34,7 +34,6 @@ SIZES: dict[str, tuple[int, int]] = {
     "fuzz": (300, 10_000),
     "payment_orders": (24, 150),
     "ledger_sequences": (25, 5000),
-    "statement_lines": (3000, 1_000_000),
     "calls_during_kill": (200, 2000),
     "export_lines": (20_000, 1_000_000),
 }

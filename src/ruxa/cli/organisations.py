@@ -17,6 +17,7 @@ from ruxa.cli import output, session
 from ruxa.kernel import ids
 from ruxa.kernel.sealed import Sealed
 from ruxa.ledger import accounts, budgets, topups
+from ruxa.ledger.payments import corrections
 from ruxa.store.work import Work
 
 PURPOSE = "provide"
@@ -82,8 +83,12 @@ def credit(args: Namespace) -> int:
             # The reason may name people: it is sealed under a key of the organisation's billing records.
             year = house.clock.now().year
             reason = await house.vault.seal(REASON_COLUMN, found.id, lot_id, args.reason, year=year)
-            give = topups.sandbox if args.sandbox else topups.credit
-            await give(work, found.organisation_ref, args.micros, lot_id=lot_id, reason_sealed=reason)
+            ref = found.organisation_ref
+            if args.sandbox:
+                await topups.sandbox(work, ref, args.micros, lot_id=lot_id, reason_sealed=reason)
+            else:
+                # A large one of a live installation waits for a second person, in the console.
+                await corrections.credit(work, ref, args.micros, by=work.principal, lot_id=lot_id, reason_sealed=reason)
             await log.add(work, house.vault, OPERATOR, "credit:given", organisation_id=found.id, object_id=lot_id)
             return await _row(work, found)
 

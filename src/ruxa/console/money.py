@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import hashlib
+import unicodedata
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -14,11 +17,14 @@ from ruxa.console import records
 from ruxa.console.page import Deps
 from ruxa.console.words import Words
 from ruxa.kernel import ids
+from ruxa.kernel.sealed import Sealed
 from ruxa.ledger import accounts, activity, budgets, prices, topups
 from ruxa.ledger.accounts import Balance
+from ruxa.ledger.payments import corrections, limits
 from ruxa.store.work import Work
 
 TRIAL_DAYS = 30
+LABEL_TRIAL = "trial-used"
 REASON_COLUMN = "ledger.lot.reason_sealed"
 PLAYGROUND_MICROS = 1_000_000
 LINE_KEYS: Mapping[str, str] = {
@@ -139,21 +145,38 @@ async def offered(work: Work, deps: Deps) -> list[prices.Price]:
     ]
 
 
-async def give_trial(work: Work, deps: Deps, organisation_ref: UUID) -> None:
-    """The trial credit of a newcomer's organisation, once (decision D10)."""
+async def give_trial(work: Work, deps: Deps, organisation_ref: UUID, marks: Sequence[bytes]) -> bool:
+    """The trial credit of a newcomer's organisation, once for each of ``trial_marks`` (decisions D10, D33)."""
+    if not await limits.claim_trial(work, *marks):
+        return False
     expires_at = deps.clock.now() + timedelta(days=TRIAL_DAYS)
     await topups.trial(work, organisation_ref, deps.trial_micros, expires_at=expires_at)
+    return True
+
+
+async def trial_marks(deps: Deps, email: Sealed[str]) -> list[bytes]:
+    """Slow hashes of an address as its post box has it (case and ``+tag`` do not count), under each living pepper."""
+    name, _, host = unicodedata.normalize("NFC", email.open("security").casefold()).rpartition("@")
+    box = f"{name.partition('+')[0]}@{host}".encode()
+    salts = deps.vault.keyed_hashes(LABEL_TRIAL, b"salt")
+    return [await asyncio.to_thread(hashlib.scrypt, box, salt=salt, n=2**14, r=8, p=1, dklen=32) for salt in salts]
 
 
 async def give_credit(
     work: Work, deps: Deps, organisation: Organisation, scope: str, amount_micros: int, reason: str
-) -> UUID:
-    """A credit by hand; the lot's id. The reason may name people: it is sealed under the customer's billing key."""
+) -> tuple[UUID, bool]:
+    """A credit by hand: the lot's id, and whether it is booked. A large one of a live installation waits for a second
+    person (decision D25). The reason may name people: it is sealed under the customer's billing key."""
     lot_id = ids.fresh()
     year = deps.clock.now().year
     sealed = await deps.vault.seal(REASON_COLUMN, organisation.id, lot_id, reason, year=year)
-    give = topups.credit if scope == "live" else topups.sandbox
-    return await give(work, organisation.organisation_ref, amount_micros, lot_id=lot_id, reason_sealed=sealed)
+    if scope != "live":
+        ref = organisation.organisation_ref
+        return await topups.sandbox(work, ref, amount_micros, lot_id=lot_id, reason_sealed=sealed), True
+    booked = await corrections.credit(
+        work, organisation.organisation_ref, amount_micros, by=work.principal, lot_id=lot_id, reason_sealed=sealed
+    )
+    return lot_id, booked is not None
 
 
 async def make_key(

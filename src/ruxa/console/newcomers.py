@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from ruxa.access import organisations
+from ruxa.access import members, organisations
 from ruxa.access.entrance import SignedIn
 from ruxa.console import money
 from ruxa.console.page import Go, Visit
@@ -15,7 +15,10 @@ async def arrive(visit: Visit, done: SignedIn, to: str) -> Go:
     if done.new_organisation is not None and visit.deps.trial_micros > 0:
         async with visit.deps.pool.work(f"member:{done.member_id.hex}") as work:
             organisation = await organisations.find(work, visit.deps.vault, done.new_organisation)
-            await money.give_trial(work, visit.deps, organisation.organisation_ref)
+            person = await members.profile(work, visit.deps.vault, done.member_id)
+        marks = await money.trial_marks(visit.deps, person.email)
+        async with visit.deps.pool.work(f"member:{done.member_id.hex}") as work:
+            await money.give_trial(work, visit.deps, organisation.organisation_ref, marks)
     return Go(to=to, session=done.session.token.open("security"), session_s=done.session.seconds)
 
 

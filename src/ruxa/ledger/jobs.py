@@ -8,6 +8,7 @@ transaction of its own that finds its work done when it is.
 ``lots``           every minute
 ``partitions``     at start and hourly
 ``seals``          every minute
+``payments``       hourly
 ``proofs``         hourly
 =================  ==============
 """
@@ -18,6 +19,7 @@ from ruxa.kernel.signals import Sink
 from ruxa.ledger import proofs as proving
 from ruxa.ledger import records
 from ruxa.ledger.leases import Works
+from ruxa.ledger.payments import records as payment_records
 
 BATCH = 500
 PARTITION_DAYS = 7
@@ -61,6 +63,13 @@ async def seals(works: Works) -> int:
         sealed += count
         if count < SEAL_TRANSFERS:
             return sealed
+
+
+async def payments(works: Works) -> int:
+    """Deletes payments' hints and marks whose time is over; how many."""
+    async with works.work("payments") as work:
+        count: int = await work.value(payment_records.SWEEP)
+        return count
 
 
 async def proofs(works: Works, signals: Sink) -> int:

@@ -224,6 +224,13 @@ async def test_a_newcomer_gets_the_trial_credit_once(console: Any) -> None:
     assert "2.00" in (await browser.get("/home")).text
     again = await trial.signed_in(person)
     assert "2.000000 exactly" in (await again.get("/billing")).text
+    # The same box under another spelling is no second newcomer.
+    name, _, host = person.email.open("security").partition("@")
+    other, same = trial.browser(), Person()
+    same.email = Sealed(f"{name.upper()}+two@{host}")
+    await other.post("/sign-up", "sign_up", **fields(same))
+    await other.post(await link(other, "/verify/"), "verify")
+    assert "2.00" not in (await other.get("/home")).text
 
 
 async def test_a_suspended_organisation_is_told(console: Any) -> None:

@@ -59,9 +59,10 @@ class TopUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Booked(msgspec.Struct, frozen=True):
-    """The lot that a credit made."""
+    """The lot that a credit made; ``waits``: once a second person has approved it."""
 
     lot_id: str
+    waits: bool = False
 
 
 def balance_of(purse: money.Purse) -> Balance:

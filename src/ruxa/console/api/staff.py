@@ -109,9 +109,9 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
     ) -> Booked:
         async with caller.entered(deps, edge, request, "staff_credit:give") as who:
             one = await organisations.find(who.work, deps.vault, ids.read("org", organisation_id))
-            lot_id = await money.give_credit(who.work, deps, one, data.scope, data.micros, data.reason)
+            lot_id, booked = await money.give_credit(who.work, deps, one, data.scope, data.micros, data.reason)
             await who.note("credit:given", lot_id, organisation_id=one.id)
-            return Booked(ids.text("lot", lot_id))
+            return Booked(ids.text("lot", lot_id), waits=not booked)
 
     @post(
         "/api/v1/staff/organisations/{organisation_id:str}/suspend",

@@ -55,9 +55,9 @@ async def credit(visit: Visit, work: Work) -> Go:
     form = forms.read(Credit, visit.form)
     amount = forms.micros(form.usd, "usd")
     one = await organisations.find(work, visit.deps.vault, visits.organisation_of(visit.places["organisation_id"]))
-    lot_id = await money.give_credit(work, visit.deps, one, form.scope, amount, form.reason)
+    lot_id, booked = await money.give_credit(work, visit.deps, one, form.scope, amount, form.reason)
     await visits.note(visit, work, "credit:given", lot_id, organisation_id=one.id)
-    return Go(to=visit.path, done="credited")
+    return Go(to=visit.path, done="credited" if booked else "credit_waits")
 
 
 async def suspend(visit: Visit, work: Work) -> Go:
