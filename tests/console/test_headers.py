@@ -44,6 +44,24 @@ async def test_every_answer_carries_them(console: Any) -> None:
         assert "set-cookie" not in answer.headers, "nothing is stored before sign-in"
 
 
+async def test_only_billing_pages_lead_on_to_the_processors_in_use_and_nothing_else_differs() -> None:
+    edge = headers.Edge(PUBLIC, ["https://checkout.stripe.com", "https://www.paypal.com", "https://www.paypal.com"])
+    for path, leads in (
+        ("/billing", True),
+        ("/billing/top-up", True),
+        ("/billings", False),
+        ("/home", False),
+        ("/api/v1/balance", False),
+    ):
+        message: Any = {"type": "http.response.start", "status": 200, "headers": []}
+        scope: Any = {"type": "http", "path": path, "headers": [], "state": {}}
+        await edge.before_send(message, scope)
+        policies = [value.decode() for name, value in message["headers"] if name == b"content-security-policy"]
+        wanted = "form-action 'self' https://checkout.stripe.com https://www.paypal.com" if leads else ""
+        assert policies == [headers.CSP.replace("form-action 'self'", wanted or "form-action 'self'")], path
+        assert {name for name, _ in message["headers"]} >= {name for name, _ in headers.SECURITY}
+
+
 async def test_the_door_s_request_id_is_kept_and_a_stranger_s_is_not(console: Any) -> None:
     browser = console.browser()
     own = ids.text("req", ids.fresh())

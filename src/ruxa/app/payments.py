@@ -12,7 +12,6 @@ import contextlib
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Final
-from uuid import UUID
 
 import msgspec
 
@@ -27,15 +26,9 @@ from ruxa.egress.timers import Wheel
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import InvalidCall, RuxaError
 from ruxa.kernel.settings import ProcessorSettings, Settings, read_secret
-from ruxa.ledger.collection import PRINCIPAL, Collection, Tax
-from ruxa.ledger.documents import profile
-from ruxa.ledger.documents.seller import Terms
-from ruxa.ledger.documents.tax import Place
-from ruxa.ledger.payments.orders import MICROS_PER_MINOR
+from ruxa.ledger.collection import Collection
 from ruxa.store.jobs import Jobs
 from ruxa.store.notify import Notices
-from ruxa.store.pool import Pool as Database
-from ruxa.store.vault import Vault
 
 # Five fields, or six with seconds last.
 EVERY_10_S: Final = "* * * * * */10"
@@ -102,19 +95,6 @@ async def listen(url: str, collection: Collection, stack: AsyncExitStack) -> Non
 
     looking = asyncio.ensure_future(look())
     stack.callback(looking.cancel)
-
-
-def taxes(pool: Database, vault: Vault, terms: Terms) -> Tax:
-    """The tax of a top-up that nobody is asked about: by the organisation's billing details, as at the till."""
-
-    async def tax(organisation_ref: UUID, amount_micros: int) -> tuple[int, str]:
-        async with pool.work(PRINCIPAL) as work:
-            written = await profile.find(work, vault, organisation_ref)
-        place = Place() if written is None else written.party.open(profile.PURPOSE).place
-        quote = terms.engine.quote(amount_micros // MICROS_PER_MINOR, place)
-        return quote.tax_minor * MICROS_PER_MINOR, quote.code
-
-    return tax
 
 
 def check(settings: Settings) -> None:

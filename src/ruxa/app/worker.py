@@ -11,7 +11,19 @@ from pathlib import Path
 from ruxa.access import addresses
 from ruxa.access import jobs as access_jobs
 from ruxa.access.audit import sequencer
-from ruxa.app import alerts, audit, backup_jobs, custody, database, health, hook, outbound, payments, retention
+from ruxa.app import (
+    alerts,
+    audit,
+    backup_jobs,
+    bookkeeping,
+    custody,
+    database,
+    health,
+    hook,
+    outbound,
+    payments,
+    retention,
+)
 from ruxa.app.orders import Orders, Start
 from ruxa.egress.mail import Letter, Smtp
 from ruxa.egress.objects import Objects
@@ -86,9 +98,10 @@ async def run(start: Start, orders: Orders) -> None:
             clock=clock,
             signals=sink,
             base_url=start.base_url,
-            tax=payments.taxes(pool, vault, seller.terms(settings)),
+            terms=seller.terms(settings),
         )
         payments.schedule(jobs, collection)
+        bookkeeping.schedule(jobs, pool, vault, seller.terms(settings), collection, tills, sink)
         objects = Objects.of_settings(settings.storage, settings.data, register)
         _schedule_alerts(jobs, pool, vault, start.base_url, sink)
         jobs.add("files over", lambda: kept.end_over(pool, objects), timeout_s=600, cron=EVERY_MINUTE)
@@ -158,6 +171,7 @@ def _schedule_ledger(jobs: Jobs, pool: Pool, sink: Sink) -> None:
     jobs.add("ledger seals", lambda: ledger_jobs.seals(pool), timeout_s=120, cron=EVERY_MINUTE)
     jobs.add("ledger partitions", lambda: ledger_jobs.partitions(pool), timeout_s=60, cron=HOURLY)
     jobs.add("content partitions", lambda: _content_partitions(pool), timeout_s=60, cron=HOURLY)
+    jobs.add("payments over", lambda: ledger_jobs.payments(pool), timeout_s=120, cron=HOURLY)
     jobs.add("ledger proofs", lambda: ledger_jobs.proofs(pool, sink), timeout_s=600, cron=HOURLY)
 
 

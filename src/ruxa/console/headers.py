@@ -8,6 +8,7 @@ else stays the same. Before sign-in no cookie is set at all.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from litestar.datastructures import Cookie, Headers
@@ -30,9 +31,13 @@ CSP = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+# The pages whose forms may lead on to a payment processor's own page.
+PAYING = "/billing"
+
+_CSP = b"content-security-policy"
 
 SECURITY: tuple[tuple[bytes, bytes], ...] = (
-    (b"content-security-policy", CSP.encode()),
+    (_CSP, CSP.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"same-origin"),
@@ -154,11 +159,16 @@ def request_id(scope: Scope) -> str:
 
 
 class Edge:
-    """Puts the request id and the security headers on every answer; knows the hosts we answer to."""
+    """Puts the request id and the security headers on every answer; knows the hosts we answer to.
 
-    def __init__(self, base_url: str) -> None:
+    leads_to: origins that a form of the billing pages may lead on to: the payment processors', and nothing else.
+    """
+
+    def __init__(self, base_url: str, leads_to: Iterable[str] = ()) -> None:
         self._hosts = hosts(base_url)
         self._extra = (*SECURITY, HSTS) if base_url.startswith("https://") else SECURITY
+        forms = " ".join(("form-action 'self'", *sorted(set(leads_to))))
+        self._paying = (_CSP, CSP.replace("form-action 'self'", forms).encode())
 
     async def before_send(self, message: Message, scope: Scope) -> None:
         """Completes the head of an answer; a route's own value of a header stands."""
@@ -166,6 +176,10 @@ class Edge:
             return
         own = [(name.lower(), value) for name, value in message.get("headers", ())]
         names = {name for name, _ in own}
+        path: str = scope["path"]
+        if _CSP not in names and (path == PAYING or path.startswith(PAYING + "/")):
+            own.append(self._paying)
+            names.add(_CSP)
         own.extend((name, value) for name, value in self._extra if name not in names)
         if b"cache-control" not in names:
             own.append((b"cache-control", b"no-store"))

@@ -59,7 +59,8 @@ class Site:
         self.library = Library()
         self.shelf = Shelf()
         self.renderer = Renderer(self.shelf, Menu(PAGES))
-        self.edge = headers.Edge(deps.base_url)
+        leads_to = [origin for one in deps.processors.values() for origin in one.origins]
+        self.edge = headers.Edge(deps.base_url, leads_to)
         self.published = openapi.Description(deps)
 
     def visit(self, request: AnyRequest, form: dict[str, list[str]] | None = None) -> Visit:

@@ -17,21 +17,25 @@ open.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final
-from uuid import UUID
 
 import msgspec
 
 from ruxa.egress import processor as processing
 from ruxa.egress.processor import Entry, Fact, NeedsAction, Processor, ProcessorRefused
 from ruxa.kernel.clock import Clock
-from ruxa.kernel.errors import CallerError, RuxaError, UpstreamError
+from ruxa.kernel.errors import Broken, CallerError, NotFound, RuxaError, UpstreamError
+from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.signals import Sink
+from ruxa.ledger.documents import profile
+from ruxa.ledger.documents.seller import Terms
+from ruxa.ledger.documents.tax import Place
 from ruxa.ledger.payments import auto, disputes, facts, inbox, orders
 from ruxa.ledger.payments import refunds as back
 from ruxa.ledger.payments.auto import Attempt, Due
+from ruxa.ledger.payments.disputes import Dispute
 from ruxa.ledger.payments.orders import Order
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
@@ -39,7 +43,7 @@ from ruxa.store.vault import Vault
 PRINCIPAL: Final = "collection"
 LABEL_CARD: Final = "payment-card"
 EVIDENCE_COLUMN: Final = "payment.evidence.text_sealed"
-EVIDENCE_PURPOSE: Final = "legal"
+PURPOSE: Final = "billing"
 AT_ONCE: Final = 4
 BATCH: Final = 50
 POLL_AFTER_S: Final = 45
@@ -52,20 +56,12 @@ _NOT_ABOUT_IT: Final = frozenset(
 )
 _FACT_ORDER: Final = {"capture": 0, "fee": 1, "refund": 2, "dispute": 3, "payout": 4}
 
-Tax = Callable[[UUID, int], Awaitable[tuple[int, str]]]
-
-
-async def untaxed(organisation_ref: UUID, amount_micros: int) -> tuple[int, str]:
-    """No tax on a top-up: (micros, the jurisdiction's code)."""
-    del organisation_ref, amount_micros
-    return 0, "none"
-
 
 class Collection:
     """For one worker: the processors there are, and what else it needs.
 
-    base_url: of our own pages, where a customer goes on when a charge needs them; tax: of a top-up that is charged
-    without the customer.
+    base_url: of our own pages, where a customer goes on when a charge needs them; terms: what a top-up that nobody is
+    asked about is taxed with.
     """
 
     def __init__(
@@ -77,7 +73,7 @@ class Collection:
         clock: Clock,
         signals: Sink,
         base_url: str,
-        tax: Tax = untaxed,
+        terms: Terms,
     ) -> None:
         self._pool = pool
         self._vault = vault
@@ -85,7 +81,7 @@ class Collection:
         self._clock = clock
         self._signals = signals
         self._base_url = base_url
-        self._tax = tax
+        self._terms = terms
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     # --- facts
@@ -235,11 +231,9 @@ class Collection:
             processor = self._processors.get(dispute.processor)
             if processor is None or dispute.evidence_sealed is None:
                 continue
-            sealed = await self._vault.open(
-                EVIDENCE_COLUMN, dispute.organisation_ref, dispute.id, dispute.evidence_sealed, purpose=EVIDENCE_PURPOSE
-            )
+            text = await self._answer(dispute)
             try:
-                await processor.submit_evidence(dispute.ext_id, sealed.open(EVIDENCE_PURPOSE))
+                await processor.submit_evidence(dispute.ext_id, text.open(PURPOSE))
             except (ProcessorRefused, UpstreamError) as error:
                 self._failed(dispute.processor, "evidence", error)
                 continue
@@ -247,6 +241,22 @@ class Collection:
                 await disputes.evidence_sent(work, dispute.id)
             done += 1
         return done
+
+    async def _answer(self, dispute: Dispute) -> Sealed[str]:
+        """What staff wrote: sealed under the billing key of its fiscal year, this one or the last."""
+        assert dispute.evidence_sealed is not None
+        async with self._pool.work(PRINCIPAL) as work:
+            subject = await profile.subject_of(work, dispute.organisation_ref)
+        year = self._terms.fiscal_year(self._clock.now())
+        for one in (year, year - 1):
+            try:
+                return await self._vault.open(
+                    EVIDENCE_COLUMN, subject, dispute.id, dispute.evidence_sealed, purpose=PURPOSE, year=one
+                )
+            except (NotFound, Broken):
+                if one != year:
+                    raise
+        raise AssertionError("one of two years opened it, or said why not")
 
     async def top_up(self) -> int:
         """Charges saved methods where a balance is below its threshold, and goes on where a worker died charging."""
@@ -265,9 +275,12 @@ class Collection:
     async def _begin(self, wish: Due) -> Attempt | None:
         if wish.processor not in self._processors:
             return None
-        tax_micros, tax_code = await self._tax(wish.organisation_ref, wish.amount_micros)
         async with self._pool.work(PRINCIPAL) as work:
-            return await auto.begin(work, wish, tax_micros=tax_micros, tax_code=tax_code)
+            written = await profile.find(work, self._vault, wish.organisation_ref)
+            place = Place() if written is None else written.party.open(profile.PURPOSE).place
+            quote = self._terms.engine.quote(wish.amount_micros // orders.MICROS_PER_MINOR, place)
+            tax_micros = quote.tax_minor * orders.MICROS_PER_MINOR
+            return await auto.begin(work, wish, tax_micros=tax_micros, tax_code=quote.code)
 
     async def _charge(self, attempt: Attempt) -> None:
         """One charge, its outcome noted; without an answer it stays open and is charged again with the same key."""

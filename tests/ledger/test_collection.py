@@ -1,0 +1,237 @@
+"""What the worker does about payments, against the sandbox processor: refunds, disputes, charges of saved cards."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any, LiteralString
+from uuid import UUID
+
+import pytest
+
+from fixtures_access import House, house, hurry
+from payment_shop import Shop, counter
+from ruxa.access import organisations
+from ruxa.ledger import collection
+from ruxa.ledger.documents import profile
+from ruxa.ledger.payments import auto, disputes, facts, freezes, methods, refunds
+from ruxa.ledger.payments.orders import Order
+
+__all__ = ["house", "hurry"]
+
+
+@pytest.fixture
+async def store(house: House) -> AsyncGenerator[Shop]:
+    async with counter(house) as made:
+        yield made
+
+
+async def asked(store: Shop, order: Order, cents: int) -> refunds.Refund:
+    """A refund that a customer asked for."""
+    async with store.house.console.work() as work:
+        return await refunds.ask(work, store.ref, order.id, cents * 10_000, None, "member:0")
+
+
+async def state(store: Shop, refund_id: UUID) -> str:
+    async with store.house.console.work() as work:
+        found = await refunds.find(work, refund_id)
+    assert found is not None
+    return found.state
+
+
+@pytest.mark.parametrize("name", ["stripe", "paypal"])
+@pytest.mark.parametrize("trouble", ["", "lost_before", "lost_after", "refuse_after"])
+async def test_a_refund_goes_out_once_whatever_becomes_of_the_answer(store: Shop, name: str, trouble: str) -> None:
+    order = await store.paid(name, 5000)
+    refund = await asked(store, order, 2000)
+    where = "POST /v1/refunds" if name == "stripe" else "POST /v2/payments/captures/*/refund"
+    if trouble:
+        await store.till.control("faults", on=where, do=trouble, times=2)
+        await store.collection.refunds()
+        assert await state(store, refund.id) in ("approved", "sending")
+        await later(store, "UPDATE payment.refund SET next_at = ruxa.now()")
+        store.till.sandbox.faults.rules.clear()
+    await store.collection.refunds()
+    assert await state(store, refund.id) == "done"
+    await store.collection.poll(seconds=0)
+    await store.heard()
+    assert (await store.balance()).balance_micros == 30_000_000
+    assert await refunded(store, name) == [2000]
+    await store.prove()
+
+
+async def refunded(store: Shop, name: str) -> list[int]:
+    """What the processor gave back."""
+    books = store.till.sandbox.books
+    if name == "stripe":
+        return [one["amount"] for one in books.every("refund")]
+    return [round(float(one["amount"]["value"]) * 100) for one in books.every("paypal.refund")]
+
+
+async def test_a_refund_that_the_processor_will_never_make_is_dropped(store: Shop) -> None:
+    order = await store.paid("stripe", 5000)
+    refund = await asked(store, order, 2000)
+    async with store.house.operator.work() as work:
+        known = await facts.of_order(work, order.id)
+    await store.till.control("refund", id=known[0].ext_id, amount=5000)  # somebody did it by hand there
+    await store.collection.refunds()
+    assert await state(store, refund.id) == "failed"
+
+
+async def test_what_staff_gives_back_at_the_processor_itself_is_seen(store: Shop) -> None:
+    order = await store.paid("stripe", 5000)
+    async with store.house.operator.work() as work:
+        known = await facts.of_order(work, order.id)
+    await store.till.control("refund", id=known[0].ext_id, amount=1500)
+    await store.heard()
+    assert (await store.balance()).balance_micros == 35_000_000
+    assert (await store.known(order.id)).refunded_minor == 1500
+    await store.prove()
+
+
+@pytest.mark.parametrize("name", ["stripe", "paypal"])
+@pytest.mark.parametrize("end", ["won", "lost"])
+async def test_a_dispute_stops_spending_and_ends_once(store: Shop, name: str, end: str) -> None:
+    _, _, organisation_id = await store.house.owner()
+    async with store.house.console.work() as work:
+        store.ref = (await organisations.find(work, store.house.vault, organisation_id)).organisation_ref
+    order = await store.paid(name, 5000)
+    async with store.house.operator.work() as work:
+        known = await facts.of_order(work, order.id)
+    captured = known[0].ext_id
+    if name == "stripe":
+        intent = store.till.sandbox.books.get("payment_intent", captured)
+        assert intent is not None
+        captured = intent["latest_charge"]
+    made = await store.till.control("dispute", id=captured)
+    await store.heard()
+    assert (await store.balance()).free_micros == 0
+    async with store.house.console.work() as work:
+        listed = await disputes.listed(work, open_only=True)
+        frozen = await freezes.of(work, store.ref)
+    assert [one.status for one in listed] == ["open"]
+    assert [one.cause for one in frozen] == ["dispute"]
+    async with store.house.console.work() as work:
+        subject = await profile.subject_of(work, store.ref)
+    text = await store.house.vault.seal(
+        collection.EVIDENCE_COLUMN, subject, listed[0].id, "Request ids a to z.", year=store.till.clock.now().year
+    )
+    async with store.house.operator.work() as work:
+        await disputes.evidence(work, listed[0].id, text, "staff:0")
+    assert await store.collection.evidence() == 1
+    assert await store.collection.evidence() == 0
+    await store.till.control("dispute/close", id=made["id" if name == "stripe" else "dispute_id"], end=end)
+    await store.heard()
+    assert (await store.balance()).balance_micros == (50_000_000 if end == "won" else 0)
+    await store.prove()
+
+
+async def saved(store: Shop) -> methods.Method:
+    """A card that was saved with a first payment."""
+    customer = await store.till.stripe.create_customer("c0ffee")
+    async with store.house.console.work() as work:
+        await methods.put_customer(work, store.ref, "stripe", customer)
+    await store.paid("stripe", 1000, save_method=True)
+    async with store.house.console.work() as work:
+        return (await methods.listed(work, store.ref))[0]
+
+
+async def watched(store: Shop, card: methods.Method, **changes: Any) -> None:
+    """Auto top-up below 20 USD, to 50."""
+    given = {"threshold_micros": 20_000_000, "target_micros": 50_000_000, "monthly_cap_micros": 100_000_000}
+    async with store.house.console.work() as work:
+        await auto.put(
+            work, store.ref, enabled=True, processor="stripe", saved=card.saved, scope="sandbox", **(given | changes)
+        )
+
+
+async def standing(store: Shop) -> auto.Auto:
+    async with store.house.console.work() as work:
+        found = await auto.find(work, store.ref)
+    assert found is not None
+    return found
+
+
+async def later(store: Shop, statement: LiteralString) -> None:
+    """Whatever waits has waited long enough."""
+    async with store.books.admin() as admin:
+        await admin.execute(statement)
+
+
+async def test_a_low_balance_is_filled_once_from_the_saved_card(store: Shop) -> None:
+    card = await saved(store)
+    assert (card.brand, card.last4) == ("visa", "4242")
+    await watched(store, card)
+    assert await store.collection.top_up() == 1
+    assert (await store.balance()).balance_micros == 50_000_000
+    assert await store.collection.top_up() == 0
+    await store.heard()
+    await store.collection.poll(seconds=0)
+    assert (await store.balance()).balance_micros == 50_000_000
+    assert (await standing(store)).month_micros == 40_000_000
+    await store.prove()
+
+
+@pytest.mark.parametrize("trouble", ["lost_before", "lost_after", "refuse_after"])
+async def test_a_charge_whose_answer_was_lost_is_made_once(store: Shop, trouble: str) -> None:
+    await watched(store, await saved(store))
+    await store.till.control("faults", on="POST /v1/payment_intents", do=trouble, times=2)
+    await store.collection.top_up()
+    store.till.sandbox.faults.rules.clear()
+    await later(store, "UPDATE payment.attempt SET sent_at = sent_at - interval '5 minutes'")
+    await store.collection.top_up()
+    assert (await store.balance()).balance_micros == 50_000_000
+    charges = [one["amount"] for one in store.till.sandbox.books.every("charge") if one["paid"]]
+    assert sorted(charges) == [1000, 4000]
+
+
+async def test_three_refusals_end_it(store: Shop) -> None:
+    card = await saved(store)
+    await watched(store, card)
+    await store.till.control("method", id=card.saved, does="insufficient_funds")
+    for tries in (1, 2, 3):
+        await store.collection.top_up()
+        assert (await standing(store)).failures == tries
+        await later(store, "UPDATE payment.auto SET next_at = NULL")
+    found = await standing(store)
+    assert (found.state, found.reason) == ("off", "failures")
+    assert (await store.balance()).balance_micros == 10_000_000
+    assert await store.collection.top_up() == 0
+
+
+async def test_a_stolen_card_is_never_tried_again(store: Shop) -> None:
+    card = await saved(store)
+    await watched(store, card)
+    await store.till.control("method", id=card.saved, does="stolen")
+    await store.collection.top_up()
+    found = await standing(store)
+    assert (found.state, found.reason) == ("off", "card")
+
+
+async def test_a_bank_that_wants_to_see_the_customer_pauses_it(store: Shop) -> None:
+    card = await saved(store)
+    await watched(store, card)
+    await store.till.control("method", id=card.saved, does="always_authenticates")
+    await store.collection.top_up()
+    found = await standing(store)
+    assert (found.state, found.reason) == ("paused", "action")
+    assert found.recovery_url == f"{store.base}/billing/auto"
+    assert await store.collection.top_up() == 0
+
+
+async def test_the_days_report_brings_the_payouts(store: Shop) -> None:
+    await store.paid("stripe", 5000)
+    payout = await store.till.control("payout", vendor="stripe")
+    assert "stripe" in store.collection.reporting()
+    entries = await store.collection.report("stripe", store.till.clock.now().date())
+    assert {entry.kind for entry in entries} == {"capture", "payout"}
+    async with store.house.operator.work() as work:
+        known = await work.rows("SELECT kind, ext_id FROM payment.fact WHERE kind = 'payout'")
+    assert known == [("payout", payout["id"])]
+    await store.prove()
+
+
+async def test_everything_soon_goes_on_where_a_part_fails(store: Shop) -> None:
+    order = await store.paid("stripe", 5000)
+    refund = await asked(store, order, 1000)
+    await store.collection.soon()
+    assert await state(store, refund.id) == "done"
