@@ -16,6 +16,18 @@ from ruxa.kernel.errors import InvalidCall
 
 COMMANDS = [
     "run",
+    "invoice list",
+    "invoice show",
+    "invoice pdf",
+    "invoice issue",
+    "invoice profile",
+    "reconcile run",
+    "reconcile list",
+    "reconcile show",
+    "reconcile resolve",
+    "reconcile report",
+    "ledger balance",
+    "ledger export",
     "plan create",
     "plan list",
     "plan show",

@@ -63,6 +63,7 @@ def build() -> CommandParser:
     _keys(tree)
     _usage(tree)
     _money(tree)
+    _bookkeeping(tree)
     _retention(tree)
     _audit(tree)
     _backups(tree)
@@ -92,6 +93,68 @@ def percent(text: str) -> int:
     if found is None or (found[1] == "-" and points > 10_000):
         raise argparse.ArgumentTypeError(f"{text!r} is no percentage with up to two decimals")
     return -points if found[1] == "-" else points
+
+
+def _period(leaf: ArgumentParser) -> None:
+    leaf.add_argument("--from", dest="since", required=True, metavar="DAY", help="the first day, UTC: 2027-01-01")
+    leaf.add_argument("--to", dest="until", required=True, metavar="DAY", help="the last day: 2027-01-31")
+    leaf.add_argument("--out", required=True, metavar="FILE", help="file to write")
+
+
+def _bookkeeping(tree: Tree) -> None:
+    group = _group(tree, "invoice", "invoices, receipts, credit notes and statements")
+    leaf = _leaf(group, "list", "list documents, newest first", "invoice list")
+    leaf.add_argument("--org", metavar="ORG", help="organisation id (default: everybody's)")
+    leaf.add_argument("--kind", choices=["invoice", "receipt", "credit_note", "statement"])
+    leaf.add_argument("--from", dest="since", metavar="DAY", help="issued from this day on")
+    leaf.add_argument("--to", dest="until", metavar="DAY", help="issued before this day")
+    leaf.add_argument("--limit", type=whole, default=100, help="at most so many (default 100)")
+    leaf = _leaf(group, "show", "show a document", "invoice show")
+    leaf.add_argument("number", metavar="NUMBER", help="as printed on it: RX-INV-2027-000007")
+    leaf.add_argument(
+        "--why",
+        metavar="TEXT",
+        help="read it though whom it is for was erased; who read it, and why, is in the audit log first",
+    )
+    leaf = _leaf(group, "pdf", "print a document as PDF", "invoice pdf")
+    leaf.add_argument("number", metavar="NUMBER")
+    leaf.add_argument("--out", required=True, metavar="FILE", help="file to write")
+    leaf.add_argument("--language", choices=["en", "zh"], help="(default: the document's own)")
+    leaf.add_argument("--html", action="store_true", help="as HTML")
+    leaf = _leaf(group, "issue", "issue what payments, refunds and the last month still lack", "invoice issue")
+    leaf.add_argument("--since", metavar="WHEN", help="of payments that changed since: 90d (default 3d)")
+    leaf = _leaf(group, "profile", "show or write whom an organisation's invoices are for", "invoice profile")
+    leaf.add_argument("--org", required=True, metavar="ORG", help="organisation id")
+    leaf.add_argument("--name", metavar="TEXT", help="legal name: writes the whole profile anew")
+    leaf.add_argument("--address", action="append", default=[], metavar="LINE", help="a line of it, may be repeated")
+    leaf.add_argument("--country", default="", metavar="CODE", help="two letters, ISO 3166")
+    leaf.add_argument("--tax-id", default="", metavar="ID")
+    leaf.add_argument("--contact", default="", metavar="TEXT")
+    leaf.add_argument("--language", choices=["en", "zh"], default="en", help="of its documents (default en)")
+    group = _group(tree, "reconcile", "payment processors' books against ours")
+    leaf = _leaf(group, "run", "compare a day of a processor's books", "reconcile run")
+    leaf.add_argument("processor", metavar="PROCESSOR", help="as in [payments.PROCESSOR]")
+    leaf.add_argument("--day", metavar="DAY", help="UTC: 2027-01-31 (default yesterday)")
+    leaf.add_argument("--file", metavar="FILE", help="its books as JSON, instead of asking it")
+    leaf.add_argument("--scope", choices=["live", "sandbox"], default="live", help="of a file's money (default live)")
+    leaf = _leaf(group, "list", "list differences, the oldest first", "reconcile list")
+    leaf.add_argument("--all", action="store_true", help="also those that are over")
+    leaf.add_argument("--processor", metavar="PROCESSOR")
+    leaf.add_argument("--limit", type=whole, default=100, help="at most so many (default 100)")
+    leaf = _leaf(group, "show", "show a difference", "reconcile show")
+    leaf.add_argument("id", metavar="ID", help="difference id")
+    leaf = _leaf(group, "resolve", "end a difference by your word", "reconcile resolve")
+    leaf.add_argument("id", metavar="ID", help="difference id")
+    leaf.add_argument(
+        "--outcome",
+        required=True,
+        choices=["corrected_here", "corrected_there", "timing", "written_off", "accepted"],
+    )
+    leaf.add_argument("--reference", metavar="WORD", help="a ticket or document")
+    leaf.add_argument("--note", metavar="TEXT", help="kept sealed in the audit log, two years")
+    leaf = _leaf(group, "report", "write the report of a period for a bookkeeper", "reconcile report")
+    _period(leaf)
+    leaf.add_argument("--format", choices=["html", "csv", "json"], default="html", help="(default html)")
 
 
 def _common(*, json: bool = True) -> ArgumentParser:
@@ -257,6 +320,11 @@ def _money(tree: Tree) -> None:
     leaf = _leaf(group, "lines", "list an organisation's transfers, newest first", "ledger lines")
     leaf.add_argument("--org", required=True, metavar="ORG", help="organisation id")
     leaf.add_argument("--limit", type=whole, default=100, help="at most so many (default 100)")
+    leaf = _leaf(group, "balance", "show the trial balance: what every account has", "ledger balance")
+    leaf.add_argument("--all", action="store_true", help="each customer's lots and debt, too")
+    leaf = _leaf(group, "export", "write the journal of a period for accounting (CSV, double entry)", "ledger export")
+    _period(leaf)
+    leaf.add_argument("--scope", choices=["live", "sandbox"], default="live", help="whose money (default live)")
     group = _group(tree, "price", "the price book: dated, never overwritten")
     leaf = _leaf(group, "set", "price a model from now on", "price set")
     leaf.add_argument("model", metavar="MODEL", help="public name, provider/model")
@@ -645,6 +713,30 @@ def _act(command: str) -> Act:
             from ruxa.cli.usage import list_ as act
         case ["ledger", "check"]:
             from ruxa.cli.money import check as act
+        case ["ledger", "balance"]:
+            from ruxa.cli.books import balance as act
+        case ["ledger", "export"]:
+            from ruxa.cli.books import export as act
+        case ["invoice", "list"]:
+            from ruxa.cli.books import invoices as act
+        case ["invoice", "show"]:
+            from ruxa.cli.books import invoice as act
+        case ["invoice", "pdf"]:
+            from ruxa.cli.books import printed as act
+        case ["invoice", "issue"]:
+            from ruxa.cli.books import issue as act
+        case ["invoice", "profile"]:
+            from ruxa.cli.books import details as act
+        case ["reconcile", "run"]:
+            from ruxa.cli.books import compare as act
+        case ["reconcile", "list"]:
+            from ruxa.cli.books import differing as act
+        case ["reconcile", "show"]:
+            from ruxa.cli.books import difference as act
+        case ["reconcile", "resolve"]:
+            from ruxa.cli.books import resolve as act
+        case ["reconcile", "report"]:
+            from ruxa.cli.books import reported as act
         case ["ledger", "lines"]:
             from ruxa.cli.money import lines as act
         case ["price", "set"]:

@@ -52,6 +52,18 @@ async def csv(works: Works, since: datetime, until: datetime, *, scope: str = "l
         yield table(line for one in found[at : at + _PIECE] for line in _lines(one))
 
 
+def account_class(code: str) -> str:
+    """The account of the journal that an account of the ledger is part of."""
+    head, _, rest = code.partition(":")
+    match head:
+        case "lot":
+            return "liability:customer_credit"
+        case "shortfall":
+            return f"asset:customer_debt:{rest.partition(':')[0]}"
+        case _:
+            return code
+
+
 def _lines(one: Posting) -> list[tuple[object, ...]]:
     shown = usd(one.amount_micros)
     rest = ("USD", one.document, one.reference, one.code, one.scope, one.entries)
