@@ -15,6 +15,7 @@ from ruxa.console import money, shown, texts, words
 from ruxa.console.pages.keys.page import OFFERED
 from ruxa.console.pages.playground.page import WORDS
 from ruxa.console.pages.retention.page import OWN
+from ruxa.ledger import prices
 from ruxa.privacy.retention import stores
 
 CONSOLE = Path(words.__file__).parent
@@ -83,7 +84,7 @@ def test_keys_that_are_put_together_exist() -> None:
     for scope, _ in OFFERED:
         name = scope.replace(":*", "").replace(":", "_")
         made |= {f"scopes.{name}", f"scopes.{name}_text"}
-    made |= {f"class.{name}" for name, _, _ in money.CLASSES} | set(money.LINE_KEYS.values())
+    made |= {f"class.{name}" for name in prices.CLASSES} | set(money.LINE_KEYS.values())
     made |= {f"keys.state_{state}" for state in ("active", "expiring", "expired", "revoked")}
     made |= {f"call.source_{source}" for source in ("provider", "counted", "policy", "none")}
     made |= {f"playground.{word}" for word in WORDS}

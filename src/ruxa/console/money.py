@@ -18,7 +18,7 @@ from ruxa.console.page import Deps
 from ruxa.console.words import Words
 from ruxa.kernel import ids
 from ruxa.kernel.sealed import Sealed
-from ruxa.ledger import accounts, activity, budgets, prices, topups
+from ruxa.ledger import accounts, activity, budgets, plans, prices, topups
 from ruxa.ledger.accounts import Balance
 from ruxa.ledger.payments import corrections, limits
 from ruxa.store.work import Work
@@ -36,18 +36,6 @@ LINE_KEYS: Mapping[str, str] = {
     "refund": "billing.line_refund",
     "correction": "billing.line_correction",
 }
-# usage field -> price field, in the order of a receipt
-CLASSES: tuple[tuple[str, str, str], ...] = (
-    ("input", "input_tokens", "input_micros"),
-    ("cache_read", "cache_read_tokens", "cache_read_micros"),
-    ("cache_write_5m", "cache_write_5m_tokens", "cache_write_5m_micros"),
-    ("cache_write_1h", "cache_write_1h_tokens", "cache_write_1h_micros"),
-    ("output", "output_tokens", "output_micros"),
-    ("reasoning", "reasoning_tokens", "reasoning_micros"),
-    ("audio_input", "audio_input_tokens", "audio_input_micros"),
-    ("audio_output", "audio_output_tokens", "audio_output_micros"),
-    ("images", "images", "image_micros"),
-)
 
 
 class Purse(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,26 +109,25 @@ def line(found: records.Line, words: Words) -> ShownLine:
 
 def terms(call: activity.Call, price: prices.Rates) -> list[Term]:
     """The arithmetic of a charge, class by class, before its one rounding."""
-    long = price.long_from_tokens is not None and call.input_total > price.long_from_tokens
     found: list[Term] = []
-    for name, units_field, rate_field in CLASSES:
-        units: int = getattr(call, units_field)
-        if units:
-            stepped = f"long_{rate_field}"
-            rate: int = getattr(price, stepped if long and hasattr(price, stepped) else rate_field)
-            product = f"{units * rate:013d}"
-            decimals = product[-12:].rstrip("0").ljust(6, "0")
-            if (price.units, name) in (("seconds", "audio_input"), ("characters", "input")):
-                name = price.units
-            found.append(Term(name, units, rate, f"{product[:-12]}.{decimals}"))
+    for term in prices.terms(price, call):
+        product = f"{term.millionths:013d}"
+        decimals = product[-12:].rstrip("0").ljust(6, "0")
+        counted = (price.units, term.usage_class) in (("seconds", "audio_input"), ("characters", "input"))
+        name = price.units if counted else term.usage_class
+        found.append(Term(name, term.units, term.rate, f"{product[:-12]}.{decimals}"))
     return found
 
 
-async def offered(work: Work, deps: Deps) -> list[prices.Price]:
-    """The models that are priced and whose provider can be called, without the sandbox's faults."""
+async def offered(work: Work, deps: Deps, organisation_ref: UUID | None = None) -> list[prices.Price]:
+    """The models that are priced and whose provider can be called, without the sandbox's faults.
+
+    organisation_ref: at the prices of its plan; None: at the list's.
+    """
+    plan = prices.LIST if organisation_ref is None else await plans.of(work, organisation_ref)
     return [
         price
-        for price in (await prices.current(work)).values()
+        for price in (await plans.priced(work, plan)).values()
         if (deps.providers is None or price.provider in deps.providers) and not price.model.startswith("sandbox/fail-")
     ]
 

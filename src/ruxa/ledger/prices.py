@@ -225,8 +225,9 @@ _TERMS = (
     ("reasoning", "reasoning_tokens", "reasoning_micros", "long_reasoning_micros"),
     ("audio_input", "audio_input_tokens", "audio_input_micros", "audio_input_micros"),
     ("audio_output", "audio_output_tokens", "audio_output_micros", "audio_output_micros"),
-    ("image", "images", "image_micros", "image_micros"),
+    ("images", "images", "image_micros", "image_micros"),
 )
+CLASSES = tuple(name for name, *_ in _TERMS)
 
 
 def terms(price: Rates, usage: Quantities) -> tuple[Term, ...]:

@@ -20,6 +20,7 @@ from ruxa.console.api import (
     organisation,
     payments,
     privacy,
+    provider_keys,
     staff,
     usage,
 )
@@ -41,6 +42,7 @@ def handlers(deps: Deps, edge: Edge, published: openapi.Description) -> list[HTT
 
     return [
         *keys.handlers(deps, edge),
+        *provider_keys.handlers(deps, edge),
         *usage.handlers(deps, edge),
         *content.handlers(deps, edge),
         *billing.handlers(deps, edge),

@@ -77,9 +77,9 @@ async def _view(visit: Visit, work: Work, sides: list[content.Shown] | None) -> 
         raise NotFound("No such call here.")
     price, starts = None, None
     if found.price_id is not None:
-        for row, since, _ in await prices.history(work, found.model):
-            if row.id == found.price_id:
-                price, starts = row, since
+        version = await prices.by_id(work, found.price_id)
+        if version is not None:
+            price, starts, _ = version
     try:
         key_name = (await keys.find(work, visit.deps.vault, person.organisation_id, found.key_id)).name.open(PURPOSE)
     except NotFound:

@@ -47,7 +47,7 @@ async def load(visit: Visit, work: Work) -> View:
             words.exact(price.output_micros),
             DIALECTS.get(price.provider, ("openai",)),
         )
-        for price in await money.offered(work, visit.deps)
+        for price in await money.offered(work, visit.deps, visit.person.organisation_ref)
         if price.units == "tokens" and not any(mark in price.model for mark in NOT_TALK)
     ]
     offered.sort(key=lambda one: (one.name != "sandbox/chat", one.name))
