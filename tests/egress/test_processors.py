@@ -197,23 +197,28 @@ async def test_a_saved_card_is_charged_without_the_customer_once_per_key(house: 
 
 
 async def test_a_saved_paypal_account_is_charged_without_the_payer_once_per_key(house: Till) -> None:
-    """The sandbox plays no vault: what PayPal would add is patched into its answers."""
-    vault = {"id": "7v417nothing", "status": "VAULTED", "customer": {"id": "cust1"}}
-    source = {"payment_source.paypal": {"attributes": {"vault": vault}}}
-    await house.control("faults", on="POST /v2/checkout/orders/*/capture", do="patch", patch=source)
-    _, _, facts = await paid(house, "paypal", save_method=True)
-    assert (facts[0].saved, facts[0].customer) == ("7v417nothing", "cust1")
+    async def kept(funding: str) -> tuple[str, str]:
+        asked = house.order("paypal", save_method=True)
+        checkout = await house.paypal.checkout(asked)
+        assert checkout.url is not None
+        await house.approve(checkout.url, funding)
+        (fact,) = await house.paypal.capture(asked.id, checkout.ext_id)
+        assert fact.customer is not None
+        assert fact.saved is not None
+        return fact.customer, fact.saved
+
+    good = await kept("pays")
     order, key = house.order("paypal", 700, reference="RX-AAAA-CCCC"), uuid4()
-    capture = {"id": "0CAPTURE00001", "status": "COMPLETED", "create_time": "2026-11-24T12:00:00Z",
-               "amount": {"currency_code": "USD", "value": "7.00"}, "custom_id": str(order.id)}  # fmt: skip
-    done = {"status": "COMPLETED", "purchase_units.0.payments": {"captures": [capture]}}
-    await house.control("faults", on="POST /v2/checkout/orders", do="patch", patch=done, times=2)
-    first = await house.paypal.charge_saved("cust1", "7v417nothing", order, key)
-    again = await house.paypal.charge_saved("cust1", "7v417nothing", order, key)
+    first = await house.paypal.charge_saved(*good, order, key)
+    again = await house.paypal.charge_saved(*good, order, key)
     assert isinstance(first, Fact)
     assert first == again
     assert (first.order_id, first.status, first.amount_minor) == (order.id, "succeeded", 700)
-    waits = await house.paypal.charge_saved("cust1", "7v417nothing", house.order("paypal"), uuid4())
+    refused = await house.paypal.charge_saved(*await kept("later_declined"), house.order("paypal"), uuid4())
+    assert refused == Declined(code="instrument_declined", retry=True)
+    gone = await house.paypal.charge_saved(good[0], "none", house.order("paypal"), uuid4())
+    assert gone == Declined(code="token_id_not_found", retry=False)
+    waits = await house.paypal.charge_saved(*await kept("later_asks"), house.order("paypal"), uuid4())
     assert isinstance(waits, NeedsAction)
     assert waits.url.startswith(house.sandbox.access.url)
     with pytest.raises(Unsupported):

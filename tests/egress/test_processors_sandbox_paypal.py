@@ -119,6 +119,42 @@ def test_a_pending_capture_completes_in_time(sandbox: Sandbox, api: httpx.Client
         sandbox.control("clock", shift_s=-10)
 
 
+def test_an_account_is_kept_and_charged_later(sandbox: Sandbox, api: httpx.Client) -> None:
+    def kept(funding: str) -> dict[str, Any]:
+        amount = {"currency_code": "USD", "value": "25.00"}
+        vault = {"store_in_vault": "ON_SUCCESS", "usage_type": "MERCHANT"}
+        context = {"return_url": "http://127.0.0.1:1/back", "cancel_url": "http://127.0.0.1:1/no"}
+        source = {"paypal": {"attributes": {"vault": vault}, "experience_context": context}}
+        body = {"intent": "CAPTURE", "purchase_units": [{"amount": amount}], "payment_source": source}
+        order = api.post("/v2/checkout/orders", json=body).json()
+        way = next(one["href"] for one in order["links"] if one["rel"] == "payer-action")
+        assert "This account is kept" in sandbox.http.get(way).text
+        sandbox.http.post(way, data={"answer": "approve", "funding": funding})
+        done = api.post(f"/v2/checkout/orders/{order['id']}/capture", json={}).json()
+        return done["payment_source"]["paypal"]["attributes"]["vault"]
+
+    def charge(vault: dict[str, Any]) -> httpx.Response:
+        amount = {"currency_code": "USD", "value": "5.00"}
+        source = {"paypal": {"vault_id": vault["id"]}}
+        body = {"intent": "CAPTURE", "purchase_units": [{"amount": amount}], "payment_source": source}
+        return api.post("/v2/checkout/orders", json=body, headers={"paypal-request-id": uuid4().hex})
+
+    good = kept("pays")
+    assert good["status"] == "VAULTED"
+    paid = charge(good).json()
+    assert paid["status"] == "COMPLETED"
+    assert paid["purchase_units"][0]["payments"]["captures"][0]["amount"]["value"] == "5.00"
+    assert issue(charge(kept("later_declined"))) == (422, "INSTRUMENT_DECLINED")
+    asks = charge(kept("later_asks")).json()
+    assert (asks["status"], asks["links"][1]["rel"]) == ("PAYER_ACTION_REQUIRED", "payer-action")
+    path = f"/v3/vault/payment-tokens/{good['id']}"
+    assert api.get(path).json()["customer"] == good["customer"]
+    listed = api.get("/v3/vault/payment-tokens", params={"customer_id": good["customer"]["id"]}).json()
+    assert [one["id"] for one in listed["payment_tokens"]] == [good["id"]]
+    assert api.delete(path).status_code == 204
+    assert issue(charge(good)) == (422, "TOKEN_ID_NOT_FOUND")
+
+
 def test_refunds(sandbox: Sandbox, api: httpx.Client) -> None:
     path = f"/v2/payments/captures/{captured(sandbox, api)['id']}"
     key = {"paypal-request-id": uuid4().hex}

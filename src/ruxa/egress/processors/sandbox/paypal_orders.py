@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
+from ruxa.egress.processors.sandbox import paypal_vault
 from ruxa.egress.processors.sandbox.access import PAYPAL_MERCHANT
 from ruxa.egress.processors.sandbox.books import Books, Json, fresh_capitals, shown
 from ruxa.egress.processors.sandbox.paypal_api import (
@@ -43,7 +44,7 @@ def _object(value: object) -> Json:
 
 @route("POST", "/v2/checkout/orders")
 def create(ask: Ask) -> tuple[int, Any]:
-    """An order of one unit that waits for the payer."""
+    """An order of one unit that waits for the payer, or is paid at once from an account that was kept."""
     body, books = ask.body, ask.books
     if body.get("intent") not in ("CAPTURE", "AUTHORIZE"):
         raise invalid("INVALID_PARAMETER_VALUE", "The value of a field is invalid.", "/intent")
@@ -54,6 +55,7 @@ def create(ask: Ask) -> tuple[int, Any]:
         raise invalid("MISSING_REQUIRED_PARAMETER", "One purchase unit is needed.", "/purchase_units")
     unit = _unit(_object(cast("list[object]", units)[0]))
     source = _object(_object(body.get("payment_source")).get("paypal"))
+    token = paypal_vault.kept(books, source["vault_id"]) if source.get("vault_id") else None
     context = _object(source.get("experience_context")) or _object(body.get("application_context"))
     id_ = fresh_capitals()
     now = stamp(books.now())
@@ -72,10 +74,15 @@ def create(ask: Ask) -> tuple[int, Any]:
         "_cancel": context.get("cancel_url"),
         "_at": books.now(),
         "_funding": "",
+        "_keep": bool(_object(_object(source.get("attributes")).get("vault")).get("store_in_vault")),
     }
     if source:
         order["payment_source"] = {"paypal": {}}
     books.put("paypal.order", order)
+    if token is not None and token["_does"] == "pays":
+        approve(books, order, "pays")
+        _take(books, order)
+        return 201, shown(order)
     if ask.whole:
         return 201, shown(order)
     kept = ("id", "status", "links", *(("payment_source",) if source else ()))
@@ -126,7 +133,7 @@ def expire(books: Books, order: Json) -> None:
 
 
 def approve(books: Books, order: Json, funding: str) -> None:
-    """The payer agrees; ``funding``: ``pays``, ``pending`` or ``declined``."""
+    """The payer agrees; ``funding``: of ``paypal_page.FUNDING``."""
     order |= {"status": "APPROVED", "_funding": funding, "payer": _PAYER, "update_time": stamp(books.now())}
     order["payment_source"] = {"paypal": {**_PAYER, "account_id": _PAYER["payer_id"], "account_status": "VERIFIED"}}
     order["links"] = [
@@ -153,6 +160,16 @@ def capture(ask: Ask) -> tuple[int, Any]:
     if order["_funding"] == "declined":
         text = "The instrument presented was either declined by the processor or bank, or it can't be used."
         raise unprocessable("INSTRUMENT_DECLINED", text)
+    _take(books, order)
+    if ask.whole:
+        return 201, shown(order)
+    unit = order["purchase_units"][0]
+    told = {name: order[name] for name in ("id", "status", "payment_source", "payer", "links")}
+    return 201, told | {"purchase_units": [{name: unit[name] for name in ("reference_id", "payments")}]}
+
+
+def _take(books: Books, order: Json) -> None:
+    """The money of an approved order."""
     unit = order["purchase_units"][0]
     made = _capture(books, order, unit, pending=order["_funding"] == "pending")
     unit["payments"] = {"captures": [shown(made)]}
@@ -161,13 +178,12 @@ def capture(ask: Ask) -> tuple[int, Any]:
     books.put("paypal.order", order)
     if made["status"] == "COMPLETED":
         complete(books, made)
+        if order["_keep"]:
+            paypal_vault.keep(books, order)
+            books.put("paypal.order", order)
     else:
         emit(books, "PAYMENT.CAPTURE.PENDING", "capture", f"Payment pending for $ {made['amount']['value']} USD", made)
         books.put("paypal.timer", {"id": f"timer {made['id']}", "due": books.now() + SLOW_S, "capture": made["id"]})
-    if ask.whole:
-        return 201, shown(order)
-    kept = {name: order[name] for name in ("id", "status", "payment_source", "payer", "links")}
-    return 201, kept | {"purchase_units": [{name: unit[name] for name in ("reference_id", "payments")}]}
 
 
 def _capture(books: Books, order: Json, unit: Json, *, pending: bool) -> Json:

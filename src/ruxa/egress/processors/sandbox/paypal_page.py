@@ -12,10 +12,12 @@ from ruxa.egress.processors.sandbox.paypal_orders import approve, expire
 from ruxa.egress.processors.sandbox.wire import Answer, Call
 
 PATH: Final = "/checkoutnow"
-_FUNDING: Final = {
+FUNDING: Final = {
     "pays": "Test balance: pays at once",
     "pending": "Test bank account: pays after a few seconds",
     "declined": "Test card: is declined",
+    "later_declined": "Test balance: pays now, is declined when charged later",
+    "later_asks": "Test balance: pays now, asks for you when charged later",
 }
 
 
@@ -32,21 +34,23 @@ def answer(books: Books, call: Call) -> Answer:
     typed = dict(parse_qsl(call.body.decode("utf-8", "replace")))
     if typed.get("answer") != "approve":
         return _to(order["_cancel"], {"token": order["id"]}, "Canceled; nothing was paid")
-    approve(books, order, typed.get("funding", "") if typed.get("funding") in _FUNDING else "pays")
+    approve(books, order, typed.get("funding", "") if typed.get("funding") in FUNDING else "pays")
     return _to(order["_return"], {"token": order["id"], "PayerID": "SANDBOXBUYER1"}, "Approved")
 
 
 def _page(order: Json) -> Answer:
     unit = order["purchase_units"][0]
+    offered = [name for name in FUNDING if order["_keep"] or not name.startswith("later")]
     choices = "".join(
-        f'<label><input type="radio" name="funding" value="{name}"{mark}> {text}</label>'
-        for (name, text), mark in zip(_FUNDING.items(), (" checked", "", ""), strict=True)
+        f'<label><input type="radio" name="funding" value="{name}"{mark}> {FUNDING[name]}</label>'
+        for name, mark in zip(offered, (" checked", *[""] * len(offered)), strict=False)
     )
+    kept = '<p class="soft">This account is kept, to be charged later as you have set.</p>' if order["_keep"] else ""
     body = f"""
 <h1>Pay Ruxa sandbox with PayPal</h1>
 <form class="paper" method="post"><p class="sum">${escape(unit["amount"]["value"])}</p>
 <p class="soft">{escape(unit.get("description", "Order"))}. This page plays PayPal; nobody has to sign in.</p>
-<fieldset><legend>Pay with</legend>{choices}</fieldset>
+<fieldset><legend>Pay with</legend>{choices}</fieldset>{kept}
 <button type="submit" name="answer" value="approve">Approve</button>
 <button type="submit" name="answer" value="cancel" class="second">Cancel and go back</button></form>"""
     return page(f"Approve ${unit['amount']['value']}", body, leads_to=(order["_return"], order["_cancel"]))

@@ -24,6 +24,7 @@ from ruxa.egress.processors.sandbox import (
     paypal_page,
     paypal_report,
     paypal_trust,
+    paypal_vault,
     stripe_api,
     stripe_charges,
     stripe_checkout,
@@ -51,6 +52,7 @@ CALLS: Final = (
     paypal_notify,
     paypal_orders,
     paypal_report,
+    paypal_vault,
     stripe_charges,
     stripe_checkout,
     stripe_customers,
@@ -62,7 +64,7 @@ CALLS: Final = (
     stripe_refunds,
     stripe_setup,
 )
-_PAYPAL: Final = ("/v1/oauth2/", "/v1/customer/", "/v1/notifications/", "/v1/reporting/", "/v2/")
+_PAYPAL: Final = ("/v1/oauth2/", "/v1/customer/", "/v1/notifications/", "/v1/reporting/", "/v2/", "/v3/")
 _PEM: Final = "application/x-pem-file"
 
 
@@ -200,12 +202,15 @@ class Server:
 
 def _patched(good: Answer, rule: Rule) -> Answer:
     body = msgspec.json.decode(good.body)
-    for path, value in rule.patch.items():
-        *way, last = path.split(".")
-        here = body
-        for part in way:
-            here = here[int(part)] if part.isdigit() else here[part]
-        here[last] = value
+    try:
+        for path, value in rule.patch.items():
+            *way, last = path.split(".")
+            here = body
+            for part in way:
+                here = here[int(part)] if part.isdigit() else here[part]
+            here[last] = value
+    except (LookupError, TypeError):
+        return Answer(status=500, content_type="text/plain", body=b"The patch does not fit this answer.")
     return msgspec.structs.replace(good, body=msgspec.json.encode(body))
 
 
