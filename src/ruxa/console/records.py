@@ -144,11 +144,13 @@ _CHARGES: LiteralString = """
     SELECT id, at, 'charge', model, scope, -amount_micros, line_state
     FROM ledger.charge WHERE organisation_ref = %s AND id > %s AND id < %s AND amount_micros > 0
 """
+# What moved a lot, other than by a charge: those are listed call by call.
 _LOTS: LiteralString = """
     SELECT id, at, code, '', scope, CASE WHEN credit LIKE 'lot:%%' THEN amount_micros ELSE -amount_micros END, 'posted'
     FROM ledger.statement_line
-    WHERE organisation_ref = %s AND id > %s AND id < %s AND state = 'posted'
-      AND code IN ('sandbox_credit', 'credit', 'promo', 'refund', 'compensation', 'correction', 'expired', 'debt')
+    WHERE organisation_ref = %s AND id > %s AND id < %s AND state IN ('posted', 'post')
+      AND (debit LIKE 'lot:%%') <> (credit LIKE 'lot:%%')
+      AND debit NOT LIKE 'revenue:usage:%%' AND credit NOT LIKE 'revenue:usage:%%'
 """
 
 

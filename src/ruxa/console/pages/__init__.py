@@ -40,6 +40,7 @@ from ruxa.console.pages.privacy.page import PAGE as privacy
 from ruxa.console.pages.processors.page import PAGE as processors
 from ruxa.console.pages.proofs.page import PAGE as proofs
 from ruxa.console.pages.quarantine.page import PAGE as quarantine
+from ruxa.console.pages.reconciliation.page import PAGE as reconciliation
 from ruxa.console.pages.refunds_staff.page import PAGE as refunds_staff
 from ruxa.console.pages.reset.page import PAGE as reset
 from ruxa.console.pages.retention.page import PAGE as retention
@@ -96,6 +97,7 @@ PAGES: tuple[Page, ...] = (
     disputes,
     transfers,
     books,
+    reconciliation,
     processors,
     plans,
     proofs,
