@@ -2120,7 +2120,7 @@ COMMENT ON COLUMN payment.quarantine.first_at IS 'data: none';
 COMMENT ON COLUMN payment.quarantine.last_at IS 'data: none';
 COMMENT ON COLUMN payment.quarantine.settled_by IS
     'data: category=user.unique_id.pseudonymous subject=staff purpose=security,billing basis=legal_obligation,legal_obligation keep=transactions
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=keep:tax export=no:security';
 COMMENT ON COLUMN payment.quarantine.settled_at IS 'data: none';
 COMMENT ON COLUMN payment.inbox.processor IS 'data: none';
 COMMENT ON COLUMN payment.inbox.event_id IS
@@ -2195,7 +2195,7 @@ COMMENT ON COLUMN payment.refund.asked_by IS
      seal=none erase=keep:tax export=yes';
 COMMENT ON COLUMN payment.refund.approved_by IS
     'data: category=user.unique_id.pseudonymous subject=staff purpose=security,billing basis=legal_obligation,legal_obligation keep=transactions
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=keep:tax export=no:security';
 COMMENT ON COLUMN payment.refund.fact_id IS 'data: none';
 COMMENT ON COLUMN payment.refund.ext_id IS
     'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract keep=transactions
@@ -2217,7 +2217,7 @@ COMMENT ON COLUMN payment.evidence.text_sealed IS
 COMMENT ON COLUMN payment.evidence.state IS 'data: none';
 COMMENT ON COLUMN payment.evidence.made_by IS
     'data: category=user.unique_id.pseudonymous subject=staff purpose=security,billing basis=legal_obligation,legal_obligation keep=transactions
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=keep:tax export=no:security';
 COMMENT ON COLUMN payment.evidence.made_at IS 'data: none';
 COMMENT ON COLUMN payment.confirmation.id IS 'data: none';
 COMMENT ON COLUMN payment.confirmation.order_id IS 'data: none';
@@ -2237,10 +2237,10 @@ COMMENT ON COLUMN payment.confirmation.amount_minor IS
 COMMENT ON COLUMN payment.confirmation.state IS 'data: none';
 COMMENT ON COLUMN payment.confirmation.first_by IS
     'data: category=user.unique_id.pseudonymous subject=staff purpose=security,billing basis=legal_obligation,legal_obligation keep=transactions
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=keep:tax export=no:security';
 COMMENT ON COLUMN payment.confirmation.second_by IS
     'data: category=user.unique_id.pseudonymous subject=staff purpose=security,billing basis=legal_obligation,legal_obligation keep=transactions
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=keep:tax export=no:security';
 COMMENT ON COLUMN payment.confirmation.first_at IS 'data: none';
 COMMENT ON COLUMN payment.confirmation.second_at IS 'data: none';
 COMMENT ON COLUMN payment.wish.id IS 'data: none';
@@ -2259,10 +2259,10 @@ COMMENT ON COLUMN payment.wish.reason_sealed IS
 COMMENT ON COLUMN payment.wish.state IS 'data: none';
 COMMENT ON COLUMN payment.wish.asked_by IS
     'data: category=user.unique_id.pseudonymous subject=staff purpose=security,billing basis=legal_obligation,legal_obligation keep=transactions
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=keep:tax export=no:security';
 COMMENT ON COLUMN payment.wish.settled_by IS
     'data: category=user.unique_id.pseudonymous subject=staff purpose=security,billing basis=legal_obligation,legal_obligation keep=transactions
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=keep:tax export=no:security';
 COMMENT ON COLUMN payment.wish.asked_at IS 'data: none';
 COMMENT ON COLUMN payment.wish.settled_at IS 'data: none';
 COMMENT ON COLUMN payment.freeze.id IS 'data: none';
@@ -2280,12 +2280,12 @@ COMMENT ON COLUMN payment.freeze.began_at IS
      seal=none erase=keep:tax export=yes';
 COMMENT ON COLUMN payment.freeze.began_by IS
     'data: category=user.unique_id.pseudonymous subject=staff purpose=security,billing basis=legal_obligation,legal_obligation keep=transactions
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=keep:tax export=no:security';
 COMMENT ON COLUMN payment.freeze.ended_at IS 'data: none';
 COMMENT ON COLUMN payment.freeze.reviewed_at IS 'data: none';
 COMMENT ON COLUMN payment.freeze.reviewed_by IS
     'data: category=user.unique_id.pseudonymous subject=staff purpose=security,billing basis=legal_obligation,legal_obligation keep=transactions
-     seal=none erase=keep:tax export=yes';
+     seal=none erase=keep:tax export=no:security';
 COMMENT ON COLUMN payment.freeze.decision IS
     'data: category=user.behavior.purchase_history subject=organisation purpose=billing basis=contract keep=transactions
      seal=none erase=keep:tax export=yes';
