@@ -27,7 +27,7 @@ from ruxa.store.work import Work
 
 Template = Literal[
     "verify", "known", "reset", "invite", "password_changed", "new_browser", "checkpoint", "hold", "erasure",
-    "alert_low_balance", "alert_budget_80", "alert_budget_100", "alert_payment_failed", "alert_auto_off",
+    "alert_low_balance", "alert_budget_near", "alert_budget_used", "alert_payment_failed", "alert_auto_off",
     "alert_auto_paused", "alert_unusual", "alert_dispute"
 ]  # fmt: skip
 
@@ -66,8 +66,8 @@ TEMPLATES: Final[dict[Template, frozenset[str]]] = {
     "hold": frozenset({"name", "until"}),
     "erasure": frozenset({"name", "until"}),
     "alert_low_balance": _ALERT,
-    "alert_budget_80": _ALERT,
-    "alert_budget_100": _ALERT,
+    "alert_budget_near": _ALERT,
+    "alert_budget_used": _ALERT,
     "alert_payment_failed": _ALERT,
     "alert_auto_off": _ALERT,
     "alert_auto_paused": _ALERT,

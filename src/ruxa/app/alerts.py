@@ -7,7 +7,7 @@ from typing import Final, cast
 from uuid import UUID
 
 from ruxa.access import outbox, records
-from ruxa.access.organisations import NAME_COLUMN
+from ruxa.access.organisations import NAME_COLUMN, PURPOSE
 from ruxa.access.outbox import Template
 from ruxa.kernel import ids
 from ruxa.kernel.money import usd
@@ -30,6 +30,7 @@ _PLACES: Final[Mapping[str, str]] = {
     "unusual": "/activity",
     "dispute": "/billing/orders",
 }
+_NAMED: Final[Mapping[str, str]] = {"budget_80": "budget_near", "budget_100": "budget_used"}
 
 
 async def run(pool: Pool, vault: Vault, base_url: str, sink: Sink) -> int:
@@ -65,7 +66,7 @@ async def _tell(work: Work, vault: Vault, base_url: str, one: Untold) -> int:
     payers = await records.payers(work, one.organisation_ref)
     for payer in payers:
         organisation = await vault.open(
-            NAME_COLUMN, payer.organisation_id, payer.organisation_id, payer.organisation_sealed, purpose="communicate"
+            NAME_COLUMN, payer.organisation_id, payer.organisation_id, payer.organisation_sealed, purpose=PURPOSE
         )
         name = ""
         if payer.name_sealed is not None:
@@ -75,13 +76,13 @@ async def _tell(work: Work, vault: Vault, base_url: str, one: Untold) -> int:
             name = sealed.open("communicate")
         variables = {
             "name": Sealed(name),
-            "organisation": Sealed(organisation.open("communicate")),
+            "organisation": Sealed(organisation.open(PURPOSE)),
             "amount": Sealed(usd(one.micros, 2)),
             "bound": Sealed(usd(one.bound_micros, 2)),
             "url": Sealed(base_url + place(one)),
         }
         addressee = records.Addressee(payer.member_id, payer.locale, payer.email_sealed)
-        template = cast(Template, f"alert_{one.kind}")
+        template = cast(Template, f"alert_{_NAMED.get(one.kind, one.kind)}")
         await outbox.put_to(work, vault, addressee, template, variables, organisation_id=payer.organisation_id)
     return len(payers)
 

@@ -133,7 +133,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What to render: the template's values, or a file instead of a page."""
+    """What to render: the template's values, or a file instead of a page; headers: of the answer, in place of ours."""
 
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     status: int = 200
@@ -141,6 +141,7 @@ class View:
     body: bytes | None = None
     media_type: str = "text/html"
     filename: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

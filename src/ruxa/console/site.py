@@ -161,6 +161,8 @@ class Site:
             if body is None:
                 body = self.renderer.page(page, visit, outcome.values, template=outcome.template)
             response = Response(body, status_code=outcome.status, media_type=outcome.media_type)
+            for name, value in outcome.headers.items():
+                response.set_header(name, value)
             if outcome.filename is not None:
                 response.set_header("content-disposition", f'attachment; filename="{outcome.filename}"')
             return response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -10,10 +10,13 @@ from ruxa.console import charts, money, records
 from ruxa.console.charts import Chart, Series
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.console.rollups import Period
+from ruxa.ledger.alerts import alerts
 from ruxa.store.work import Work
 
 MODELS = 6
 ERRORS = 5
+ALERTS = 10
+RECENT = timedelta(days=3)
 
 
 async def load(visit: Visit, work: Work) -> View | Go:
@@ -35,12 +38,23 @@ async def load(visit: Visit, work: Work) -> View | Go:
         {"name": "call", "done": has_call, "href": "/playground"},
         {"name": "look", "done": visit.query.get("done") == "looked", "href": "/activity"},
     ]
+    week_starts, week_step_s = charts.buckets("week", now)
+    week = await visit.deps.rollups.period(work, person.organisation_ref, week_starts, week_step_s, now)
+    told = []
+    if person.may("payment:read"):
+        told = [
+            {"kind": one.kind, "at": one.began_at}
+            for one in await alerts.listed(work, person.organisation_ref, limit=ALERTS)
+            if one.ended_at is None and now - one.began_at < RECENT
+        ]
     show_steps = not (has_key and has_call and (purse is None or purse.total > 0))
     return View(
         {
             "now": now,
             "period": period,
             "balance": purse,
+            "days_left": None if purse is None else days_left(purse.free, week.total.spend),
+            "alerts": told,
             "figures": {
                 "spend": total.spend,
                 "calls": total.calls,
@@ -61,6 +75,11 @@ async def load(visit: Visit, work: Work) -> View | Go:
             **_charts(visit, starts, step_s, found),
         }
     )
+
+
+def days_left(free: int, week_spend: int) -> int | None:
+    """For how many days the credit lasts at the pace of the last seven; None when nothing was spent."""
+    return max(free, 0) * 7 // week_spend if week_spend > 0 else None
 
 
 def share(part: int, of: int) -> str:
