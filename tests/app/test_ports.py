@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +65,19 @@ def test_a_host_that_is_not_ours_is_refused() -> None:
 )
 def test_what_is_loopback(host: str, loopback: bool) -> None:
     assert ports.is_loopback(host) is loopback
+
+
+def test_a_kept_port_is_taken_again_while_it_is_free(tmp_path: Path) -> None:
+    kept = tmp_path / "port"
+    with ports.listening_again(kept) as first:
+        where = first.getsockname()
+        assert kept.read_text() == str(where[1])
+        with ports.listening_again(kept) as other:
+            assert other.getsockname()[1] != where[1]
+            kept.write_text(str(where[1]))
+    with ports.listening_again(kept) as again:
+        assert again.getsockname() == where
+    for damaged in ("", "x", "99999999"):
+        kept.write_text(damaged)
+        with ports.listening_again(kept) as anew:
+            assert kept.read_text() == str(anew.getsockname()[1])

@@ -414,7 +414,10 @@ def test_the_demo_is_removed(fresh_server: Make) -> None:
     server = fresh_server().start()
     key = server.key
     assert server.chat()[0] == 200
+    memory = server.data / "run" / "processor.jsonl"
+    memory.write_text("")
     told = server.cli_json("demo", "remove")
+    assert not memory.exists()
     assert told == {"removed": True, "mode": "live", "restart_needed": True}
     assert not (server.data / "demo.json").exists()
     eventually(lambda: server.chat(key=key)[0] == 401, 5)
@@ -423,6 +426,9 @@ def test_the_demo_is_removed(fresh_server: Make) -> None:
     server.start()
     assert "(live)" in server.stdout()
     assert "ruxa operator add" in server.stdout()
+    described = server.described()
+    assert described
+    assert described["processor_url"] is None
     assert not (server.data / "demo.json").exists()
     assert server.chat(key=key)[0] == 401
     assert server.cli_raw("demo", "remove").returncode == 2

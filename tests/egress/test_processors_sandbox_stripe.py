@@ -113,6 +113,27 @@ def test_payment_methods(client: Any) -> None:
     assert "1111" not in str(unknown.value)
 
 
+@pytest.mark.parametrize(("answer", "status"), [("yes", "succeeded"), ("no", "requires_payment_method")])
+def test_a_setup_intent_that_asks_the_bank(sandbox: Sandbox, client: Any, answer: str, status: str) -> None:
+    customer = client.customers.create()
+    asked = client.setup_intents.create(
+        params={
+            "customer": customer.id,
+            "payment_method": "pm_card_authenticationRequiredOnSetup",
+            "confirm": True,
+            "return_url": "http://127.0.0.1:1/kept",
+        }
+    )
+    url = asked.next_action.redirect_to_url.url
+    assert "Keep this card" in sandbox.http.get(url).text
+    assert sandbox.http.post(url, data={"answer": answer}).headers["location"] == "http://127.0.0.1:1/kept"
+    done = client.setup_intents.retrieve(asked.id)
+    assert done.status == status
+    if status == "succeeded":
+        later = intent_of(client, done.payment_method, customer=customer.id, off_session=True)
+        assert later.status == "succeeded"
+
+
 def test_setup_intents(client: Any) -> None:
     customer = client.customers.create()
     params = {"customer": customer.id, "payment_method": "pm_card_visa", "confirm": True}

@@ -56,6 +56,23 @@ def free(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
+def listening_again(kept: Path) -> socket.socket:
+    """A loopback socket that listens on the port that ``kept`` remembers, or on a free one when that is gone.
+
+    Pages that were handed out before a restart lead to it still.
+    """
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", int(kept.read_text())))
+    except (OSError, ValueError, OverflowError):
+        listening.bind(("127.0.0.1", 0))
+        with contextlib.suppress(OSError):
+            kept.write_text(str(listening.getsockname()[1]))
+    listening.listen(64)
+    return listening
+
+
 def holder(port: int) -> str | None:
     """``title (pid N)`` of the process that listens on ``port``, where ``/proc`` tells."""
     inodes: set[str] = set()

@@ -23,7 +23,7 @@ from typing import Protocol
 import msgspec
 
 from ruxa import __version__
-from ruxa.app import forks
+from ruxa.app import forks, ports
 from ruxa.app import instance as instance_
 from ruxa.app.child import STOPS, load
 from ruxa.app.forks import Forked
@@ -292,9 +292,7 @@ class Supervisor:
 
     def _open_processor(self) -> None:
         """The sandbox processor: its address is there from now on, its process from when somebody first calls."""
-        self._doorbell = socket.socket()
-        self._doorbell.bind(("127.0.0.1", 0))
-        self._doorbell.listen(64)
+        self._doorbell = ports.listening_again(self._settings.data / "run" / "processor.port")
         self._processor = access.fresh().at(f"http://127.0.0.1:{self._doorbell.getsockname()[1]}")
         self._await_caller()
 

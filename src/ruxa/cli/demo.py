@@ -49,7 +49,7 @@ async def _remove(house: House) -> bool:
             await _note(work, house, "organisation:suspended", organisation.id, organisation.id)
     await asyncio.to_thread(owner.change_mode, house.address.url("ruxa_owner"), "live")
     instance.change_mode(house.settings.data, house.instance, "live")
-    for name in ("demo.json", "demo.json.waiting", "run/processor.jsonl"):
+    for name in ("demo.json", "demo.json.waiting", "run/processor.jsonl", "run/processor.port"):
         (house.settings.data / name).unlink(missing_ok=True)
     return house.server is not None
 

@@ -96,6 +96,18 @@ class Books:
                     file.write(msgspec.json.encode(line) + b"\n")
         self._dirty.clear()
 
+    def move(self) -> None:
+        """When the address is another one than in the last run, every link in the books leads to the new one."""
+        kept = self.get("address", "url")
+        if kept is not None and kept["url"] != self.access.url:
+            before, now = kept["url"].encode(), self.access.url.encode()
+            for kind, things in self._things.items():
+                for thing in list(things.values()):
+                    written = msgspec.json.encode(thing)
+                    if before in written:
+                        self.put(kind, msgspec.json.decode(written.replace(before, now)))
+        self.put("address", {"id": "url", "url": self.access.url})
+
     def _load(self, file: Path) -> None:
         """Read the lines (a torn last one is dropped) and write them anew, newest state only."""
         try:
@@ -113,7 +125,8 @@ class Books:
                 self.put(read.kind, read.thing)
                 self._order = max(self._order, int(read.thing["_n"]))
         for kind, things in self._things.items():
-            kept = sorted(things.values(), key=_number)[-EVENTS_MAX:] if kind.endswith("event") else things.values()
+            ages = kind.endswith(("event", "key")) or kind == "delivery"
+            kept = sorted(things.values(), key=_number)[-EVENTS_MAX:] if ages else things.values()
             self._things[kind] = {one["id"]: one for one in sorted(kept, key=_number)}
         kept_ids = {id_ for things in self._things.values() for id_ in things}
         self._kinds = {id_: kind for id_, kind in self._kinds.items() if id_ in kept_ids}

@@ -9,7 +9,7 @@ from html import escape
 from typing import Final
 from urllib.parse import parse_qsl
 
-from ruxa.egress.processors.sandbox import cards, stripe_checkout
+from ruxa.egress.processors.sandbox import cards, stripe_checkout, stripe_setup
 from ruxa.egress.processors.sandbox.books import Books, Json
 from ruxa.egress.processors.sandbox.page import dollars, leave, page, problem
 from ruxa.egress.processors.sandbox.stripe_customers import detached, make_bank, make_card
@@ -32,6 +32,8 @@ def answer(books: Books, call: Call) -> Answer:
             return _checkout(books, session, posted)
         if parts[1] == "3ds" and (intent := books.get("payment_intent", parts[2])):
             return _bank(books, intent, posted)
+        if parts[1] == "3ds" and (setup := books.get("setup_intent", parts[2])):
+            return _bank_setup(books, setup, posted)
         if parts[1] == "portal" and (portal := books.get("portal", parts[2])):
             return _portal(books, portal, posted)
     return page("Not found", "<h1>There is nothing here</h1><p>The link is wrong, or too old.</p>", status=404)
@@ -187,13 +189,8 @@ def _bank(books: Books, intent: Json, posted: dict[str, str] | None) -> Answer:
     if intent["status"] != "requires_action":
         return page("Nothing to confirm", f"<h1>There is nothing to confirm</h1>{_link(back)}")
     if posted is None:
-        body = f"""
-<h1>Your bank asks: is it you?</h1>
-<section class="paper"><p class="sum">{dollars(intent["amount"])}</p><p class="soft">to Ruxa sandbox. This page plays
-the bank's 3-D Secure question.</p>
-<form method="post"><button type="submit" name="answer" value="yes">Yes, pay</button>
-<button type="submit" name="answer" value="no" class="second">No, it is not me</button></form></section>"""
-        return page("3-D Secure", body, leads_to=(back, session["cancel_url"] if session else None))
+        cancel = session["cancel_url"] if session else None
+        return _question(dollars(intent["amount"]), "Yes, pay", (back, cancel))
     passed = posted.get("answer") == "yes"
     try:
         if session is not None and session["status"] == "open":
@@ -205,6 +202,27 @@ the bank's 3-D Secure question.</p>
             return leave(back) if back else page("Not confirmed", "<h1>The bank did not confirm it</h1>")
         return _pay_page(books, session, f"{refused.body['error']['message']} Nothing was paid.")
     return leave(back) if back else page("Confirmed", "<h1>The bank has confirmed it</h1>")
+
+
+def _bank_setup(books: Books, setup: Json, posted: dict[str, str] | None) -> Answer:
+    """The same for a card that is only kept."""
+    back = setup["_return"]
+    if setup["status"] != "requires_action":
+        return page("Nothing to confirm", f"<h1>There is nothing to confirm</h1>{_link(back)}")
+    if posted is None:
+        return _question("Keep this card", "Yes, keep it", (back,))
+    stripe_setup.answered(books, setup, passed=posted.get("answer") == "yes")
+    return leave(back) if back else page("Answered", "<h1>The bank has your answer</h1>")
+
+
+def _question(what: str, yes: str, leads_to: tuple[str | None, ...]) -> Answer:
+    body = f"""
+<h1>Your bank asks: is it you?</h1>
+<section class="paper"><p class="sum">{what}</p><p class="soft">at Ruxa sandbox. This page plays the bank's 3-D Secure
+question.</p>
+<form method="post"><button type="submit" name="answer" value="yes">{yes}</button>
+<button type="submit" name="answer" value="no" class="second">No, it is not me</button></form></section>"""
+    return page("3-D Secure", body, leads_to=leads_to)
 
 
 def _link(url: str | None) -> str:

@@ -1,7 +1,7 @@
 """The control API below ``/_sandbox/``: what a processor's staff, its customers' banks and an attacker would do.
 
 Only for callers on this machine, and only for programs: a browser's page cannot reach it, because a POST must say
-``content-type: application/json``, which a foreign page may not send here.
+``content-type: application/json``, which a foreign page may not send here, and call it by a name of this machine.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ class Control:
 
     async def answer(self, call: Call) -> Answer:
         """The answer to a call below ``/_sandbox/``."""
-        if not ipaddress.ip_address(call.peer).is_loopback:
+        host = call.headers.get("host", "localhost").rpartition(":")
+        here = (host[0] or host[2]) in ("127.0.0.1", "localhost", "[::1]")
+        if not here or not ipaddress.ip_address(call.peer).is_loopback:
             return _told(403, {"error": "only from this machine"})
         name = call.path.removeprefix("/_sandbox/")
         if call.method == "GET" and name == "paypal/root.pem":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from ruxa.egress.processors.sandbox.wire import Answer
 
@@ -70,7 +70,10 @@ def style() -> Answer:
 
 def leave(url: str) -> Answer:
     """Sends the browser to ``url``, by GET."""
-    return Answer(status=303, headers={"location": url, "cache-control": "no-store", "referrer-policy": "no-referrer"})
+    there = quote(url, safe="%/:?#[]@!$&'()*+,;=~")
+    return Answer(
+        status=303, headers={"location": there, "cache-control": "no-store", "referrer-policy": "no-referrer"}
+    )
 
 
 def dollars(cents: int) -> str:

@@ -92,14 +92,12 @@ class Server:
         return self.books.access
 
     async def listen(self, where: tuple[str, int] | socket.socket) -> None:
-        """Binds, takes up what an earlier run left, and begins."""
+        """Binds and begins."""
         await self.listener.listen(where)
         if isinstance(where, tuple):
             self.books.access = self.books.access.at(f"http://{where[0]}:{self.listener.port}")
-        for session in self.books.where("session", status="open"):
-            self.books.put("session", session | {"url": f"{self.access.url}/c/pay/{session['id']}"})
+        self.books.move()
         self.books.flush()
-        self.sender.resume()
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
 
     def tell(self, stripe_url: str | None, paypal_url: str | None) -> None:
@@ -107,6 +105,9 @@ class Server:
         self.books.drop("endpoint", "we_1default")
         for old in self.books.where("paypal.webhook", _default=True):
             self.books.drop("paypal.webhook", old["id"])
+            # What it was not told yet is told to the one that takes its place.
+            for delivery in self.books.where("delivery", target=old["id"], state="waiting"):
+                self.books.put("delivery", delivery | {"target": self.access.paypal_webhook_id})
         if stripe_url:
             self.books.put("endpoint", stripe_endpoints.endpoint(self.books, stripe_url, ["*"]) | {
                 "id": "we_1default", "_secret": self.access.stripe_webhook_secret
@@ -190,7 +191,7 @@ class Server:
         if rule.do == "lost_before":
             return Answer(cut=True)
         if rule.do == "delay":
-            if key in self._running:
+            if key and key in self._running:
                 return stripe_api.in_use(key)
             self._running.add(key)
             try:
@@ -242,4 +243,5 @@ async def serve(
     await server.listen(where)
     if webhooks:
         server.tell(f"{webhooks}/stripe", f"{webhooks}/paypal")
+    server.sender.resume()
     return server

@@ -99,6 +99,20 @@ def succeed(books: Books, intent: Json, method: Json) -> Json:
     return books.put("setup_intent", intent)
 
 
+def answered(books: Books, intent: Json, *, passed: bool) -> None:
+    """The customer's bank has seen them, or not."""
+    if passed:
+        succeed(books, intent, find(books, "payment_method", intent["payment_method"]))
+        return
+    message = (
+        "We are unable to authenticate your payment method. Please choose a different payment method and try again."
+    )
+    error = {"code": "setup_intent_authentication_failure", "message": message, "type": "invalid_request_error"}
+    intent |= {"status": "requires_payment_method", "payment_method": None, "next_action": None}
+    intent["last_setup_error"] = error
+    emit(books, "setup_intent.setup_failed", books.put("setup_intent", intent))
+
+
 @route("GET", "/v1/setup_intents")
 def every(ask: Ask) -> Json:
     """Setup intents, of a customer or a method if asked."""
