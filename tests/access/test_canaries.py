@@ -26,7 +26,7 @@ import pytest
 
 from fixtures_access import BASE_URL, VISITOR, House, Person
 from ruxa.access import entrance as door
-from ruxa.access import jobs, keys, links, members, organisations, outbox, records, sessions, terms
+from ruxa.access import jobs, keys, links, members, organisations, outbox, provider_keys, records, sessions, terms
 from ruxa.access.entrance import Arrival, SignedIn
 from ruxa.access.keys import KeyWish
 from ruxa.access.sessions import Visitor
@@ -236,6 +236,15 @@ async def keys_life(town: Town, organisation_id: UUID) -> None:
     await town.fails(lambda work: keys.adopt(work, house.vault, organisation_id, wish, foreign.encode()))
     long = KeyWish(name=Sealed(town.person().name.open("provide") * 9))
     await town.fails(lambda work: keys.create(work, house.vault, organisation_id, long))
+    own = Sealed(f"sk-own-{town.token}-tail")
+    for work_of in (house.console, house.operator):
+        async with work_of.work() as work:
+            await provider_keys.put(work, house.vault, organisation_id, "openai", own)
+            town.said.append(repr(await provider_keys.listed(work, organisation_id)))
+    for wrong in (f"with blank {town.token}", f"rx_live_{town.token}", f"é{town.token}"):
+        await town.fails(
+            lambda work, wrong=wrong: provider_keys.put(work, house.vault, organisation_id, "x", Sealed(wrong))
+        )
     async with house.console.work() as work:
         await keys.revoke(work, organisation_id, created.id)
 

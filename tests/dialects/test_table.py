@@ -63,6 +63,13 @@ def test_the_customers_own_key_passes_unknown_fields() -> None:
     assert b'"frobnicate":1' in b"".join(mine.pieces)
 
 
+def test_what_is_ours_or_needs_a_kept_call_never_passes() -> None:
+    envelope = read(models=["a/b"], metadata={"who": "anna"}, frobnicate=1)
+    mine = patch(envelope, Terms(own_key=True))
+    assert mine.dropped == ("models", "metadata")
+    assert set(json.loads(b"".join(mine.pieces))) & {"models", "metadata", "frobnicate"} == {"frobnicate"}
+
+
 def test_large_content_is_passed_without_a_copy() -> None:
     text = "x" * PIECE_BYTES_MIN
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}], "user": "u"}).encode()

@@ -17,7 +17,7 @@ import pytest
 from books import Books
 from fixtures_access import House, Person, house, hurry
 from fixtures_database import Database
-from ruxa.access import entrance, keys, members, organisations
+from ruxa.access import entrance, keys, members, organisations, provider_keys
 from ruxa.access.audit import log
 from ruxa.access.keys import KeyWish
 from ruxa.access.roles import Role
@@ -130,6 +130,10 @@ async def test_nothing_of_a_member_is_left_and_the_certificate_says_so(house: Ho
     person, member_id, organisation_id = await house.owner()
     other, other_id, _ = await house.owner()
     await _key(house, organisation_id, member_id)
+    async with house.console.work() as work:
+        await provider_keys.put(
+            work, house.vault, organisation_id, "openai", Sealed("sk-own-canary-key-1234567890"), created_by=member_id
+        )
     destroyed = [key.id.hex() for one in (member_id, organisation_id) for key in await house.vault.keys_of(one)]
     async with house.operator.work() as work:
         await members.set_name(work, house.vault, member_id, Sealed("Canary Name"))
@@ -153,7 +157,9 @@ async def test_nothing_of_a_member_is_left_and_the_certificate_says_so(house: Ho
         assert timedelta(days=0) < key.gone_in_every_copy_by - key.gone_in_service <= timedelta(days=7)
     deleted = {one.place for one in said.rows if one.action == "deleted"}
     assert {"access.member", "access.session", "access.terms_acceptance"} <= deleted
-    assert {one.place for one in companies[0].rows} >= {"access.key", "access.key_secret", "access.membership"}
+    assert {one.place for one in companies[0].rows} >= {
+        "access.key", "access.key_secret", "access.membership", "access.provider_key"
+    }  # fmt: skip
 
     assert await _left(house, "member", member_id) == {}
     assert await _left(house, "organisation", organisation_id) == {}

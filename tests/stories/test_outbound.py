@@ -322,6 +322,44 @@ def test_keys_never_stand_in_a_url(watched: Watched) -> None:
             assert request.target.partition("?")[2] in ("", "alt=sse")
 
 
+def test_an_own_key_goes_to_its_provider_and_tells_no_more(watched: Watched, tmp_path: Path) -> None:
+    """The organisation's key instead of the house's, and nothing else that is new: no other provider ever sees it.
+
+    Fields that nobody here knows are the customer's own to send on that key; identities are not.
+    """
+    own = "sk-own-key-of-customer-number-two"
+    (tmp_path / "key").write_text(own)
+    there = ("--org", watched.organisations[1])
+    endpoint = ("openai_chat", "chat/completions")
+    name, other = PAIRS["openai_chat"]
+    tap = watched.taps[name]
+    before = len(tap.requests())
+    watched.server.cli("provider", "key", "add", name, *there, "--key-file", str(tmp_path / "key"))
+    try:
+        for streamed in (False, True):
+            body = _planted(endpoint, f"{name}/small", 1, streamed)
+            del body["zz_unknown"]
+            told = {header: value for header, value in TOLD.items() if "goog" not in header}
+            told["idempotency-key"] += f"-{secrets.token_hex(4)}"
+            status, _, answer = watched.server.http(
+                "POST", CALLS[endpoint].path, body, headers=told, key=watched.keys[1]
+            )
+            assert status == 200, answer
+        asked = tap.requests()[before:]
+        for request in (*_send(watched, endpoint, other, 1, False), *_send(watched, endpoint, name, 0, False)):
+            assert own not in request.head.decode()
+    finally:
+        watched.server.cli("provider", "key", "remove", name, *there)
+    assert len(asked) == 2
+    for request in asked:
+        assert own in request.head.decode()
+        assert "vendor-key-of-the-operator" not in request.head.decode()
+        _check(watched, "openai_chat", request, CALLS[endpoint].content, endpoint)
+    for tap_name, each in watched.taps.items():
+        assert tap_name == name or all(own.encode() not in request.head + request.body for request in each.requests())
+    assert own not in watched.server.output()
+
+
 def test_providers_errors_are_not_passed_on_raw(watched: Watched) -> None:
     _, _, answer = _ask(watched, ("openai_chat", "chat/completions"), "openai", 0, False, model="fail-401")
     assert b"vendor-key-of-the-operator" not in answer

@@ -27,6 +27,9 @@ ANY = STRING | NUMBER | BOOL | ARRAY | OBJECT | NULL
 PIECE_BYTES_MIN = 16 * 1024
 """Bodies up to this size are joined: one small copy is cheaper than several writes."""
 
+HELD = frozenset({"models", "metadata"})
+"""Of the fields that a table does not have: ours, or refused by a provider that is not to keep the call. Never sent."""
+
 
 class Field(msgspec.Struct, frozen=True):
     """One line of a table: class, allowed kinds of value (bits of ``body``), free values of a price field (raw)."""
@@ -135,11 +138,19 @@ def check(envelope: Envelope, terms: Terms) -> None:
         )
 
 
+def unsent(envelope: Envelope, terms: Terms) -> tuple[str, ...]:
+    """Of the top-level names that the table does not have, those that must not go out; on the customer's own key only
+    what can't."""
+    if terms.own_key:
+        return tuple(name for name in envelope.unknown if name in HELD)
+    return tuple(name for name in envelope.unknown if name not in terms.pass_fields)
+
+
 def dropped(envelope: Envelope, terms: Terms) -> tuple[str, ...]:
     """Top-level names that must not go out, in order."""
     if not envelope.unknown and not terms.drop_fields:
         return ()
-    gone = () if terms.own_key else tuple(name for name in envelope.unknown if name not in terms.pass_fields)
+    gone = unsent(envelope, terms)
     if terms.drop_fields:
         gone += tuple(name for name in envelope.members if name in terms.drop_fields and name not in gone)
     return gone

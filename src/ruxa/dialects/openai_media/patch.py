@@ -11,7 +11,7 @@ from ruxa.dialects.body import take
 from ruxa.dialects.dialect import Envelope, Patched, Terms
 from ruxa.dialects.openai import style
 from ruxa.dialects.openai_media.table import FORMS
-from ruxa.dialects.table import check, dropped, splice
+from ruxa.dialects.table import check, dropped, splice, unsent
 
 _encode = msgspec.json.Encoder().encode
 _decode_text = msgspec.json.Decoder(str).decode
@@ -41,7 +41,7 @@ def patch(envelope: Envelope, *, upstream_model: str, pseudonym: Callable[[str],
 def _patch_form(envelope: Envelope, upstream_model: str, pseudonym: Callable[[str], str], terms: Terms) -> Patched:
     body = envelope.body
     source = memoryview(body)
-    unknown = () if terms.own_key else tuple(name for name in envelope.unknown if name not in terms.pass_fields)
+    unknown = unsent(envelope, terms)
     gone = [*unknown]
     written: list[tuple[bytes, bytes | memoryview]] = []
     for part in envelope.parts:
