@@ -75,6 +75,23 @@ class Shop:
             await orders.bind(work, order.id, checkout.ext_id, checkout.url)
         return order, checkout
 
+    async def transfer(self, cents: int) -> Order:
+        """An order that a bank transfer is to pay."""
+        now = self.house.database.clock.now()
+        async with self.house.console.work() as work:
+            return await orders.create(
+                work,
+                self.ref,
+                amount_micros=cents * 10_000,
+                tax_micros=0,
+                processor="bank",
+                method="bank_transfer",
+                kind="manual",
+                scope="sandbox",
+                save_method=False,
+                expires_at=now + timedelta(days=14),
+            )
+
     def told(self, order: Order, customer: str | None = None) -> processing.Order:
         """The order as the processor learns of it."""
         return processing.Order(

@@ -16,6 +16,16 @@ from ruxa.kernel.errors import InvalidCall
 
 COMMANDS = [
     "run",
+    "payment list",
+    "payment show",
+    "payment refund",
+    "payment refunded",
+    "payment confirm",
+    "payment waiting",
+    "payment approve",
+    "payment dispute",
+    "payment sync",
+    "payment settings check",
     "invoice list",
     "invoice show",
     "invoice pdf",

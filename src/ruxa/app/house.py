@@ -43,6 +43,7 @@ class House:
         pool: Pool,
         vault: Vault,
         server: Server | None,
+        register: Register | None = None,
     ) -> None:
         self.settings = settings
         self.instance = found
@@ -52,6 +53,8 @@ class House:
         self.pool = pool
         self.vault = vault
         self.server = server
+        # What the command's process may dial: the hook on connections asks this one.
+        self.register = register or Register(sink)
 
     def work(self) -> AbstractAsyncContextManager[Work]:
         """One transaction as the operator."""
@@ -135,7 +138,7 @@ async def opened(settings: Settings, what: str) -> AsyncGenerator[House]:
         try:
             vault = await Vault.unlock(address, custody.epoch_keys(settings, found, register), clock=clock, name=what)
             try:
-                yield House(settings, found, address, clock, sink, pool, vault, server)
+                yield House(settings, found, address, clock, sink, pool, vault, server, register)
             finally:
                 await vault.close()
         finally:

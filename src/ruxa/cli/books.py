@@ -20,7 +20,6 @@ from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.console import assets, words
 from ruxa.egress.processor import Entry
-from ruxa.egress.recipient import Register
 from ruxa.kernel import ids
 from ruxa.kernel.errors import InvalidCall, NotFound
 from ruxa.kernel.sealed import Sealed
@@ -149,8 +148,7 @@ def compare(args: Namespace) -> int:
         day = _day(args.day) or (house.clock.now() - timedelta(days=1)).date()
         if args.file is None:
             async with AsyncExitStack() as stack:
-                register = Register(house.sink)
-                tills = payments.processors(house.settings, register, house.clock, stack)
+                tills = payments.processors(house.settings, house.register, house.clock, stack)
                 if args.processor not in tills:
                     raise NotFound(
                         f"[payments.{args.processor}] is not configured; --file takes its books from a file."

@@ -63,6 +63,7 @@ def build() -> CommandParser:
     _keys(tree)
     _usage(tree)
     _money(tree)
+    _payments(tree)
     _bookkeeping(tree)
     _retention(tree)
     _audit(tree)
@@ -99,6 +100,37 @@ def _period(leaf: ArgumentParser) -> None:
     leaf.add_argument("--from", dest="since", required=True, metavar="DAY", help="the first day, UTC: 2027-01-01")
     leaf.add_argument("--to", dest="until", required=True, metavar="DAY", help="the last day: 2027-01-31")
     leaf.add_argument("--out", required=True, metavar="FILE", help="file to write")
+
+
+def _payments(tree: Tree) -> None:
+    group = _group(tree, "payment", "payments: what was paid, refunds, bank transfers, disputes")
+    leaf = _leaf(group, "list", "list payments, newest first", "payment list")
+    leaf.add_argument("--org", metavar="ORG", help="organisation id (default: everybody's)")
+    leaf.add_argument("--limit", type=whole, default=50, help="at most so many (default 50)")
+    leaf = _leaf(group, "show", "show a payment and what the processor confirmed of it", "payment show")
+    leaf.add_argument("payment", metavar="PAYMENT", help="its id (order_...) or reference (RX-...)")
+    leaf = _leaf(group, "refund", "ask for a refund of a payment", "payment refund")
+    leaf.add_argument("payment", metavar="PAYMENT", help="its id (order_...) or reference (RX-...)")
+    leaf.add_argument("micros", type=micros, metavar="MICROS", help="USD micros, tax included; whole cents")
+    leaf.add_argument("--reason", required=True, metavar="TEXT", help="kept sealed with the refund")
+    leaf.add_argument("--beyond-unspent", action="store_true", help="what was spent already becomes a debt")
+    leaf = _leaf(group, "refunded", "say that a refund was made by hand (bank transfers)", "payment refunded")
+    leaf.add_argument("refund", metavar="REFUND", help="its id (rfnd_...)")
+    leaf = _leaf(group, "confirm", "say that a bank transfer arrived; a second person says so too", "payment confirm")
+    leaf.add_argument("payment", metavar="PAYMENT", help="its id (order_...) or the reference it named (RX-...)")
+    leaf.add_argument("--micros", required=True, type=micros, metavar="N", help="all that arrived, USD micros")
+    leaf.add_argument("--day", required=True, metavar="DAY", help="of the bank's entry: 2027-01-31")
+    leaf.add_argument("--entry", required=True, metavar="TEXT", help="the entry's own reference on the statement")
+    leaf.add_argument("--account", required=True, metavar="TEXT", help="the bank account it arrived on")
+    leaf = _leaf(group, "waiting", "list refunds and transfers that wait for a second person", "payment waiting")
+    leaf = _leaf(group, "approve", "be the second person of a refund or transfer", "payment approve")
+    leaf.add_argument("id", metavar="ID", help="rfnd_... or cfm_..., as `ruxa payment waiting` shows it")
+    leaf = _leaf(group, "dispute", "list disputes, or show and answer one", "payment dispute")
+    leaf.add_argument("id", nargs="?", metavar="DISPUTE", help="its id (dsp_...)")
+    leaf.add_argument("--answer", metavar="FILE", help="the evidence, a text; sent once by the worker")
+    leaf = _leaf(group, "sync", "ask the processors about everything that waits, now", "payment sync")
+    group = _group(group, "settings", "the settings of payments")
+    leaf = _leaf(group, "check", "ask each processor whether it takes our key", "payment settings check")
 
 
 def _bookkeeping(tree: Tree) -> None:
@@ -697,12 +729,6 @@ def _act(command: str) -> Act:
             from ruxa.cli.keys import revoke as act
         case ["key", "rotate"]:
             from ruxa.cli.keys import rotate as act
-        case ["route", "list"]:
-            from ruxa.cli.routes import list_ as act
-        case ["route", "set"]:
-            from ruxa.cli.routes import set_ as act
-        case ["route", "remove"]:
-            from ruxa.cli.routes import remove as act
         case ["import", "litellm"]:
             from ruxa.cli.importing import litellm_ as act
         case ["import", "newapi"]:
@@ -717,64 +743,16 @@ def _act(command: str) -> Act:
             from ruxa.cli.books import balance as act
         case ["ledger", "export"]:
             from ruxa.cli.books import export as act
-        case ["invoice", "list"]:
-            from ruxa.cli.books import invoices as act
-        case ["invoice", "show"]:
-            from ruxa.cli.books import invoice as act
-        case ["invoice", "pdf"]:
-            from ruxa.cli.books import printed as act
-        case ["invoice", "issue"]:
-            from ruxa.cli.books import issue as act
-        case ["invoice", "profile"]:
-            from ruxa.cli.books import details as act
-        case ["reconcile", "run"]:
-            from ruxa.cli.books import compare as act
-        case ["reconcile", "list"]:
-            from ruxa.cli.books import differing as act
-        case ["reconcile", "show"]:
-            from ruxa.cli.books import difference as act
-        case ["reconcile", "resolve"]:
-            from ruxa.cli.books import resolve as act
-        case ["reconcile", "report"]:
-            from ruxa.cli.books import reported as act
+        case ["payment", *rest]:
+            return _payment_act(rest)
+        case ["backup" | "route" | "provider", *_]:
+            return _upkeep_act(command.split())
+        case ["price" | "plan", *_]:
+            return _pricing_act(command.split())
+        case ["invoice" | "reconcile", *_]:
+            return _bookkeeping_act(command.split())
         case ["ledger", "lines"]:
             from ruxa.cli.money import lines as act
-        case ["price", "set"]:
-            from ruxa.cli.money import price_set as act
-        case ["price", "list"]:
-            from ruxa.cli.money import price_list as act
-        case ["price", "retire"]:
-            from ruxa.cli.money import price_retire as act
-        case ["price", "recompute"]:
-            from ruxa.cli.money import price_recompute as act
-        case ["plan", "create"]:
-            from ruxa.cli.plans import create as act
-        case ["plan", "list"]:
-            from ruxa.cli.plans import list_ as act
-        case ["plan", "show"]:
-            from ruxa.cli.plans import show as act
-        case ["plan", "set"]:
-            from ruxa.cli.plans import set_ as act
-        case ["plan", "assign"]:
-            from ruxa.cli.plans import assign as act
-        case ["plan", "margins"]:
-            from ruxa.cli.plans import margins as act
-        case ["provider", "key", "add"]:
-            from ruxa.cli.provider_keys import add as act
-        case ["provider", "key", "list"]:
-            from ruxa.cli.provider_keys import list_ as act
-        case ["provider", "key", "remove"]:
-            from ruxa.cli.provider_keys import remove as act
-        case ["price", "import"]:
-            from ruxa.cli.money import price_import as act
-        case ["provider", "check"]:
-            from ruxa.cli.providers import check as act
-        case ["provider", "counts"]:
-            from ruxa.cli.outbound import counts as act
-        case ["provider", "closed"]:
-            from ruxa.cli.providers import closed as act
-        case ["provider", "open"]:
-            from ruxa.cli.providers import reopen as act
         case ["policy", "export"]:
             from ruxa.cli.policy import export as act
         case ["audit", "verify"]:
@@ -803,20 +781,6 @@ def _act(command: str) -> Act:
             from ruxa.cli.retention import hold_show as act
         case ["hold", "end"]:
             from ruxa.cli.retention import hold_end as act
-        case ["backup", "create"]:
-            from ruxa.cli.backup import create as act
-        case ["backup", "keys"]:
-            from ruxa.cli.backup import keys as act
-        case ["backup", "log"]:
-            from ruxa.cli.backup import log as act
-        case ["backup", "list"]:
-            from ruxa.cli.backup import list_ as act
-        case ["backup", "verify"]:
-            from ruxa.cli.backup import verify as act
-        case ["backup", "expire"]:
-            from ruxa.cli.backup import expire as act
-        case ["backup", "drill"]:
-            from ruxa.cli.backup import drill_ as act
         case ["restore"]:
             from ruxa.cli.backup import restore_ as act
         case ["quarantine", "show"]:
@@ -837,4 +801,124 @@ def _act(command: str) -> Act:
             from ruxa.cli.database import setup as act
         case _:
             raise InvalidCall(f"No such command: {command}.")
+    return act
+
+
+def _payment_act(words: Sequence[str]) -> Act:
+    """The function of a command of ``ruxa payment``."""
+    match words:
+        case ["list"]:
+            from ruxa.cli.payments import listed as act
+        case ["show"]:
+            from ruxa.cli.payments import show as act
+        case ["refund"]:
+            from ruxa.cli.payments import refund as act
+        case ["refunded"]:
+            from ruxa.cli.payments import refunded as act
+        case ["confirm"]:
+            from ruxa.cli.payments import confirm as act
+        case ["waiting"]:
+            from ruxa.cli.payments import waiting as act
+        case ["approve"]:
+            from ruxa.cli.payments import approve as act
+        case ["dispute"]:
+            from ruxa.cli.payments import dispute as act
+        case ["sync"]:
+            from ruxa.cli.payments import sync as act
+        case _:
+            from ruxa.cli.payments import check as act
+    return act
+
+
+def _bookkeeping_act(words: Sequence[str]) -> Act:
+    """The function of a command of ``ruxa invoice`` or ``ruxa reconcile``."""
+    match words:
+        case ["invoice", "list"]:
+            from ruxa.cli.books import invoices as act
+        case ["invoice", "show"]:
+            from ruxa.cli.books import invoice as act
+        case ["invoice", "pdf"]:
+            from ruxa.cli.books import printed as act
+        case ["invoice", "issue"]:
+            from ruxa.cli.books import issue as act
+        case ["invoice", "profile"]:
+            from ruxa.cli.books import details as act
+        case ["reconcile", "run"]:
+            from ruxa.cli.books import compare as act
+        case ["reconcile", "list"]:
+            from ruxa.cli.books import differing as act
+        case ["reconcile", "show"]:
+            from ruxa.cli.books import difference as act
+        case ["reconcile", "resolve"]:
+            from ruxa.cli.books import resolve as act
+        case _:
+            from ruxa.cli.books import reported as act
+    return act
+
+
+def _pricing_act(words: Sequence[str]) -> Act:
+    """The function of a command of ``ruxa price`` or ``ruxa plan``."""
+    match words:
+        case ["price", "set"]:
+            from ruxa.cli.money import price_set as act
+        case ["price", "list"]:
+            from ruxa.cli.money import price_list as act
+        case ["price", "retire"]:
+            from ruxa.cli.money import price_retire as act
+        case ["price", "recompute"]:
+            from ruxa.cli.money import price_recompute as act
+        case ["plan", "create"]:
+            from ruxa.cli.plans import create as act
+        case ["plan", "list"]:
+            from ruxa.cli.plans import list_ as act
+        case ["plan", "show"]:
+            from ruxa.cli.plans import show as act
+        case ["plan", "set"]:
+            from ruxa.cli.plans import set_ as act
+        case ["plan", "assign"]:
+            from ruxa.cli.plans import assign as act
+        case ["plan", "margins"]:
+            from ruxa.cli.plans import margins as act
+        case _:
+            from ruxa.cli.money import price_import as act
+    return act
+
+
+def _upkeep_act(words: Sequence[str]) -> Act:
+    """The function of a command of ``ruxa backup``, ``ruxa provider`` or ``ruxa route``."""
+    match words:
+        case ["route", "list"]:
+            from ruxa.cli.routes import list_ as act
+        case ["route", "set"]:
+            from ruxa.cli.routes import set_ as act
+        case ["route", "remove"]:
+            from ruxa.cli.routes import remove as act
+        case ["provider", "key", "add"]:
+            from ruxa.cli.provider_keys import add as act
+        case ["provider", "key", "list"]:
+            from ruxa.cli.provider_keys import list_ as act
+        case ["provider", "key", "remove"]:
+            from ruxa.cli.provider_keys import remove as act
+        case ["provider", "check"]:
+            from ruxa.cli.providers import check as act
+        case ["provider", "counts"]:
+            from ruxa.cli.outbound import counts as act
+        case ["provider", "closed"]:
+            from ruxa.cli.providers import closed as act
+        case ["provider", "open"]:
+            from ruxa.cli.providers import reopen as act
+        case ["backup", "create"]:
+            from ruxa.cli.backup import create as act
+        case ["backup", "keys"]:
+            from ruxa.cli.backup import keys as act
+        case ["backup", "log"]:
+            from ruxa.cli.backup import log as act
+        case ["backup", "list"]:
+            from ruxa.cli.backup import list_ as act
+        case ["backup", "verify"]:
+            from ruxa.cli.backup import verify as act
+        case ["backup", "expire"]:
+            from ruxa.cli.backup import expire as act
+        case _:
+            from ruxa.cli.backup import drill_ as act
     return act

@@ -220,6 +220,10 @@ class Processor(Protocol):
     policy_url: str
     origins: tuple[str, ...]
 
+    async def whose(self) -> str:
+        """The account that our key belongs to, asked for now: whether it is taken; "" where there is none."""
+        ...
+
     async def checkout(self, order: Order) -> Checkout:
         """Make the page the customer pays on. Asked twice for one order it gives the same one."""
         ...

@@ -51,6 +51,10 @@ class Bank:
         if not self._lines:
             raise InvalidCall("payments.bank.lines must say where to transfer to.", code="bad_setting")
 
+    async def whose(self) -> str:
+        """Nobody is asked."""
+        return ""
+
     async def checkout(self, order: Order) -> Checkout:
         """See Processor."""
         if order.method != METHOD:

@@ -221,6 +221,12 @@ class PayPal:
             raise _refused(reply)
         return wire.read(reply.body or b"{}", kind, "paypal")
 
+    async def whose(self) -> str:
+        """See Processor: a token is asked for; the merchant's id is known once a payment was read."""
+        self._token_until_ms = 0
+        await self._bearer()
+        return self.account
+
     # --- orders
 
     async def checkout(self, order: Order) -> Checkout:

@@ -173,11 +173,14 @@ class Stripe:
             raise _refused(error) from None
         return wire.read(answer.last_response.body, kind, "stripe")
 
+    async def whose(self) -> str:
+        """See Processor."""
+        return (await self._ask(objects.Account, lambda sdk: sdk.v1.accounts.retrieve_current_async())).id
+
     async def _mine(self) -> str:
         """Whose account the key belongs to; asked for once."""
         if not self.account:
-            found = await self._ask(objects.Account, lambda sdk: sdk.v1.accounts.retrieve_current_async())
-            self.account = found.id
+            self.account = await self.whose()
         return self.account
 
     # --- orders
