@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from attack import money
 from attack.carving import Find, words
 from attack.loot import Instance, exported, files, look_at, opened, told
 from attack.plants import Browser, Person, sign_up, spray
@@ -28,12 +29,15 @@ if TYPE_CHECKING:
 
 # What a person can say that is never stored, not even sealed: it may be found nowhere at any time.
 NEVER = frozenset({"prompt", "system", "user", "query", "broken", "agent", "forwarded", "wrongkey", "password"})
-# The listed items that outlive an erasure: the reason of a credit, under the billing key of its fiscal year.
-LEDGER = frozenset({"reason"})
+# The listed items that outlive an erasure, under the billing key of their fiscal year: whom a receipt is for, and the
+# reasons and answers in the records of money.
+LEDGER = frozenset({"reason", "party", "refund", "wish", "evidence"})
 # What the demo's own pages show of living people to the operator.
 SHOWN = frozenset(f"s{word}" for word in ("email", "name", "newname", "invited", "organisation", "key", "storing"))
 # What a logical backup holds of each person (not what was said before and replaced since).
-BACKED_UP = frozenset(who + word for who in "es" for word in ("email", "invited", "key", "storing", "stored", "reason"))
+BACKED_UP = frozenset(
+    who + word for who in "es" for word in ("email", "invited", "key", "storing", "stored", "ownkey", *LEDGER)
+)
 # Sealed places whose value is one of a closed set, so that no word can be planted there.
 CLOSED = frozenset({"access.session|agent_sealed"})
 # Sealed places that hold ids and words of the house only; and what the sandbox says when it refuses quotes nobody.
@@ -64,6 +68,9 @@ def plant(server: RunningServer, mark: str, who: str) -> Person:
     status, made = browser.api("POST", "/api/v1/keys", {"name": f"{word('storing')} key", "store_days": 23})
     assert status == 201, made
     _call_stored(server, person, made["key"])
+    words = ("--name", f"{word('party')} Works", "--address", "Street 1", "--country", "DE")
+    server.cli("invoice", "profile", "--org", organisation["id"], *words)
+    asyncio.run(money.plant(Instance(server), organisation["id"], person.words))
     return person
 
 
