@@ -108,7 +108,7 @@ async def test_a_refund_is_asked_for_and_listed(desk: Desk) -> None:
 
 async def test_a_transfer_needs_the_command_line_and_somebody_else(desk: Desk) -> None:
     order = await desk.shop.transfer(5000)
-    told = ("--micros", "50_000_000", "--day", "2026-11-24", "--entry", "E-1", "--account", "main")
+    told = ("--micros", "50_000_000", "--day", "2026-11-24", "--entry", "E-1")
     made = await desk.json("payment", "confirm", order.reference, *told)
     waits = await desk.json("payment", "waiting")
     assert [(one["id"], one["what"], one["micros"]) for one in waits] == [(made["id"], "transfer", 50_000_000)]

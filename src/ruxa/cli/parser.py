@@ -121,7 +121,7 @@ def _payments(tree: Tree) -> None:
     leaf.add_argument("--micros", required=True, type=micros, metavar="N", help="all that arrived, USD micros")
     leaf.add_argument("--day", required=True, metavar="DAY", help="of the bank's entry: 2027-01-31")
     leaf.add_argument("--entry", required=True, metavar="TEXT", help="the entry's own reference on the statement")
-    leaf.add_argument("--account", required=True, metavar="TEXT", help="the bank account it arrived on")
+    leaf.add_argument("--account", default="main", metavar="TEXT", help="the bank account it arrived on (default main)")
     leaf = _leaf(group, "waiting", "list refunds and transfers that wait for a second person", "payment waiting")
     leaf = _leaf(group, "approve", "be the second person of a refund or transfer", "payment approve")
     leaf.add_argument("id", metavar="ID", help="rfnd_... or cfm_..., as `ruxa payment waiting` shows it")
