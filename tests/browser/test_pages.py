@@ -10,8 +10,26 @@ import pytest
 from playwright.sync_api import expect
 
 PUBLIC = ("/", "/sign-up", "/sign-in", "/reset", "/terms", "/refunds", "/privacy", "/contact", "/outbox", "/docs/api")
-MEMBER = ("/home", "/home?period=week", "/playground", "/activity", "/keys", "/billing", "/team", "/settings")
-STAFF = ("/staff/organisations", "/staff/ledger", "/staff/system", "/staff/backups", "/outbox")
+BILLING = ("", "/top-up", "/top-up?usd=5.00&by=stripe.card", "/auto", "/orders", "/documents", "/details", "/alerts")
+MONEY = ("payments", "quarantine", "refunds", "disputes", "transfers", "books", "reconciliation", "processors", "plans")
+MEMBER = (
+    "/home",
+    "/home?period=week",
+    "/playground",
+    "/activity",
+    "/keys",
+    "/team",
+    "/settings",
+    *(f"/billing{part}" for part in BILLING),
+)
+STAFF = (
+    "/staff/organisations",
+    "/staff/ledger",
+    "/staff/system",
+    "/staff/backups",
+    "/outbox",
+    *(f"/staff/{part}" for part in MONEY),
+)
 # Their scripts draw by the width they find.
 DRAWN = ("/home",)
 WIDTHS = (360, 820, 1600)

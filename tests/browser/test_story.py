@@ -32,9 +32,16 @@ def test_sign_up_to_ledger_line(window: Any, server: Any) -> None:
     expect(page.locator(".steps li.done")).to_have_count(1)
 
     page.click("nav.side >> text=Billing")
+    window.also = re.compile(r"127\.0\.0\.1:\d+$")
+    page.click("main >> text=Top up")
     page.check("input[name=usd][value='5']", force=True)
-    page.click("text=Add sandbox credit")
-    expect(page.locator(".stat-n").first).to_contain_text("5.00")
+    page.click("text=See the price")
+    page.click("button:has-text('Pay 5.00 USD')")
+    page.fill("input[name=number]", "4242424242424242")
+    page.fill("input[name=expiry]", "12/30")
+    page.fill("input[name=cvc]", "123")
+    page.click("button:has-text('Pay $')")
+    expect(page.locator(".banner-pass")).to_contain_text("Your balance is 5.00 USD", timeout=20_000)
 
     page.click("nav.side >> text=Keys")
     expect(page.locator(".empty")).to_contain_text("No keys yet")

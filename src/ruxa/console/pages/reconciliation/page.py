@@ -41,7 +41,7 @@ async def load(visit: Visit, work: Work) -> View:
         if visit.query["as"] == "csv":
             return View(body=report.csv(found), media_type="text/csv", filename="ruxa-reconciliation.csv")
         return View(body=report.as_json(found), media_type="application/json", filename="ruxa-reconciliation.json")
-    found = await report.of_days(work, since, today + timedelta(days=1))
+    found = await report.of_days(work, since, today)
     me = visit.person.member_id
     rows = await differences.listed(work)
     return View(
