@@ -236,7 +236,7 @@ def pages(client: Any) -> object:
 
 def events(client: Any) -> object:
     made = client.customers.create()
-    found = client.events.list(params={"limit": 20}).data
+    found = client.events.list(params={"type": "customer.created", "limit": 100}).data
     mine = [one for one in found if one.type == "customer.created" and one.data.object.id == made.id]
     return [(one.object, one.livemode, one.data.object.object) for one in mine]
 

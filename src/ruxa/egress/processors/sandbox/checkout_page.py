@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 from ruxa.egress.processors.sandbox import cards, stripe_checkout, stripe_setup
 from ruxa.egress.processors.sandbox.books import Books, Json
 from ruxa.egress.processors.sandbox.page import dollars, leave, page, problem
-from ruxa.egress.processors.sandbox.stripe_customers import detached, make_bank, make_card
 from ruxa.egress.processors.sandbox.stripe_errors import Refused
+from ruxa.egress.processors.sandbox.stripe_methods import detached, make_bank, make_card
 from ruxa.egress.processors.sandbox.wire import Answer, Call
 
 NOT_A_TEST_CARD: Final = (

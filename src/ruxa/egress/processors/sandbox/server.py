@@ -31,10 +31,11 @@ from ruxa.egress.processors.sandbox import (
     stripe_customers,
     stripe_disputes,
     stripe_endpoints,
+    stripe_intents,
     stripe_money,
-    stripe_payments,
     stripe_portal,
     stripe_refunds,
+    stripe_sessions,
     stripe_setup,
 )
 from ruxa.egress.processors.sandbox.access import Access
@@ -54,14 +55,14 @@ CALLS: Final = (
     paypal_report,
     paypal_vault,
     stripe_charges,
-    stripe_checkout,
     stripe_customers,
     stripe_disputes,
     stripe_endpoints,
+    stripe_intents,
     stripe_money,
-    stripe_payments,
     stripe_portal,
     stripe_refunds,
+    stripe_sessions,
     stripe_setup,
 )
 _PAYPAL: Final = ("/v1/oauth2/", "/v1/customer/", "/v1/notifications/", "/v1/reporting/", "/v2/", "/v3/")

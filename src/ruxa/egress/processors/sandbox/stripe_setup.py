@@ -7,8 +7,9 @@ from typing import Final
 from ruxa.egress.processors.sandbox import cards
 from ruxa.egress.processors.sandbox.books import Books, Json, fresh
 from ruxa.egress.processors.sandbox.stripe_api import Ask, emit, find, listed, route
-from ruxa.egress.processors.sandbox.stripe_customers import attach_to, living, usable
+from ruxa.egress.processors.sandbox.stripe_customers import living
 from ruxa.egress.processors.sandbox.stripe_errors import declined, refuse, state
+from ruxa.egress.processors.sandbox.stripe_methods import attach_to, usable
 
 _OPEN: Final = ("requires_payment_method", "requires_confirmation", "requires_action")
 
