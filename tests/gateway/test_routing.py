@@ -113,6 +113,7 @@ async def test_the_next_target_answers_when_the_first_did_not(
     assert made.asked() == {"one": 1, "two": 1}
     row = await house.row(answer.headers["x-request-id"])
     assert (row["model"], row["provider"], row["attempts"]) == ("two/m", "two", 2)
+    assert (answer.headers["ruxa-provider"], answer.headers["ruxa-model"]) == ("two", "two/m")
     assert row["amount_micros"] > 0
     await house.stop()
     assert not house.proofs()

@@ -34,6 +34,9 @@ def head(exchange: Exchange, content_type: bytes, streamed: bool) -> bytes:
         lines = STREAM_LINES % (content_type, call, call)
     else:
         lines = WHOLE_LINES % (content_type, exchange.id, exchange.amount)
+    target = exchange.target
+    if target is not None and exchange.attempts:
+        lines += target.told
     if exchange.dropped:
         # Of names that are no plain words the caller learns that there were some.
         shown = meter.named(exchange.dropped)

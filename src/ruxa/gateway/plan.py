@@ -63,8 +63,9 @@ class Pace:
 class Target:
     """A model at a provider, with its price in one book. Request heads are built once per endpoint and kept.
 
-    timed: somebody chooses by its pace; own: the organisation's own key that it is asked with, None: the house's;
-    aside: of a target with an own key, the same with the house's, where that may stand in.
+    told: the header lines that name it in an answer; timed: somebody chooses by its pace; own: the organisation's own
+    key that it is asked with, None: the house's; aside: of a target with an own key, the same with the house's, where
+    that may stand in.
     """
 
     __slots__ = (
@@ -85,6 +86,7 @@ class Target:
         "reasoning_tokens",
         "scope",
         "timed",
+        "told",
         "upstream",
         "upstream_model",
     )
@@ -102,6 +104,10 @@ class Target:
         pace: Pace | None = None,
     ) -> None:
         self.model = model
+        self.told = b"ruxa-provider: %b\r\nruxa-model: %b\r\n" % (
+            provider.name.encode("ascii", "replace"),
+            model.encode("ascii", "replace"),
+        )
         self.upstream_model = upstream_model
         self.provider = provider
         self.upstream = upstream
