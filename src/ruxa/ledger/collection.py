@@ -325,12 +325,17 @@ class Collection:
     # --- books
 
     async def report(self, name: str, day: date) -> list[Entry]:
-        """The processor's books of a day; payouts in them are read and noted on the way. Raises as the processor."""
+        """The processor's books of a day; payouts in them are read and noted on the way, and fees that are lines of
+        their own, of which nothing else tells. Raises as the processor.
+        """
         processor = self._processors[name]
         entries = await processor.report(day)
         for entry in entries:
             if entry.kind == "payout" and entry.source != entry.ext_id:
                 await self.note(name, await processor.read("payout", entry.source))
+            elif entry.kind == "fee" and entry.net_minor < 0 and processor.account:
+                async with self._pool.work(PRINCIPAL) as work:
+                    await facts.note(work, name, _fee(entry, processor), signals=self._signals)
         return entries
 
     def reporting(self) -> list[str]:
@@ -340,6 +345,22 @@ class Collection:
     def _failed(self, processor: str, kind: str, error: RuxaError) -> None:
         assert not isinstance(error, CallerError)
         self._signals.emit("payment.failed", "warning", provider=processor, kind=kind, code=error.code)
+
+
+def _fee(entry: Entry, processor: Processor) -> Fact:
+    """What a line of the processor's books says that it keeps."""
+    return Fact(
+        kind="fee",
+        ext_id=entry.source,
+        order_id=None,
+        amount_minor=-entry.net_minor,
+        currency=entry.currency,
+        status="succeeded",
+        rank=processing.RANKS["succeeded"],
+        at=entry.at,
+        livemode=processor.livemode,
+        account=processor.account,
+    )
 
 
 def _place(fact: Fact) -> int:

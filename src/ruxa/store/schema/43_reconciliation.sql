@@ -17,7 +17,8 @@ CREATE TABLE ledger.reconciliation_entry (
     currency         text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
     organisation_ref uuid,
     at               timestamptz NOT NULL,
-    PRIMARY KEY (processor, scope, ext_id),
+    -- PayPal's books may have two lines of one id: what a dispute took, and what it gave back.
+    PRIMARY KEY (processor, scope, ext_id, kind),
     CONSTRAINT entry_sum CHECK (gross_minor - fee_minor = net_minor)
 );
 CREATE INDEX reconciliation_source ON ledger.reconciliation_entry (processor, scope, source);
