@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import Final, cast
 from uuid import UUID
 
-from ruxa.access import outbox, records
-from ruxa.access.organisations import NAME_COLUMN, PURPOSE
+from ruxa.access import payers
 from ruxa.access.outbox import Template
 from ruxa.kernel import ids
 from ruxa.kernel.money import usd
-from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.signals import Sink
 from ruxa.ledger.alerts import alerts
 from ruxa.ledger.alerts.alerts import Untold
@@ -63,28 +61,10 @@ async def tell(pool: Pool, vault: Vault, base_url: str, sink: Sink) -> int:
 
 
 async def _tell(work: Work, vault: Vault, base_url: str, one: Untold) -> int:
-    payers = await records.payers(work, one.organisation_ref)
-    for payer in payers:
-        organisation = await vault.open(
-            NAME_COLUMN, payer.organisation_id, payer.organisation_id, payer.organisation_sealed, purpose=PURPOSE
-        )
-        name = ""
-        if payer.name_sealed is not None:
-            sealed = await vault.open(
-                outbox.NAME_COLUMN, payer.member_id, payer.member_id, payer.name_sealed, purpose="communicate"
-            )
-            name = sealed.open("communicate")
-        variables = {
-            "name": Sealed(name),
-            "organisation": Sealed(organisation.open(PURPOSE)),
-            "amount": Sealed(usd(one.micros, 2)),
-            "bound": Sealed(usd(one.bound_micros, 2)),
-            "url": Sealed(base_url + place(one)),
-        }
-        addressee = records.Addressee(payer.member_id, payer.locale, payer.email_sealed)
-        template = cast(Template, f"alert_{_NAMED.get(one.kind, one.kind)}")
-        await outbox.put_to(work, vault, addressee, template, variables, organisation_id=payer.organisation_id)
-    return len(payers)
+    template = cast(Template, f"alert_{_NAMED.get(one.kind, one.kind)}")
+    amount, bound = usd(one.micros, 2), usd(one.bound_micros, 2)
+    url = base_url + place(one)
+    return await payers.tell(work, vault, one.organisation_ref, template, amount=amount, bound=bound, url=url)
 
 
 def place(one: Untold) -> str:
