@@ -134,6 +134,13 @@ class Desk:
         async with self.books.console.work() as work:
             return await freezes.of(work, self.ref)
 
+    async def lent(self) -> int:
+        """How many leases of the organisation are open."""
+        async with self.books.admin() as admin:
+            asked = "SELECT count(*) FROM ledger.lease WHERE organisation_ref = %s AND state = 'open'"
+            row = await (await admin.execute(asked, [self.ref])).fetchone()
+        return 0 if row is None else row[0]
+
     async def spend(self, amount: int) -> None:
         """Spends from what there is, through a lease that is closed."""
         lease = await self.books.lend(self.ref, amount, self.scope)

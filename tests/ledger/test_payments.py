@@ -110,6 +110,29 @@ async def test_a_dispute_stops_spending_first_and_holds_what_is_unspent(desk: De
     await desk.books.prove()
 
 
+async def test_a_freeze_reaches_a_worker_that_has_credit_in_hand(desk: Desk) -> None:
+    """What is lent already is called back; the worker gets no more."""
+    order = await desk.order(10_000_000)
+    await desk.capture(order)
+    leases = desk.books.leases()
+    spending = asyncio.create_task(leases.run())
+    (await leases.reserve(desk.ref, "live", None, 1000)).release()
+    assert (await desk.balance()).held_micros > 0
+    await desk.dispute(order, 1000, "open")
+    leases.recall(str(desk.ref))
+    async with asyncio.timeout(5):
+        while await desk.lent():
+            await asyncio.sleep(0.02)
+    with pytest.raises(InsufficientCredit) as refused:
+        await leases.reserve(desk.ref, "live", None, 1000)
+    assert refused.value.code == "spending_frozen"
+    await desk.dispute(order, 1000, "pending")
+    [dispute] = await desk.disputed()
+    assert (dispute.held_micros, dispute.debt_micros) == (10_000_000, 0)
+    spending.cancel()
+    await desk.books.prove()
+
+
 async def test_a_dispute_that_is_won_leaves_nothing_but_a_review(desk: Desk) -> None:
     order = await desk.order(10_000_000)
     await desk.capture(order)

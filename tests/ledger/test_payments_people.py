@@ -218,6 +218,41 @@ async def test_payments_come_at_a_pace(books: Books) -> None:
         assert await work.value(records.SWEEP) > 10
 
 
+async def test_who_tests_cards_is_stopped_for_a_person_to_look(books: Books) -> None:
+    card = sha256(b"card").digest()
+    async with books.operator.work() as work:
+        await limits.put_bound(work, "card_organisations_day", 2)
+        await limits.put_bound(work, "declines_day", 3)
+    desks = [await desk_of(books) for _ in range(3)]
+    for number, desk in enumerate(desks):
+        order = await desk.order(1_000_000)
+        fact = desk.fact("capture", f"ch_{number}", 100, "succeeded", order_id=order.id, card=CARD)
+        for _ in range(2):
+            await desk.note(fact, fingerprint_hash=card)
+    assert [[freeze.cause for freeze in await desk.freezes()] for desk in desks] == [[], [], ["card_testing"]]
+    with pytest.raises(Conflict) as blocked:
+        await desks[2].order(1_000_000)
+    assert blocked.value.code == "method_blocked"
+    async with books.console.work() as work:
+        [waits] = await freezes.waiting(work)
+        await freezes.review(work, waits.id, "lift", "staff:1")
+    assert (await desks[2].order(1_000_000)).state == "open"
+
+    # Three refused cards of one organisation, each told twice.
+    tester = await desk_of(books)
+    for number in range(3):
+        async with books.console.work() as work:
+            await limits.check(work, tester.ref)
+        order = await tester.order(1_000_000)
+        for _ in range(2):
+            await tester.capture(order, ext_id=f"ch_no_{number}", status="failed")
+    with pytest.raises(Conflict) as refused:
+        async with books.console.work() as work:
+            await limits.check(work, tester.ref)
+    assert refused.value.code == "payment_velocity"
+    await books.prove()
+
+
 async def test_the_same_address_or_card_has_one_trial(books: Books) -> None:
     address, card, other = (sha256(word).digest() for word in (b"address", b"card", b"other"))
 

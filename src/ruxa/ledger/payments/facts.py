@@ -117,6 +117,9 @@ async def note(
             None if card is None else card.exp_year,
             fingerprint_hash,
         )
+        if fact.status == "failed" and effect.outcome != "unchanged":
+            # A refused card counts against whoever tried it, and against the card (see ``limits``).
+            await work.run(records.DECLINED, effect.organisation_ref, None, fingerprint_hash)
     return effect
 
 

@@ -35,7 +35,7 @@ async def check(
 async def declined(
     work: Work, organisation_ref: UUID, address_block_hash: bytes | None = None, fingerprint_hash: bytes | None = None
 ) -> bool:
-    """Counts a declined charge; True when it was the one too many: top-ups of the organisation are stopped."""
+    """Counts a declined charge (``facts.note`` does so itself); True when it was one too many for ``check``."""
     over: bool = await work.value(records.DECLINED, organisation_ref, address_block_hash, fingerprint_hash)
     return over
 

@@ -1764,6 +1764,12 @@ BEGIN
         AND v.at > ruxa.now() - interval '1 day') THEN
         INSERT INTO payment.velocity_mark (kind, hash, other, at)
             VALUES ('card', p_fingerprint, sha256(uuid_send(o.organisation_ref)), ruxa.now());
+        -- A card is known only once it was used: who comes last with one that many others used waits for a person.
+        IF (SELECT count(DISTINCT v.other) FROM payment.velocity_mark AS v WHERE v.kind = 'card'
+            AND v.hash = p_fingerprint AND v.at > ruxa.now() - interval '1 day')
+                > payment.bound('card_organisations_day') THEN
+            PERFORM payment.freeze_begin(o.organisation_ref, o.scope, 'card_testing', o.method, o.id, 'system');
+        END IF;
     END IF;
 END $$;
 
@@ -1953,12 +1959,13 @@ AS $$
         UNION ALL
         SELECT 'I22 nothing is refunded beyond its capture', c.id::text,
             c.refunded_minor + c.asked_minor > c.amount_minor
-            OR c.refunded_minor <> coalesce((SELECT sum(f.amount_minor) FROM facts AS f WHERE f.capture_id = c.id
-                AND f.kind = 'refund' AND f.weight <> 'none'), 0)
+            OR c.refunded_minor <> coalesce((SELECT sum(f.amount_minor) FROM payment.fact AS f WHERE f.capture_id = c.id
+                AND f.kind = 'refund' AND payment.weight(f.kind, f.status) <> 'none'), 0)
             OR c.asked_minor <> coalesce((SELECT sum(w.amount_minor) FROM payment.refund AS w WHERE w.capture_id = c.id
                 AND w.fact_id IS NULL AND w.state IN ('waiting', 'approved', 'sending', 'sent')), 0)
-            OR c.taken_minor <> c.asked_minor + coalesce((SELECT sum(f.amount_minor) FROM facts AS f
-                WHERE f.capture_id = c.id AND f.kind IN ('refund', 'dispute') AND f.weight <> 'none'), 0)
+            OR c.taken_minor <> c.asked_minor + coalesce((SELECT sum(f.amount_minor) FROM payment.fact AS f
+                WHERE f.capture_id = c.id AND f.kind IN ('refund', 'dispute')
+                    AND payment.weight(f.kind, f.status) <> 'none'), 0)
         FROM payment.fact AS c WHERE c.kind = 'capture'
         UNION ALL
         SELECT 'I23 a refund under way holds its amount', w.id::text,
