@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from datetime import UTC, datetime
+from hashlib import sha256
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,11 +14,12 @@ import pytest
 from fixtures_access import House
 from ruxa.access.audit import reading
 from ruxa.access.authorize import OPERATOR
+from ruxa.console import assets, words
 from ruxa.kernel.errors import Broken, NotFound
 from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.settings import BillingSettings, Settings
 from ruxa.ledger import proofs
-from ruxa.ledger.documents import document, issue, profile, seller
+from ruxa.ledger.documents import document, issue, profile, seller, show
 from ruxa.ledger.documents.document import Document, Line
 from ruxa.ledger.documents.issue import Draft
 from ruxa.privacy import erase, export, tax_vault
@@ -55,15 +57,19 @@ async def test_the_owners_copy_has_profile_and_documents_in_full(house: House) -
     one = await _issued(house, await _reference(house, organisation_id))
     async with house.console.work() as work:
         export_id = await export.ask(work, member_id)
-    pieces = [piece async for piece in export.stream(house.console, house.vault, export_id, member_id)]
+    paper = show.paper(house.vault, words.Library().words, assets.VENDOR)
+    copy = export.stream(house.console, house.vault, export_id, member_id, paper=paper)
+    pieces = [piece async for piece in copy]
     with zipfile.ZipFile(io.BytesIO(b"".join(pieces))) as archive:
-        tables = {
-            name.rpartition("/")[2]: archive.read(name).decode() for name in archive.namelist() if "schema" not in name
-        }
+        files = {name.rpartition("/")[2]: archive.read(name) for name in archive.namelist() if "schema" not in name}
+    tables = {name: body.decode() for name, body in files.items() if name.endswith(".json")}
     (row,) = json.loads(tables["ledger.document.json"])
     assert (row["name"], row["gross_micros"]) == (one.name, 5_000_000)
     assert json.loads(row["party_sealed"])["address"] == [STREET]
     assert NAME in tables["ledger.billing_profile.json"]
+    printed = files[f"{one.name}.pdf"]
+    async with house.console.work() as work:
+        assert (await document.find(work, one.id)).pdf_sha256 == sha256(printed).digest()
     assert json.loads(tables["ledger.document_line.json"])[0]["label"] == "RX-0000-0001"
 
 

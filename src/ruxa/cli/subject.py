@@ -11,10 +11,12 @@ from ruxa.access import members
 from ruxa.access.audit import log
 from ruxa.app.house import House
 from ruxa.cli import output, session
+from ruxa.console import assets, words
 from ruxa.kernel import ids
 from ruxa.kernel.errors import InvalidCall, NotFound
 from ruxa.kernel.money import usd
 from ruxa.kernel.sealed import Sealed
+from ruxa.ledger.documents import show
 from ruxa.privacy import erase as engine
 from ruxa.privacy import export as exports
 from ruxa.privacy.erase import Outlook
@@ -59,8 +61,11 @@ def export(args: Namespace) -> int:
             export_id = await exports.ask(work, member_id)
             await exports.fetch(work, member_id, export_id)
             await _tell(work, house, export_id, "planned")
+        paper = show.paper(house.vault, words.Library().words, assets.VENDOR)
         # The umask of a command lets nobody else read it.
-        async for piece in exports.stream(house.pool, house.vault, export_id, member_id, objects=house.objects):
+        async for piece in exports.stream(
+            house.pool, house.vault, export_id, member_id, objects=house.objects, paper=paper
+        ):
             file.write(piece)
         async with house.work() as work:
             await _tell(work, house, export_id, "done")

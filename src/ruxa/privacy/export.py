@@ -13,7 +13,7 @@ import contextlib
 import csv
 import io
 import zipfile
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import IO, Any, Final, Literal
@@ -46,6 +46,9 @@ _OF_OTHERS: Final = frozenset({"member", "staff", "subject", "hold"})
 CONTENT_PAGE: Final = 50
 # A copy keeps a connection for as long as its reader takes: more than so many at once would take them from everybody.
 AT_ONCE: Final = 2
+DOCUMENTS: Final = "ledger.document"
+# What prints an invoice or its like: the name of its file, and its bytes.
+Paper = Callable[[Work, UUID], Awaitable[tuple[str, bytes]]]
 _PARTS: Final[tuple[Literal["request", "answer"], ...]] = ("request", "answer")
 # What a spreadsheet would take for a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -55,7 +58,7 @@ _README: Final = """What is kept about you
 data/           one JSON and one CSV file for every place that holds something about you; audit.json: what you did,
                 as the audit log has it
 organisation/   the same for each organisation that you own; in content/ what is stored of its calls, byte for byte,
-                and in files/ what was uploaded
+                in files/ what was uploaded, in documents/ its invoices and their like
 schema/         what each column is: category, purpose, legal basis, how long it is kept
 manifest.json   every file with its SHA-256, and who made this copy when
 manifest.sig    an Ed25519 signature of manifest.json by the key whose id is in it (hex)
@@ -146,10 +149,12 @@ async def stream(
     *,
     objects: Objects | None = None,
     turns: Turns | None = None,
+    paper: Paper | None = None,
 ) -> AsyncGenerator[bytes, None]:
     """The ZIP of an export, piece by piece as it is made; one page of a table, or one call, is in memory at a time.
 
-    Without ``objects`` content that lies in the object store is left out. The audit entry and the fetching are the
+    Without ``objects`` content that lies in the object store is left out; with ``paper`` documents are printed too.
+    The audit entry and the fetching are the
     caller's to write first. Raises Unavailable when the object store is away: then the copy ends in the middle.
     """
     out = _Pipe()
@@ -196,6 +201,12 @@ async def stream(
                         async for rows in table.pages():
                             for row in rows:
                                 await _file(work, vault, objects, files, f"{folder}/files", organisation_id, row)
+                                yield out.taken()
+                    if organisation_id is not None and paper is not None and f"{tie.place}.{tie.tab}" == DOCUMENTS:
+                        async for rows in table.pages():
+                            for row in rows:
+                                name, body = await paper(work, UUID(row["id"]))
+                                files.add(f"{folder}/documents/{name}", body)
                                 yield out.taken()
                     if organisation_id is not None and f"{tie.place}.{tie.tab}" == responses.TABLE:
                         async for rows in table.pages():

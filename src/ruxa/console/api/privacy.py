@@ -13,11 +13,14 @@ from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 
 from ruxa.access import sessions
+from ruxa.console import assets
 from ruxa.console.api import caller
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
+from ruxa.console.words import Library
 from ruxa.kernel import ids
 from ruxa.kernel.errors import NotFound
+from ruxa.ledger.documents import show
 from ruxa.privacy import erase, export
 
 
@@ -59,6 +62,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
 def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
     """The routes."""
     turns = export.Turns()
+    paper = show.paper(deps.vault, Library().words, assets.VENDOR)
 
     @get("/api/v1/privacy/export", operation_id="privacy_exports", tags=["Privacy"], summary="Your copies")
     async def exports(request: Request[Any, Any, Any]) -> Copies:
@@ -92,7 +96,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             await export.fetch(who.work, session.member_id, wanted)
             await who.note("subject:exported", wanted, purpose="legal")
         pieces: AsyncGenerator[bytes, None] = export.stream(
-            deps.pool, deps.vault, wanted, session.member_id, objects=deps.objects, turns=turns
+            deps.pool, deps.vault, wanted, session.member_id, objects=deps.objects, turns=turns, paper=paper
         )
         head = {"content-disposition": f'attachment; filename="{ids.text("exp", wanted)}.zip"'}
         return Stream(pieces, media_type="application/zip", headers=head)

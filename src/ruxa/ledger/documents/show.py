@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from uuid import UUID
 
 from ruxa.kernel.money import usd
 from ruxa.ledger.documents import document, printed
-from ruxa.ledger.documents.document import Document
+from ruxa.ledger.documents.document import Document, Language
 from ruxa.ledger.documents.export import table
 from ruxa.ledger.documents.html import html as set_html
 from ruxa.ledger.documents.printed import Page, Texts
@@ -38,6 +40,18 @@ async def pdf(work: Work, vault: Vault, one: Document, texts: Texts, fonts: Path
     if texts.language == one.language and one.pdf_sha256 is None:
         await document.printed(work, one.id, setting.digest(made))
     return made
+
+
+def paper(
+    vault: Vault, texts_of: Callable[[Language], Texts], fonts: Path
+) -> Callable[[Work, UUID], Awaitable[tuple[str, bytes]]]:
+    """What prints a document in its own language: the name of its file, and the PDF."""
+
+    async def printing(work: Work, document_id: UUID) -> tuple[str, bytes]:
+        one = await document.find(work, document_id)
+        return f"{one.name}.pdf", await pdf(work, vault, one, texts_of(one.language), fonts)
+
+    return printing
 
 
 async def csv(work: Work, one: Document) -> bytes:
