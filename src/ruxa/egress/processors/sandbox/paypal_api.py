@@ -114,6 +114,14 @@ def money(cents: int) -> Json:
     return {"currency_code": "USD", "value": f"{sign}{abs(cents) // 100}.{abs(cents) % 100:02d}"}
 
 
+def parts_of(value: object, field: str) -> list[Json]:
+    """The objects of a list that a caller wrote; at least one. Raises Refused."""
+    found = cast("list[object]", value) if isinstance(value, list) else []
+    if not found or not all(isinstance(one, dict) for one in found):
+        raise invalid("MISSING_REQUIRED_PARAMETER", "A required field / parameter is missing.", field)
+    return cast("list[Json]", found)
+
+
 def cents_of(amount: object, field: str) -> int:
     """Cents of an amount that a caller wrote. Raises Refused."""
     if not isinstance(amount, dict):
@@ -192,9 +200,13 @@ def _once(books: Books, ask: Ask, act: Act, request_id: str) -> tuple[int, Any]:
             )
             raise unprocessable("DUPLICATE_REQUEST_ID", text)
         return kept["status"], kept["body"]
-    if (mock := ask.call.headers.get("paypal-mock-response")) and "mock_application_codes" in mock:
-        code = msgspec.json.decode(mock)["mock_application_codes"]
-        raise unprocessable(str(code), "This was asked for by PayPal-Mock-Response.")
+    if mock := ask.call.headers.get("paypal-mock-response"):
+        try:
+            code = msgspec.json.decode(mock, type=dict[str, str]).get("mock_application_codes")
+        except msgspec.MsgspecError:
+            raise invalid("INVALID_PARAMETER_SYNTAX", "PayPal-Mock-Response can not be read.") from None
+        if code:
+            raise unprocessable(code, "This was asked for by PayPal-Mock-Response.")
     status, body = act(ask)
     books.put("paypal.key", {"id": name, "digest": digest, "status": status, "body": body, "at": books.now()})
     return status, body

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 from ruxa.egress.processors.sandbox.access import PAYPAL_MERCHANT
 from ruxa.egress.processors.sandbox.books import Books, Json, fresh_capitals, shown
@@ -14,6 +14,7 @@ from ruxa.egress.processors.sandbox.paypal_api import (
     link,
     moment,
     money,
+    parts_of,
     route,
     stamp,
     unprocessable,
@@ -165,9 +166,7 @@ def accept(ask: Ask) -> tuple[int, Any]:
 def provide(ask: Ask) -> tuple[int, Any]:
     """Evidence for PayPal to read. Notes that say ``winning_evidence`` or ``losing_evidence`` decide at once."""
     dispute = find(ask.books, "paypal.dispute", ask.ids[0])
-    evidences = ask.body.get("evidences") or ask.body.get("evidence")
-    if not isinstance(evidences, list) or not evidences:
-        raise invalid("MISSING_REQUIRED_PARAMETER", "A required field / parameter is missing.", "evidences")
+    evidences = parts_of(ask.body.get("evidences") or ask.body.get("evidence"), "evidences")
     if dispute["status"] != "WAITING_FOR_SELLER_RESPONSE":
         raise unprocessable("DISPUTE_STATE_NOT_VALID", "This dispute does not wait for evidence.")
     dispute |= {
@@ -178,7 +177,7 @@ def provide(ask: Ask) -> tuple[int, Any]:
     }
     ask.books.put("paypal.dispute", dispute)
     _emit(ask.books, "UPDATED", "A dispute was updated with evidence", dispute)
-    said = [str(one.get("notes", "")) for one in cast("list[Json]", evidences)]
+    said = [str(one.get("notes", "")) for one in evidences]
     for word, end in (("winning_evidence", "won"), ("losing_evidence", "lost")):
         if word in said:
             close_dispute(ask.books, dispute, "won" if end == "won" else "lost")

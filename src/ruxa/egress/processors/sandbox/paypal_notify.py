@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from ruxa.egress.processors.sandbox import paypal_trust
 from ruxa.egress.processors.sandbox.books import Books, Json, fresh_capitals, shown
-from ruxa.egress.processors.sandbox.paypal_api import Ask, find, invalid, link, moment, route
+from ruxa.egress.processors.sandbox.paypal_api import Ask, find, invalid, link, moment, parts_of, route
 
 
 class _Verify(msgspec.Struct):
@@ -36,10 +36,10 @@ def add_webhook(books: Books, url: str, kinds: list[str], id_: str | None = None
 @route("POST", "/v1/notifications/webhooks")
 def create(ask: Ask) -> tuple[int, Any]:
     """A new webhook."""
-    url, kinds = ask.body.get("url"), ask.body.get("event_types")
-    if not isinstance(url, str) or not isinstance(kinds, list) or not kinds:
+    url = ask.body.get("url")
+    if not isinstance(url, str):
         raise invalid("MISSING_REQUIRED_PARAMETER", "A required field / parameter is missing.", "/url")
-    named = [str(one.get("name", "")) for one in cast("list[Json]", kinds)]
+    named = [str(one.get("name", "")) for one in parts_of(ask.body.get("event_types"), "/event_types")]
     return 201, shown(add_webhook(ask.books, url, named))
 
 
