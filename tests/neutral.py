@@ -23,6 +23,7 @@ from ruxa.dialects.call import (
     Turn,
 )
 from ruxa.dialects.dialect import Finish
+from ruxa.dialects.openai_chat.parts import ERROR_MARK
 from ruxa.dialects.reply import Begun, Choice, Closed, Counted, Delta, Ended, Opened, Over, Piece, Reply, Said
 from ruxa.dialects.usage import Usage
 
@@ -205,7 +206,10 @@ def tools_of(call: Call) -> list[tuple[str, Any]]:
 
 
 def results_of(call: Call) -> list[tuple[int, str, bool]]:
-    """The results in order: of which call by its number, what they say, whether it failed."""
+    """The results in order: of which call by its number, what they say, whether it failed.
+
+    OpenAI's dialects tell a failure by a mark before the text: a text that has the mark by itself is one that failed.
+    """
     numbers: dict[str, int] = {}
     found: list[tuple[int, str, bool]] = []
     for turn in call.turns:
@@ -214,7 +218,10 @@ def results_of(call: Call) -> list[tuple[int, str, bool]]:
                 numbers[part.id] = len(numbers)
             elif isinstance(part, ToolResult):
                 text = part.data or "".join(inner.text for inner in part.parts if isinstance(inner, Text))
-                found.append((numbers.get(part.call_id, -1), text, part.error))
+                failed = part.error
+                while text.startswith(ERROR_MARK):
+                    text, failed = text.removeprefix(ERROR_MARK), True
+                found.append((numbers.get(part.call_id, -1), text, failed))
     return found
 
 
