@@ -39,6 +39,7 @@ from ruxa.console.pages.playground.page import PAGE as playground
 from ruxa.console.pages.privacy.page import PAGE as privacy
 from ruxa.console.pages.processors.page import PAGE as processors
 from ruxa.console.pages.proofs.page import PAGE as proofs
+from ruxa.console.pages.provider_keys.page import PAGE as provider_keys
 from ruxa.console.pages.quarantine.page import PAGE as quarantine
 from ruxa.console.pages.reconciliation.page import PAGE as reconciliation
 from ruxa.console.pages.refunds_staff.page import PAGE as refunds_staff
@@ -74,6 +75,7 @@ PAGES: tuple[Page, ...] = (
     activity,
     call,
     keys,
+    provider_keys,
     key,
     billing,
     top_up,

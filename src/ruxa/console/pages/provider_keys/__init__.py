@@ -1,0 +1,1 @@
+"""The page of an organisation's own keys at providers."""
