@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, LiteralString
 from uuid import UUID
@@ -11,9 +12,10 @@ import pytest
 from fixtures_access import House, house, hurry
 from payment_shop import Shop, counter
 from ruxa.access import organisations
+from ruxa.kernel.errors import Conflict
 from ruxa.ledger import collection
 from ruxa.ledger.documents import profile
-from ruxa.ledger.payments import auto, disputes, facts, freezes, methods, refunds
+from ruxa.ledger.payments import auto, disputes, facts, freezes, limits, methods, refunds
 from ruxa.ledger.payments.orders import Order
 
 __all__ = ["house", "hurry"]
@@ -235,3 +237,40 @@ async def test_everything_soon_goes_on_where_a_part_fails(store: Shop) -> None:
     refund = await asked(store, order, 1000)
     await store.collection.soon()
     assert await state(store, refund.id) == "done"
+
+
+async def test_cards_that_are_refused_on_the_page_count_and_too_many_stop_it(store: Shop) -> None:
+    order, checkout = await store.order("stripe", 1000)
+    async with store.house.operator.work() as work:
+        most = await limits.bound(work, "declines_day")
+        await limits.check(work, store.ref)
+    for _ in range(most):
+        await store.pays(checkout, "4000000000000002")
+    await store.heard()
+    async with store.house.operator.work() as work:
+        with pytest.raises(Conflict) as stopped:
+            await limits.check(work, store.ref)
+    assert stopped.value.code == "payment_velocity"
+    assert (await store.known(order.id)).state == "open"
+    await store.pays(checkout)  # what was begun may be paid
+    await store.heard()
+    assert (await store.known(order.id)).state == "paid"
+
+
+@pytest.mark.parametrize("name", ["stripe", "paypal"])
+async def test_everybody_at_once_credits_once(store: Shop, name: str) -> None:
+    paid: list[Order] = []
+    for cents in (1000, 2000, 3000):
+        order, checkout = await store.order(name, cents)
+        await store.pays(checkout)
+        paid.append(await store.known(order.id))
+    await store.collection.missed()
+    await asyncio.gather(
+        *(store.collection.look(order) for order in paid for _ in range(4)),
+        *(store.collection.hints() for _ in range(3)),
+        *(store.collection.poll(seconds=0) for _ in range(3)),
+    )
+    await store.heard()
+    assert (await store.balance()).balance_micros == 60_000_000
+    assert [(await store.known(order.id)).state for order in paid] == ["paid"] * 3
+    await store.prove()

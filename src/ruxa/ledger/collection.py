@@ -32,7 +32,7 @@ from ruxa.kernel.signals import Sink
 from ruxa.ledger.documents import profile
 from ruxa.ledger.documents.seller import Terms
 from ruxa.ledger.documents.tax import Place
-from ruxa.ledger.payments import auto, disputes, facts, inbox, orders
+from ruxa.ledger.payments import auto, disputes, facts, inbox, limits, orders
 from ruxa.ledger.payments import refunds as back
 from ruxa.ledger.payments.auto import Attempt, Due
 from ruxa.ledger.payments.disputes import Dispute
@@ -41,6 +41,8 @@ from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
 
 PRINCIPAL: Final = "collection"
+# The event by which Stripe tells that a card was refused.
+REFUSED: Final = "charge.failed"
 LABEL_CARD: Final = "payment-card"
 EVIDENCE_COLUMN: Final = "payment.evidence.text_sealed"
 PURPOSE: Final = "billing"
@@ -93,10 +95,7 @@ class Collection:
         """
         ours = sorted((one for one in found if one.order_id is not None or one.kind == "payout"), key=_place)
         for fact in ours:
-            card = fact.card
-            mark = (
-                None if card is None else self._vault.keyed_hash(LABEL_CARD, f"{processor}:{card.fingerprint}".encode())
-            )
+            mark = self._mark(processor, fact)
             async with self._pool.work(PRINCIPAL) as work:
                 await facts.note(work, processor, fact, fingerprint_hash=mark, signals=self._signals)
         return len(ours)
@@ -125,6 +124,8 @@ class Collection:
             try:
                 found = await self._read(due)
                 noted = await self.note(due.processor, found)
+                if due.kind == REFUSED:
+                    await self._refused(due.processor, found)
             except (ProcessorRefused, UpstreamError) as error:
                 self._failed(due.processor, "hint", error)
                 async with self._pool.work(PRINCIPAL) as work:
@@ -132,6 +133,25 @@ class Collection:
                 return
             async with self._pool.work(PRINCIPAL) as work:
                 await inbox.done(work, due.processor, due.event_id, what="done" if noted else "ignored")
+
+    async def _refused(self, processor: str, found: Sequence[Fact]) -> None:
+        """A card was refused on the processor's page: it counts against whoever tried it, and against the card.
+
+        The payment itself stays open there: another card may pay it.
+        """
+        for fact in found:
+            if fact.kind != "capture" or fact.order_id is None:
+                continue
+            async with self._pool.work(PRINCIPAL) as work:
+                order = await orders.find(work, fact.order_id)
+                if order is not None:
+                    await limits.declined(work, order.organisation_ref, None, self._mark(processor, fact))
+
+    def _mark(self, processor: str, fact: Fact) -> bytes | None:
+        """The keyed hash of a card's fingerprint."""
+        if fact.card is None:
+            return None
+        return self._vault.keyed_hash(LABEL_CARD, f"{processor}:{fact.card.fingerprint}".encode())
 
     async def _read(self, due: inbox.Due) -> list[Fact]:
         """The object of a hint; when it is the checkout of an order of ours, what is approved is captured too."""
