@@ -55,6 +55,8 @@ VARIABLES: Final[dict[str, str]] = {
     "bound": f"data: category=user.payment {_SENT} {_ENDS}",
 }
 _ALERT: Final = frozenset({"name", "organisation", "amount", "bound", "url"})
+_OF_AMOUNT: Final = _ALERT - {"bound"}
+_OF_BOUND: Final = _ALERT - {"amount"}
 TEMPLATES: Final[dict[Template, frozenset[str]]] = {
     "verify": frozenset({"name", "url", "minutes"}),
     "known": frozenset({"name", "url"}),
@@ -68,11 +70,11 @@ TEMPLATES: Final[dict[Template, frozenset[str]]] = {
     "alert_low_balance": _ALERT,
     "alert_budget_near": _ALERT,
     "alert_budget_used": _ALERT,
-    "alert_payment_failed": _ALERT,
-    "alert_auto_off": _ALERT,
-    "alert_auto_paused": _ALERT,
+    "alert_payment_failed": _OF_AMOUNT,
+    "alert_auto_off": _OF_BOUND,
+    "alert_auto_paused": _OF_BOUND,
     "alert_unusual": _ALERT,
-    "alert_dispute": _ALERT,
+    "alert_dispute": _OF_AMOUNT,
 }
 
 

@@ -14,7 +14,10 @@ from ruxa.store.work import Work
 async def tell(
     work: Work, vault: Vault, organisation_ref: UUID, template: Template, *, amount: str, bound: str, url: str
 ) -> int:
-    """Puts the mails into the outbox; how many. amount, bound: USD as text. Nobody is told of one that is closed."""
+    """Puts the mails into the outbox; how many. Nobody is told of an organisation that is closed.
+
+    amount, bound: USD as text, where the template says them.
+    """
     payers = await records.payers(work, organisation_ref)
     for payer in payers:
         organisation = await vault.open(
@@ -28,13 +31,14 @@ async def tell(
         if payer.name_sealed is not None:
             place = (outbox.NAME_COLUMN, payer.member_id, payer.member_id, payer.name_sealed)
             name = (await vault.open(*place, purpose=outbox.PURPOSE)).open(outbox.PURPOSE)
-        variables = {
+        known = {
             "name": Sealed(name),
             "organisation": Sealed(organisation.open(organisations.PURPOSE)),
             "amount": Sealed(amount),
             "bound": Sealed(bound),
             "url": Sealed(url),
         }
+        variables = {said: known[said] for said in outbox.TEMPLATES[template]}
         addressee = records.Addressee(payer.member_id, payer.locale, payer.email_sealed)
         await outbox.put_to(work, vault, addressee, template, variables, organisation_id=payer.organisation_id)
     return len(payers)
