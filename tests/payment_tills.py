@@ -48,16 +48,20 @@ class Till:
         self.clock = clock
         self.pool = pool
         self.heard = heard
-        secrets = sandbox.access
-        self.stripe = Stripe(
-            pool,
-            key=secrets.stripe_key,
-            webhook_secrets=(secrets.stripe_webhook_secret,),
-            base_url=secrets.url,
-            pages=(secrets.url,),
-            recipient=recipient("stripe"),
-        )
+        self.stripe = self.another_stripe()
         self.paypal = self.another_paypal()
+
+    def another_stripe(self, **changes: Any) -> Stripe:
+        """A Stripe adapter with other settings."""
+        secrets = self.sandbox.access
+        told: dict[str, Any] = {
+            "key": secrets.stripe_key,
+            "webhook_secrets": (secrets.stripe_webhook_secret,),
+            "base_url": secrets.url,
+            "pages": (secrets.url,),
+            "recipient": recipient("stripe"),
+        }
+        return Stripe(self.pool, **(told | changes))
 
     def another_paypal(self, **changes: Any) -> PayPal:
         """A PayPal adapter with other settings."""

@@ -409,3 +409,16 @@ async def test_a_bank_gives_lines_and_a_reference() -> None:
         Bank([], livemode=True)
     with pytest.raises(InvalidCall):
         Bank(["no label"], livemode=True)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+async def test_tax_that_stripe_computes_is_told_whichever_way_the_payment_is_read(house: Till, saved: bool) -> None:
+    taxing = house.another_stripe(tax=True)
+    customer = await taxing.create_customer("c0ffee") if saved else None
+    order = house.order("card", 1000, customer=customer, save_method=saved)
+    checkout = await taxing.checkout(order)
+    assert checkout.url is not None
+    await house.browse(checkout.url, number="4242424242424242", expiry="12 / 34", cvc="123", country="DE")
+    facts = await taxing.fetch(order.id, checkout.ext_id)
+    assert [(fact.amount_minor, fact.tax_minor) for fact in facts] == [(1190, 190)]
+    assert await taxing.read("payment_intent.succeeded", facts[0].ext_id) == facts

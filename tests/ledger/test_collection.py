@@ -274,3 +274,16 @@ async def test_everybody_at_once_credits_once(store: Shop, name: str) -> None:
     assert (await store.balance()).balance_micros == 60_000_000
     assert [(await store.known(order.id)).state for order in paid] == ["paid"] * 3
     await store.prove()
+
+
+async def test_tax_that_stripe_took_is_no_credit(store: Shop) -> None:
+    taxing = store.till.another_stripe(tax=True)
+    store.processors["stripe"] = taxing
+    order, checkout = await store.order("stripe", 1000)
+    assert checkout.url is not None
+    await store.till.browse(checkout.url, number="4242424242424242", expiry="12 / 34", cvc="123", country="DE")
+    await store.heard()
+    found = await store.known(order.id)
+    assert (found.state, found.received_minor) == ("paid", 1190)
+    assert (await store.balance()).balance_micros == 10_000_000
+    await store.prove()
