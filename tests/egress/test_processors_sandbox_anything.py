@@ -175,7 +175,7 @@ def add_up(running: server.Server) -> None:
     """No charge gives back more than it took, and every cent of the balance has its reason."""
     books = running.books
     for charge in books.every("charge"):
-        back = sum(one["amount"] for one in books.where("refund", charge=charge["id"]))
+        back = sum(one["amount"] for one in books.where("refund", charge=charge["id"], status="succeeded"))
         assert back <= charge["amount_captured"] <= charge["amount"]
         kept = [one for one in books.where("dispute", charge=charge["id"]) if one["status"] != "won"]
         assert back + sum(one["amount"] for one in kept) <= charge["amount_captured"]

@@ -338,6 +338,20 @@ def test_refunds(sandbox: Sandbox, client: Any) -> None:
     assert [(line.type, line.fee, line.net) for line in lines.data] == [("charge", 103, 2397)]
 
 
+def test_a_refund_that_fails_comes_back(sandbox: Sandbox, client: Any, catcher: Catcher) -> None:
+    session = paid(sandbox, client)
+    refund = client.refunds.create(params={"payment_intent": session.payment_intent.id, "amount": 2500})
+    sandbox.control("settle", id=refund.id, end="failed")
+    failed = client.refunds.retrieve(refund.id, params={"expand": ["failure_balance_transaction"]})
+    assert (failed.status, failed.failure_balance_transaction.amount) == ("failed", 2500)
+    charge = client.charges.retrieve(refund.charge)
+    assert (charge.amount_refunded, charge.refunded) == (0, False)
+    assert client.refunds.create(params={"charge": charge.id}).amount == 2500
+    sandbox.calm()
+    kinds = [one["type"] for one in catcher.events() if one["data"]["object"]["id"] == refund.id]
+    assert sorted(kinds) == ["charge.refund.updated", "refund.created", "refund.failed"]
+
+
 def test_disputes_take_money_and_give_it_back(sandbox: Sandbox, client: Any, catcher: Catcher) -> None:
     session = paid(sandbox, client, "4000000000000259")
     charge = session.payment_intent.latest_charge

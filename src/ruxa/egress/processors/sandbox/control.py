@@ -200,7 +200,7 @@ class Control:
         return paypal_captures.pay_out(self.books, order.amount)
 
     def _settle(self, body: bytes) -> Any:
-        """What is slow happens now: a session's bank debit, or a pending capture."""
+        """What is slow happens now: a session's bank debit, or a pending capture; or a refund comes back."""
         order = _read(body, _End)
         if order.end not in ("succeeded", "failed"):
             raise _Wrong("end: succeeded, failed")
@@ -209,9 +209,13 @@ class Control:
                 raise _Wrong("this capture is not pending")
             (paypal_orders.complete if order.end == "succeeded" else paypal_orders.deny)(self.books, captured)
             return shown(captured)
+        if refund := self.books.get("refund", order.id):
+            if order.end != "failed":
+                raise _Wrong("a refund can only fail")
+            return shown(stripe_refunds.fail_refund(self.books, refund))
         session = self.books.get("session", order.id)
         if session is None or session["payment_intent"] is None:
-            raise _Wrong("there is no such session or capture")
+            raise _Wrong("there is no such session, capture or refund")
         stripe_checkout.settle_late(self.books, session, "succeeded" if order.end == "succeeded" else "failed")
         return shown(session)
 

@@ -41,8 +41,8 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     """on: pattern (``*`` matches anything) of what it is about: ``POST /v1/refunds``, ``webhook stripe charge.*``.
 
     do: what happens; times: how often (0: always) after the first ``skip``; ms: for ``delay``; status: of a refusal;
-    body: a word of ``NONSENSE``; patch: members to overwrite in a good answer; count: copies of a duplicate, or how
-    many webhooks to gather before they go out backwards; kind: which forgery (``forge.py``).
+    body: a word of ``NONSENSE``; patch: members to overwrite in a good answer; count: copies of a duplicate;
+    kind: which forgery (``forge.py``). What is reordered is gathered until ``times`` is reached, then goes backwards.
     """
 
     on: str

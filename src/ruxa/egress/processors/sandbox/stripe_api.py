@@ -25,6 +25,7 @@ _EXPANDABLE: Final = frozenset(
         "balance_transaction",
         "charge",
         "customer",
+        "failure_balance_transaction",
         "latest_charge",
         "payment_intent",
         "payment_method",

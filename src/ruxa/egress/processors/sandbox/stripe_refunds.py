@@ -60,6 +60,28 @@ def make_refund(
     return refund
 
 
+def fail_refund(books: Books, refund: Json) -> Json:
+    """The customer's bank could not take a refund: the amount is back with us. Raises Refused when it failed before."""
+    if refund["status"] != "succeeded":
+        raise refuse("This refund has failed already.")
+    text = f"REFUND FAILURE FOR CHARGE {refund['charge']}"
+    back = book(books, "refund_failure", refund["amount"], 0, refund["id"], text, category="refund_failure")
+    refund |= {
+        "status": "failed",
+        "failure_reason": "lost_or_stolen_card",
+        "failure_balance_transaction": back["id"],
+    }
+    books.put("refund", refund)
+    charge = find(books, "charge", refund["charge"])
+    charge["amount_refunded"] -= refund["amount"]
+    charge["refunded"] = False
+    charge["_refunds"]["data"] = [refund if one["id"] == refund["id"] else one for one in charge["_refunds"]["data"]]
+    books.put("charge", charge)
+    emit(books, "refund.failed", refund)
+    emit(books, "charge.refund.updated", refund)
+    return refund
+
+
 @route("POST", "/v1/refunds")
 def create(ask: Ask) -> Json:
     """A refund of a charge, named by itself or by its payment intent."""

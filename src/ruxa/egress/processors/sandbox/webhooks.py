@@ -35,7 +35,6 @@ class Sender:
         self.shorten = HOUR_S
         self.holding = False
         self._held: list[tuple[Json, int]] = []
-        self._gather = 0
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy = 0
@@ -74,7 +73,6 @@ class Sender:
             elif rule.do == "forge":
                 self.send(vendor, event, target["id"], forgery=rule.kind)
             else:
-                self._gather = max(self._gather, len(self._held) + 1 + (rule.count - rule.hits + rule.skip))
                 self._held.append((self._delivery(vendor, event, target["id"]), 0))
                 if rule.hits >= rule.skip + rule.times:
                     self.release(backwards=True)
