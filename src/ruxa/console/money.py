@@ -35,6 +35,14 @@ LINE_KEYS: Mapping[str, str] = {
     "expired": "billing.line_expiry",
     "refund": "billing.line_refund",
     "correction": "billing.line_correction",
+    "topup": "billing.line_paid",
+    "refund_back": "billing.line_refund",
+    "refunded": "billing.line_refund",
+    "dispute": "billing.line_dispute",
+    "disputed": "billing.line_dispute",
+    "dispute_back": "billing.line_dispute",
+    "debt": "billing.line_debt",
+    "voided": "billing.line_correction",
 }
 
 
