@@ -43,9 +43,10 @@ Endpoint = Literal[
     "files",  # openai_media: ours; POST uploads, GET lists
     "file",  # openai_media: ours; GET, DELETE (place.item)
     "file_content",  # openai_media: ours
-    "batches",  # openai_media: ours; POST creates, GET lists
-    "batch",  # openai_media: ours (place.item)
-    "batch_cancel",  # openai_media: ours
+    "batches",  # openai_media, anthropic_messages: ours; POST creates, GET lists
+    "batch",  # openai_media: ours (place.item); anthropic_messages: DELETE too
+    "batch_cancel",  # openai_media, anthropic_messages: ours
+    "batch_results",  # anthropic_messages: ours
     "messages",  # anthropic_messages: messages
     "count_tokens",  # anthropic_messages, gemini_generate: free of charge
     "generate",  # gemini_generate: generateContent, streamGenerateContent (place.stream)

@@ -51,6 +51,14 @@ KEPT: dict[str, dict[str, tuple[Endpoint, tuple[bytes, ...]]]] = {
         "/cancel": ("response_cancel", (b"POST",)),
     },
 }
+# The same of Anthropic's batches, below this path.
+MESSAGE_BATCHES = "messages/batches"
+KEPT_BATCHES: dict[str, tuple[Endpoint, tuple[bytes, ...]]] = {
+    "": ("batches", (b"GET", b"POST")),
+    "item": ("batch", (b"GET", b"DELETE")),
+    "/cancel": ("batch_cancel", (b"POST",)),
+    "/results": ("batch_results", (b"GET",)),
+}
 # Below the roof of responses, and no response.
 _NO_ITEMS = frozenset({"input_tokens", "compact"})
 METHODS: dict[str, tuple[Endpoint, bool]] = {
@@ -129,6 +137,8 @@ def _under(method: bytes, rest: str, owner: Name | None, query: bytes, headers: 
         return _models(method, rest, owner, query)
     if owner == "openai_chat" and (rest in MEDIA or rest.partition("/")[0] in KEPT):
         return _kept(method, rest, query, headers)
+    if owner == "anthropic_messages" and (rest == MESSAGE_BATCHES or rest.startswith(MESSAGE_BATCHES + "/")):
+        return _batches(method, rest, query)
     table = TABLES[owner]
     endpoint = table.get(rest)
     if endpoint is not None:
@@ -161,6 +171,19 @@ def _kept(method: bytes, rest: str, query: bytes, headers: Mapping[bytes, bytes]
     paging = {name: value for name, value in _asked(query).items() if name in PAGES}
     boundary = boundary_of(headers.get(b"content-type")) if endpoint in FORMS else ""
     return Place(dialect=owner, endpoint=endpoint, item=unquote(item), boundary=boundary, query=paging)
+
+
+def _batches(method: bytes, rest: str, query: bytes) -> Place:
+    """Anthropic's batches, which are kept here."""
+    item, _, verb = rest[len(MESSAGE_BATCHES) + 1 :].partition("/")
+    known = KEPT_BATCHES.get("/" + verb if verb else "item" if item else "")
+    if known is None or len(item) > MODEL_CHARS_MAX or (verb and not item):
+        return _nothing("anthropic_messages", f"/v1/{rest}")
+    endpoint, methods = known
+    if method not in methods:
+        return _wrong_method("anthropic_messages", method, " or ".join(name.decode() for name in methods))
+    paging = {name: value for name, value in _asked(query).items() if name in PAGING}
+    return Place(dialect="anthropic_messages", endpoint=endpoint, item=unquote(item), query=paging)
 
 
 def _gemini(method: bytes, rest: str, query: bytes) -> Place | None:

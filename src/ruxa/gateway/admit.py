@@ -41,6 +41,7 @@ SCOPE_OF: dict[Endpoint, Scope | None] = {
     "batches": "files",
     "batch": "files",
     "batch_cancel": "files",
+    "batch_results": "files",
     "messages": "chat",
     "generate": "chat",
     "count_tokens": "chat",

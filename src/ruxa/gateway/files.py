@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
 from uuid import UUID
 
 from ruxa.access.grants import Grant
@@ -17,7 +16,9 @@ from ruxa.dialects.openai_media import kept as shapes
 from ruxa.dialects.openai_media.kept import BatchShown, FileShown
 from ruxa.dialects.references import Inside, expand
 from ruxa.gateway import answer as answers
+from ruxa.gateway import message_batches
 from ruxa.gateway.exchange import Exchange
+from ruxa.gateway.message_batches import Wake
 from ruxa.kernel import bounds, ids
 from ruxa.kernel.errors import Forbidden, InvalidCall, NotFound, RuxaError, TooLarge
 from ruxa.privacy.files.batches import Batch, Batches
@@ -26,20 +27,15 @@ from ruxa.privacy.files.kept import File, Owner
 _PLAIN = b"content-type: application/octet-stream\r\nx-content-type-options: nosniff\r\n"
 
 
-class Wake(Protocol):
-    """Told that a batch waits."""
-
-    def __call__(self) -> None:
-        """See the class."""
-        ...
-
-
 async def serve(exchange: Exchange, batches: Batches, wake: Wake) -> None:
     """One request of these endpoints. Raises what the dialect then says."""
     entry, place, request = exchange.entry, exchange.place, exchange.request
     assert entry is not None
     owner = owner_of(entry.grant)
     method = request.method
+    if place.dialect == "anthropic_messages":
+        await message_batches.serve(exchange, batches, owner, wake)
+        return
     match place.endpoint:
         case "files" if method == b"POST":
             await _upload(exchange, batches, owner)

@@ -115,6 +115,14 @@ class Batches:
             row = await records.cancel_batch(work, owner.organisation_id, owner.livemode, batch_id)
         return None if row is None else await self._batch(row)
 
+    async def delete(self, batch: Batch) -> None:
+        """An ended batch and its files go at once. Raises Conflict ``RX470`` while a hold forbids it."""
+        for file_id in (batch.output_file_id, batch.error_file_id, batch.input_file_id):
+            if file_id is not None:
+                await self.files.delete(batch.owner, file_id)
+        async with self._works.work("files") as work:
+            await records.delete_batch(work, batch.organisation_id, batch.livemode, batch.id)
+
     # What the runner does
 
     async def claim(self, runner: str) -> Batch | None:

@@ -133,6 +133,11 @@ async def cancel_batch(work: Work, organisation_id: UUID, livemode: bool, batch_
     )
 
 
+async def delete_batch(work: Work, organisation_id: UUID, livemode: bool, batch_id: UUID) -> None:
+    """A batch that has ended is forgotten."""
+    await work.run("SELECT content.batch_delete(%s, %s, %s)", organisation_id, livemode, batch_id)
+
+
 async def claim(work: Work, runner: str, seconds: int) -> tuple[Any, ...] | None:
     """A batch that nobody runs."""
     return await work.row("SELECT" + _BATCH + " FROM content.batch_claim(%s, %s)", runner, seconds)

@@ -238,6 +238,19 @@ BEGIN
     RETURN QUERY SELECT b.* FROM content.batch_find(p_organisation, p_livemode, p_id) AS b;
 END $$;
 
+-- Forgets a batch that has ended; whether there was one.
+CREATE FUNCTION content.batch_delete(p_organisation uuid, p_livemode boolean, p_id uuid) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF content.held(p_organisation) THEN
+        RAISE EXCEPTION 'held' USING ERRCODE = 'RX470';
+    END IF;
+    DELETE FROM content.batch AS b WHERE b.id = p_id AND b.organisation_id = p_organisation AND b.livemode = p_livemode
+        AND b.ended_at IS NOT NULL;
+    RETURN FOUND;
+END $$;
+
 -- The oldest batch that nobody runs, for p_runner (worker:run) to run p_seconds long unless renewed. What an earlier run
 -- of the same worker held is free at once: two never live at the same time, and its journal has been read. What another
 -- worker held is free once its run has ended, journal and all, so that it is known what was booked; or after 15 minutes.
@@ -377,7 +390,8 @@ GRANT EXECUTE ON FUNCTION
     content.file_find(uuid, boolean, uuid), content.file_list(uuid, boolean, text, uuid, boolean, integer),
     content.file_count(uuid), content.file_delete(uuid, boolean, uuid), content.batch_find(uuid, boolean, uuid),
     content.batch_list(uuid, boolean, uuid, integer), content.batches_open(uuid),
-    content.batch_cancel(uuid, boolean, uuid), content.batch_claim(text, integer),
+    content.batch_cancel(uuid, boolean, uuid), content.batch_delete(uuid, boolean, uuid),
+    content.batch_claim(text, integer),
     content.batch_renew(uuid, text, integer), content.batch_begin(uuid, text, integer), content.batch_done(uuid, date),
     content.line_begin(uuid, integer, uuid, text), content.line_end(uuid, date, uuid, boolean, bytea),
     content.batch_outcomes(uuid, date, boolean, integer, integer), content.batch_close(uuid, text),
