@@ -422,3 +422,15 @@ async def test_tax_that_stripe_computes_is_told_whichever_way_the_payment_is_rea
     facts = await taxing.fetch(order.id, checkout.ext_id)
     assert [(fact.amount_minor, fact.tax_minor) for fact in facts] == [(1190, 190)]
     assert await taxing.read("payment_intent.succeeded", facts[0].ext_id) == facts
+
+
+async def test_methods_that_are_named_are_what_the_page_offers(house: Till) -> None:
+    named = house.another_stripe(methods=("card",))
+    order = house.order("card", 1000, tax_minor=190)
+    checkout = await named.checkout(order)
+    assert checkout.url is not None
+    assert b"bank" not in (await house.browse(checkout.url)).body
+    await house.pay(checkout.url)
+    assert [fact.amount_minor for fact in await named.fetch(order.id, checkout.ext_id)] == [1190]
+    with pytest.raises(ProcessorRefused):
+        await house.another_stripe(methods=("bitcoin",)).checkout(house.order("bitcoin"))

@@ -69,7 +69,7 @@ def _method(books: Books, session: Json, posted: dict[str, str]) -> Json | str:
         if method is None or method["customer"] is None or method["customer"] != session["customer"]:
             return "That saved card is gone. Use another one."
         return method
-    if bank := posted.get("bank"):
+    if (bank := posted.get("bank")) and "us_bank_account" in session["payment_method_types"]:
         number = {"pays": "000123456789", "fails": "000111111113"}.get(bank)
         return make_bank(books, number) if number else "Choose one of the two test accounts."
     card = cards.by_number(posted.get("number", ""))
@@ -118,17 +118,21 @@ below says what each does.</p>
 {_country() if taxed else ""}{_saving(session)}
 <button type="submit">Pay {dollars(session["amount_total"])}</button>
 </form>
-<form class="paper" method="post"><details><summary>Pay by test bank account instead</summary>
-<p class="soft">A bank debit takes days; here {stripe_checkout.SLOW_S} seconds. Until then the top-up
-is under way.</p>
-{_country() if taxed else ""}
-<button type="submit" name="bank" value="pays">Debit the account that pays</button>
-<button type="submit" name="bank" value="fails" class="second">Debit the account that fails</button></details></form>
+{_by_bank(taxed) if "us_bank_account" in session["payment_method_types"] else ""}
 {f'<p><a href="{escape(cancel)}" id="cancel">Cancel and go back</a></p>' if cancel else ""}
 <details class="paper"><summary>Test cards</summary><table><thead><tr><th scope="col">Number</th>
 <th scope="col">What it does</th></tr></thead><tbody>{_table()}</tbody></table></details>
 """
     return page(f"Pay {dollars(session['amount_total'])}", body, leads_to=(session["success_url"], cancel))
+
+
+def _by_bank(taxed: bool) -> str:
+    return f"""<form class="paper" method="post"><details><summary>Pay by test bank account instead</summary>
+<p class="soft">A bank debit takes days; here {stripe_checkout.SLOW_S} seconds. Until then the top-up
+is under way.</p>
+{_country() if taxed else ""}
+<button type="submit" name="bank" value="pays">Debit the account that pays</button>
+<button type="submit" name="bank" value="fails" class="second">Debit the account that fails</button></details></form>"""
 
 
 def _options() -> str:

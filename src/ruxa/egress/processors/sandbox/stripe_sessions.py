@@ -18,6 +18,7 @@ from ruxa.egress.processors.sandbox.stripe_payments import (
 
 LIFE_MIN_S: Final = 30 * 60
 LIFE_MAX_S: Final = 24 * 3600
+_TYPES: Final = ("card", "us_bank_account")
 _CREATE: Final = (
     "automatic_tax",
     "billing_address_collection",
@@ -33,6 +34,7 @@ _CREATE: Final = (
     "metadata",
     "mode",
     "payment_intent_data",
+    "payment_method_types",
     "saved_payment_method_options",
     "submit_type",
     "success_url",
@@ -125,7 +127,7 @@ def create(ask: Ask) -> Json:
         "payment_method_collection": "if_required",
         "payment_method_configuration_details": None,
         "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-        "payment_method_types": ["card", "us_bank_account"],
+        "payment_method_types": _types(form),
         "payment_status": "unpaid",
         "permissions": None,
         "phone_number_collection": {"enabled": False},
@@ -173,6 +175,17 @@ def _expiry(books: Books, form: Form) -> int:
             "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.", param="expires_at"
         )
     return at
+
+
+def _types(form: Form) -> list[str]:
+    """The methods that the page offers: those that are named, else all that are played."""
+    named = form.words("payment_method_types")
+    for one in named:
+        if one not in _TYPES:
+            raise refuse(
+                f"The payment method type provided: {one[:40]} is invalid.", param=form.name("payment_method_types")
+            )
+    return named or list(_TYPES)
 
 
 def _tax_ids(form: Form) -> Json:
