@@ -292,7 +292,8 @@ BEGIN
     WITH sent AS (
         SELECT s.day, sum(s.most) AS sends FROM (
             SELECT e.day, e.recipient, e.host, max(e.sends) AS most FROM privacy.egress_daily AS e
-                JOIN privacy.recipient AS r ON r.name = e.recipient AND r.host = e.host AND r.role = 'provider'
+                JOIN privacy.recipient AS r ON r.name = e.recipient AND r.host = e.host
+                    AND (r.role = 'provider' OR r.name = 'sandbox')
             WHERE e.day >= p_from AND e.day < p_until GROUP BY 1, 2, 3
         ) AS s GROUP BY s.day
     ), booked AS (
