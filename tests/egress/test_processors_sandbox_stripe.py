@@ -277,8 +277,9 @@ def test_sessions_are_listed_expired_and_checked(sandbox: Sandbox, client: Any) 
         session_of(client, cents=49)
     assert small.value.code == "amount_too_small"
     with pytest.raises(stripe.InvalidRequestError) as unknown:
-        session_of(client, payment_method_types=["card"])
-    assert (unknown.value.code, unknown.value.param) == ("parameter_unknown", "payment_method_types")
+        session_of(client, allow_promotion_codes=True)
+    assert (unknown.value.code, unknown.value.param) == ("parameter_unknown", "allow_promotion_codes")
+    assert session_of(client, payment_method_types=["card"]).payment_method_types == ["card"]
 
 
 def test_tax_is_added_on_the_page_when_asked(sandbox: Sandbox, client: Any) -> None:
