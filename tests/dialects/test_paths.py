@@ -82,7 +82,7 @@ def test_gemini_streams_as_sse_or_as_an_array(query: bytes, array: bool) -> None
         ("POST", "/responses", {}, "openai_responses", 404, "/v1/responses"),
         ("POST", "/v1/v1/responses", {}, "openai_responses", 404, "/v1/responses"),
         ("GET", "/v1/realtime", {}, "openai_chat", 404, ""),
-        ("POST", "/v1/messages/batches", {}, "anthropic_messages", 404, ""),
+        ("POST", "/v1/messages/batches/msgbatch_1/nothing", {}, "anthropic_messages", 404, ""),
         ("POST", "/v1/files", ANTHROPIC, "anthropic_messages", 404, ""),
         ("POST", "/v1/files", GOOGLE, "gemini_generate", 404, ""),
         ("POST", "/v1beta/models/x:predict", {}, "gemini_generate", 404, ""),

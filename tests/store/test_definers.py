@@ -14,9 +14,9 @@ OF_THE_GATEWAY = {
     "access.provider_keys_of",
     # Files and batches of one organisation; what they give back is sealed.
     "content.batch_begin", "content.batch_cancel", "content.batch_claim", "content.batch_close", "content.batch_delete",
-    "content.batch_done", "content.batch_end", "content.batch_find", "content.batch_list", "content.batch_outcomes", "content.batch_renew",
-    "content.batches_open", "content.file_count", "content.file_delete", "content.file_find", "content.file_list",
-    "content.line_begin", "content.line_end",
+    "content.batch_done", "content.batch_end", "content.batch_find", "content.batch_list", "content.batch_outcomes",
+    "content.batch_renew", "content.batches_open", "content.file_count", "content.file_delete", "content.file_find",
+    "content.file_list", "content.line_begin", "content.line_end",
     # Answers for who asks the same again, of one key; what they give back is sealed.
     "content.repeat_begin", "content.repeat_end", "content.repeat_drop", "content.cached", "content.cache",
     # Responses to go on from, of one key; what they give back is sealed.
