@@ -60,7 +60,7 @@ def choices(deps: Deps) -> list[Choice]:
             method=method,
             who=one.recipient.who if one.recipient is not None else "",
             policy_url=one.policy_url,
-            saves="saved" in one.capabilities and method == "card",
+            saves="saved" in one.capabilities,
             livemode=one.livemode,
         )
         for name, one in deps.processors.items()
@@ -162,7 +162,8 @@ async def _told(deps: Deps, processor: Processor, order: Order) -> processing.Or
     customer = None
     async with deps.pool.work("console") as work:
         customer = await methods.customer(work, order.organisation_ref, processor.name)
-    if customer is None and order.save_method:
+    # PayPal names a customer when it keeps their account; a card is kept under an id made before.
+    if customer is None and order.save_method and order.method == "card":
         pseudonym = deps.vault.index(LABEL_CUSTOMER, f"{processor.name}:{order.organisation_ref.hex}")[:16].hex()
         made = await processor.create_customer(pseudonym)
         async with deps.pool.work("console") as work:

@@ -85,7 +85,7 @@ async def test_empty_pages_say_what_to_do(console: Any) -> None:
     for path, said in (
         ("/billing", "No credit"),
         ("/billing/orders", "Top up to begin"),
-        ("/billing/auto", "No processor of this server keeps cards"),
+        ("/billing/auto", "No processor of this server keeps methods"),
         ("/billing/documents", "After your first payment"),
         ("/billing/alerts", "Nothing so far"),
     ):

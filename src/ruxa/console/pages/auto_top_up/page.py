@@ -59,7 +59,9 @@ async def load(visit: Visit, work: Work) -> View:
                 {
                     "value": f"{one.processor}:{one.saved}",
                     "processor": one.processor,
-                    "label": words.plain("auto_top_up.card", brand=_brand(one.brand), last4=one.last4 or "····"),
+                    "label": words.plain("auto_top_up.card", brand=_brand(one.brand), last4=one.last4)
+                    if one.last4
+                    else one.processor.title().replace("Paypal", "PayPal"),
                     "until": f"{one.exp_month:02d}/{one.exp_year}" if one.exp_month and one.exp_year else "",
                     "over": bool(one.exp_year and one.exp_month)
                     and (one.exp_year or 0, one.exp_month or 0) < (now.year, now.month),
