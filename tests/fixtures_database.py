@@ -56,11 +56,17 @@ def memory_path() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """The controller names the session's directory; xdist's workers inherit it by the environment."""
+    """The controller makes the session's directory; xdist's workers inherit it by the environment.
+
+    Every ``tmp_path`` lies in it, too, and goes with it; ``--basetemp`` names a place that stays.
+    """
     if not hasattr(config, "workerinput"):
-        name = scratch() / f"ruxa-t-{os.getpid()}-{secrets.token_hex(4)}"
-        os.environ[_DIRECTORY] = json.dumps([str(name), os.getpid()])
+        directory = scratch() / f"ruxa-t-{os.getpid()}-{secrets.token_hex(4)}"
+        directory.mkdir(mode=0o700)
+        os.environ[_DIRECTORY] = json.dumps([str(directory), os.getpid()])
+        config.option.basetemp = config.option.basetemp or directory / "tmp"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -159,12 +165,16 @@ class Database:
             await self._pools.pop().close()
 
 
+def session_directory() -> Path:
+    """Where the session's cluster lies, and what else is made once for all its processes."""
+    return Path(json.loads(os.environ[_DIRECTORY])[0])
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Session]:
     """The session's cluster, started by whoever asks first."""
     named, session = json.loads(os.environ[_DIRECTORY])
-    directory = Path(named)
-    directory.mkdir(mode=0o700, exist_ok=True)
+    directory = session_directory()
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (directory / "keeper.pid").exists():

@@ -1,11 +1,12 @@
 """A real ``ruxa run`` for tests: own data and keys directories, a free port, processes by name, its command line.
 
-``server`` is one running demo for the whole session; tests that break things take ``fresh_server``, which starts from
-a copy of a data directory that was made once.
+``server`` is one running demo for the whole session; tests that break things take ``fresh_server``. Both start from a
+copy of a data directory that was made once.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,11 +24,17 @@ from typing import Any
 
 import pytest
 
+from command_forks import Forks
+from fixtures_database import scratch, session_directory
+
 START_TIMEOUT_S = 60
 # Becomes the rest of its arguments; told to stop (SIGTERM) when the test's process ends, however it ends.
 _FOLLOW = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.getppid() == int(sys.argv[1]) or sys.exit(1); "
 _FOLLOW += "os.execvp(sys.argv[2], sys.argv[2:])"
 STOP_TIMEOUT_S = 35
+_FORKS = Forks()
+_OF_INTERPRETERS = ("PYTHON", "LANG", "LC_", "TZ")
+_RUN_BEFORE: set[tuple[str, ...]] = set()
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -176,16 +184,17 @@ class RunningServer:
 
     def cli_raw(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
         """``ruxa ARGS --data ...``, whatever becomes of it."""
-        command = [sys.executable, "-m", "ruxa", *args, "--data", str(self.data)]
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            cwd=self.place,
-            env=environment(**{**self.env, **env}),
-            check=False,
-            timeout=60,
-        )
+        own = {**self.env, **env}
+        env = environment(**own)
+        given = (*args, "--data", str(self.data))
+        # What a command imports shows its first run; it is most of the time that the others would take, too.
+        if args[:2] not in _RUN_BEFORE or any(name.startswith(_OF_INTERPRETERS) for name in own):
+            _RUN_BEFORE.add(args[:2])
+            command = [sys.executable, "-m", "ruxa", *given]
+            return subprocess.run(
+                command, capture_output=True, text=True, cwd=self.place, env=env, check=False, timeout=60
+            )
+        return subprocess.CompletedProcess(["ruxa", *given], *_FORKS.run(given, self.place, env, timeout_s=60))
 
     def cli_json(self, *args: str, code: int = 0) -> Any:
         """``ruxa ARGS --json``, decoded."""
@@ -257,37 +266,65 @@ def laid_out(pid: int) -> str:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def server(first_demo: Path) -> Iterator[RunningServer]:
     """A running demo, shared by every test that only uses it."""
-    running = RunningServer(tmp_path_factory.mktemp("server")).start()
+    place = Path(tempfile.mkdtemp(prefix="ruxa-s-", dir=scratch()))
+    running = RunningServer(copied(first_demo, place / "server")).start()
     try:
         yield running
         assert running.stop() == 0, running.output()
     finally:
         running.kill_tree()
+        shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def first_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first_demo() -> Path:
     """A stopped demo's data and keys directories, to copy from."""
-    running = RunningServer(tmp_path_factory.mktemp("demo")).start()
-    try:
-        assert running.stop() == 0, running.output()
-    finally:
-        running.kill_tree()
-    return running.place
+    return _made_once("demo")
+
+
+@pytest.fixture(scope="session")
+def first_simulated() -> Path:
+    """As ``first_demo``, with a clock that can be moved."""
+    return _made_once("simulated", "--simulated")
+
+
+def _made_once(name: str, *args: str) -> Path:
+    """Made by the session's first process that asks; it lies with the session's database and goes with it."""
+    place = session_directory()
+    made = place / name
+    with (place / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            running = RunningServer(place / f"{name}-part", *args).start()
+            try:
+                assert running.stop() == 0, running.output()
+            finally:
+                running.kill_tree()
+            running.place.rename(made)
+    return made
+
+
+def copied(made: Path, place: Path) -> Path:
+    """Data and keys of a stopped server, copied."""
+    place.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", str(made / "data"), str(made / "data-keys"), str(place)], check=True)
+    return place
 
 
 @pytest.fixture
-def fresh_server(tmp_path: Path, first_demo: Path) -> Iterator[Callable[..., RunningServer]]:
-    """Makes servers of this test's own, each on a copy of a demo; ``empty=True``: on nothing. Not started yet."""
+def fresh_server(memory_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., RunningServer]]:
+    """Makes servers of this test's own, each on a copy of a demo; ``empty=True``: on nothing. Not started yet.
+
+    simulated: a demo whose clock can be moved.
+    """
     made: list[RunningServer] = []
 
-    def make(*args: str, empty: bool = False, **env: str) -> RunningServer:
-        running = RunningServer(tmp_path / f"server{len(made)}", *args, **env)
+    def make(*args: str, empty: bool = False, simulated: bool = False, **env: str) -> RunningServer:
+        running = RunningServer(memory_path / f"server{len(made)}", *args, **env)
         if not empty:
-            for name in ("data", "data-keys"):
-                shutil.copytree(first_demo / name, running.place / name, symlinks=True)
+            copied(request.getfixturevalue("first_simulated" if simulated else "first_demo"), running.place)
         made.append(running)
         return running
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures_server import RunningServer
+from fixtures_server import RunningServer, copied
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def mark() -> str:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RunningServer]:
+def server(memory_path: Path, first_simulated: Path) -> Iterator[RunningServer]:
     """A demo of this test's own, whose clock can be moved."""
-    running = RunningServer(tmp_path / "server", "--simulated").start()
+    running = RunningServer(copied(first_simulated, memory_path / "server"), "--simulated").start()
     yield running
     running.kill_tree()

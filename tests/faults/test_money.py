@@ -140,7 +140,7 @@ def test_the_database_killed_and_back_during_traffic(fresh_server: Make) -> None
 
 
 def test_a_clock_set_back(fresh_server: Make) -> None:
-    server = fresh_server("--simulated", empty=True, RUXA_CLOCK_OFFSET="+1d").start()
+    server = fresh_server("--simulated", simulated=True, RUXA_CLOCK_OFFSET="+1d").start()
     calls = [_one_call(server)]
     for offset in ("+4d", "+2d"):
         assert server.stop() == 0

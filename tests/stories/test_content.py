@@ -43,7 +43,7 @@ def _files_with(place: Path, *canaries: str) -> list[str]:
 
 
 def test_content_is_readable_while_it_lasts_and_never_in_the_clear(fresh_server: Make) -> None:
-    server = fresh_server("--simulated", empty=True).start()
+    server = fresh_server("--simulated", simulated=True).start()
     made = server.cli_json(
         "key", "create", "--org", server.organisation, "--name", "keeps", "--store-days", "2",
         "--scopes", "chat,content:read",

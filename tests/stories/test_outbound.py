@@ -11,9 +11,9 @@ import contextlib
 import json
 import re
 import secrets
-import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +25,8 @@ from google import genai
 from google.genai import types
 
 from capture import Sent, Tap, remote_ports
-from fixtures_server import RunningServer, environment, eventually
+from fixtures_database import scratch
+from fixtures_server import RunningServer, copied, environment, eventually
 from ruxa.dialects import multipart, paths
 from ruxa.dialects.anthropic_messages import table as anthropic_table
 from ruxa.dialects.body import OBJECT, STRING
@@ -181,10 +182,9 @@ class Watched(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory, first_demo: Path, vendor: int) -> Iterator[Watched]:
-    place = tmp_path_factory.mktemp("watched") / "server"
-    shutil.copytree(first_demo, place, symlinks=True)
+def watched(first_demo: Path, vendor: int) -> Iterator[Watched]:
     with contextlib.ExitStack() as stack:
+        place = copied(first_demo, Path(stack.enter_context(tempfile.TemporaryDirectory(dir=scratch()))) / "server")
         taps: dict[str, Tap] = {}
         lines: list[str] = []
         for dialect, names in [*PAIRS.items(), ("openai_chat", (COUNTED, COUNTED))]:

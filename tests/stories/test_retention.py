@@ -11,7 +11,7 @@ from fixtures_server import RunningServer, eventually
 def test_what_is_over_its_limit_is_gone_and_does_not_come_back_with_the_clock(
     fresh_server: Callable[..., RunningServer],
 ) -> None:
-    server = fresh_server("--simulated", empty=True)
+    server = fresh_server("--simulated", simulated=True)
     server.start()
     assert server.chat()[0] == 200
     lines = server.cli_json("usage", "list", "--org", server.organisation)

@@ -117,7 +117,7 @@ class Days:
 @pytest.fixture
 def days(fresh_server: Callable[..., RunningServer], tmp_path: Path) -> Iterator[Days]:
     witness = WitnessServer(verify.Key("", verify.NOTE, bytes(32)))
-    server = fresh_server("--simulated", empty=True)
+    server = fresh_server("--simulated", simulated=True)
     with witness:
         yield Days(server.start(), witness, tmp_path)
 
