@@ -231,7 +231,8 @@ AS $$
     ) AS s GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
 $$;
 
--- The balance that a processor owes us by our books, and by its own as far as they were read.
+-- The balance that a processor owes us by our books, and by its own as far as they were read. What is in dispute is
+-- pending in ours and taken already in its.
 CREATE FUNCTION ledger.clearing() RETURNS TABLE (processor text, scope text, here_micros bigint, there_minor bigint)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -239,7 +240,10 @@ AS $$
         SELECT e.processor, e.scope, sum(e.net_minor) AS net FROM ledger.reconciliation_entry AS e GROUP BY 1, 2
     ), here AS (
         SELECT split_part(b.code, ':', 3) AS processor, CASE WHEN b.code LIKE '%:sandbox' THEN 'sandbox' ELSE 'live' END
-            AS scope, b.debits_posted - b.credits_posted AS amount
+            AS scope, b.debits_posted - b.credits_posted - coalesce((SELECT sum(f.amount_minor) * 10000
+                FROM payment.fact AS f WHERE f.kind = 'dispute' AND f.status IN ('open', 'pending')
+                    AND f.processor = split_part(b.code, ':', 3) AND (f.scope = 'sandbox') = (b.code LIKE '%:sandbox')),
+                0) AS amount
         FROM ledger.account_balance AS b WHERE b.code LIKE 'asset:clearing:%'
     )
     SELECT coalesce(h.processor, t.processor), coalesce(h.scope, t.scope), coalesce(h.amount, 0)::bigint, t.net::bigint
