@@ -208,7 +208,7 @@ class Stripe:
             "expires_at": int(order.expires_at.timestamp()) + _EXPIRES_AFTER_S,
         }
         if self._named:
-            params["payment_method_types"] = [order.method]
+            params["allowed_payment_method_types"] = [order.method]
         if self._tax:
             params["automatic_tax"] = {"enabled": True}
             params["tax_id_collection"] = {"enabled": True}

@@ -20,6 +20,7 @@ LIFE_MIN_S: Final = 30 * 60
 LIFE_MAX_S: Final = 24 * 3600
 _TYPES: Final = ("card", "us_bank_account")
 _CREATE: Final = (
+    "allowed_payment_method_types",
     "automatic_tax",
     "billing_address_collection",
     "cancel_url",
@@ -34,7 +35,6 @@ _CREATE: Final = (
     "metadata",
     "mode",
     "payment_intent_data",
-    "payment_method_types",
     "saved_payment_method_options",
     "submit_type",
     "success_url",
@@ -82,6 +82,7 @@ def create(ask: Ask) -> Json:
         "adaptive_pricing": {"enabled": False},
         "after_expiration": None,
         "allow_promotion_codes": None,
+        "allowed_payment_method_types": form.words("allowed_payment_method_types") or None,
         "amount_subtotal": total,
         "amount_total": total,
         "automatic_tax": {
@@ -179,11 +180,12 @@ def _expiry(books: Books, form: Form) -> int:
 
 def _types(form: Form) -> list[str]:
     """The methods that the page offers: those that are named, else all that are played."""
-    named = form.words("payment_method_types")
+    named = form.words("allowed_payment_method_types")
     for one in named:
         if one not in _TYPES:
             raise refuse(
-                f"The payment method type provided: {one[:40]} is invalid.", param=form.name("payment_method_types")
+                f"The payment method type provided: {one[:40]} is invalid.",
+                param=form.name("allowed_payment_method_types"),
             )
     return named or list(_TYPES)
 
