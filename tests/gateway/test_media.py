@@ -165,6 +165,18 @@ async def test_moderations_need_no_model_and_no_money(house: House) -> None:
     assert (row["endpoint"], row["amount_micros"], row["status"]) == ("moderations", 0, 200)
 
 
+async def test_a_test_key_moderates_in_the_sandbox_where_openai_is_configured(house: House) -> None:
+    sandbox = Server(pace_ms=0)
+    await sandbox.listen("127.0.0.1", 0)
+    house.closing(sandbox.close)
+    await house.begin(credit_micros=0, livemode=False)
+    openai_itself = ProviderSettings(base_url="http://127.0.0.1:9/v1", key="env:X")
+    await house.serve(providers={"openai": openai_itself}, sandbox_url=f"http://127.0.0.1:{sandbox.port}")
+    answer = await house.client.post("/v1/moderations", json={"input": "hello"}, headers=house.headers())
+    assert answer.status_code == 200, answer.text
+    assert (await house.rows(1))[0]["model"] == "sandbox/moderation"
+
+
 async def test_what_is_wrong_is_said_before_anything_is_sent(house: House, sdk: openai.AsyncOpenAI) -> None:
     tries: list[tuple[str, dict[str, Any], str]] = [
         ("/images/generations", {"json": {"model": "sandbox/image"}}, "missing_required_parameter"),
