@@ -38,7 +38,9 @@ def decisive(name: str) -> str:
     return "checkout.session.completed" if name == "stripe" else "CHECKOUT.ORDER.APPROVED"
 
 
-async def test_a_webhook_credits_once_however_often_and_in_whatever_order_it_comes(store: Shop, name: str) -> None:
+async def test_a_webhook_credits_once_however_often_and_in_whatever_order_it_comes(
+    store: Shop, name: str, sizes: Any
+) -> None:
     await store.till.control("hold")
     order, checkout = await store.order(name, 2500)
     await store.pays(checkout)
@@ -49,8 +51,9 @@ async def test_a_webhook_credits_once_however_often_and_in_whatever_order_it_com
     await store.collection.hints()
     assert (await store.known(order.id)).state == "paid"
     assert (await store.balance()).balance_micros == 25_000_000
-    # Again, fifty times, each with a signature of its own; and everybody else looks at once.
-    await store.till.control("webhooks", vendor=name, kind=decisive(name), times=50)
+    # Again, each with a signature of its own (PayPal's as a transmission of its own: a hint of its own); then all look.
+    times = 50 if name == "stripe" or sizes.long else 8
+    await store.till.control("webhooks", vendor=name, kind=decisive(name), times=times)
     await store.idle()
     await store.collection.hints()
     await store.collection.poll(seconds=0)
