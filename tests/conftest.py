@@ -41,8 +41,10 @@ SIZES: dict[str, tuple[int, int]] = {
 LONG_TIMEOUT_S = 600
 
 # Begun first, so that no process is left alone with one of them: what takes longest by the file, few tests as it has.
-SLOW = ("tests/faults/", "tests/gateway/test_pipeline.py", "tests/gateway/test_faults.py", "tests/attack/")
-SLOW += ("tests/stories/", "tests/cli/", "tests/app/", "tests/ledger/test_storm.py", "tests/store/test_embedded.py")
+SLOW = ("tests/attack/", "tests/browser/test_pages.py", "tests/privacy/retention/test_engine.py", "tests/faults/")
+SLOW += ("tests/cli/", "tests/stories/", "tests/gateway/test_pipeline.py", "tests/gateway/test_faults.py")
+SLOW += ("tests/app/", "tests/ledger/test_storm.py", "tests/browser/", "tests/privacy/retention/")
+SLOW += ("tests/gateway/test_batches.py", "tests/store/test_embedded.py")
 
 
 class Sizes:
@@ -71,7 +73,7 @@ def _long(config: pytest.Config) -> bool:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Slow files come first; in the long stage each test has ten minutes (decision D49)."""
-    items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
+    items.sort(key=lambda item: next((n for n, name in enumerate(SLOW) if item.nodeid.startswith(name)), len(SLOW)))
     if _long(config):
         for item in items:
             if item.get_closest_marker("timeout") is None:
