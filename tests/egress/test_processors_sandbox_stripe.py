@@ -10,9 +10,17 @@ from uuid import uuid4
 
 import pytest
 import stripe
+import stripe.params
+from stripe.params.checkout import SessionCreateParams as CheckoutParams
 
 from processors_sandbox import Catcher, Sandbox, running
-from ruxa.egress.processors.sandbox import stripe_api
+from ruxa.egress.processors.sandbox import (
+    stripe_api,
+    stripe_customers,
+    stripe_disputes,
+    stripe_intents,
+    stripe_sessions,
+)
 
 BACK = "http://127.0.0.1:1/back?s={CHECKOUT_SESSION_ID}"
 
@@ -419,6 +427,9 @@ def test_payouts_name_what_they_pay_out(sandbox: Sandbox, client: Any) -> None:
     assert client.payouts.retrieve(by_hand.id).amount == 100
     assert client.payouts.list(params={"limit": 1}).data[0].id == by_hand.id
     assert client.balance.retrieve().available[0].currency == "usd"
+    rest = sandbox.control("payout")
+    assert rest["amount"] == 3000 - 117 - 100
+    assert client.balance.retrieve().available[0].amount == 0
     with pytest.raises(stripe.InvalidRequestError) as refused:
         client.payouts.create(params={"amount": 90_000_000, "currency": "usd"})
     assert refused.value.code == "balance_insufficient"
@@ -558,3 +569,43 @@ def test_keys_and_headers(sandbox: Sandbox, client: Any) -> None:
     assert headers["request-id"].startswith("req_")
     with pytest.raises(stripe.PermissionError):
         client.customers.list(options={"stripe_account": "acct_other"})
+
+
+def test_every_member_and_parameter_is_one_that_the_sdk_knows(sandbox: Sandbox, client: Any) -> None:
+    """Against shapes of earlier versions of the API: the SDK's types are written from Stripe's own description."""
+    session = paid(sandbox, client, "4000000000000259")
+    saved(client)
+    client.setup_intents.create()
+    client.webhook_endpoints.create(params={"url": "http://127.0.0.1:9/x", "enabled_events": ["none"]})
+    client.refunds.create(params={"payment_intent": paid(sandbox, client).payment_intent.id})
+    paid(sandbox, client, cents=100_000)
+    sandbox.control("payout")
+    client.billing_portal.sessions.create(params={"customer": client.customers.create().id})
+    kinds: dict[str, Any] = {
+        "customer": stripe.Customer,
+        "payment_method": stripe.PaymentMethod,
+        "payment_intent": stripe.PaymentIntent,
+        "setup_intent": stripe.SetupIntent,
+        "charge": stripe.Charge,
+        "refund": stripe.Refund,
+        "dispute": stripe.Dispute,
+        "event": stripe.Event,
+        "session": stripe.checkout.Session,
+        "portal": stripe.billing_portal.Session,
+        "txn": stripe.BalanceTransaction,
+        "payout": stripe.Payout,
+        "endpoint": stripe.WebhookEndpoint,
+    }
+    assert session.payment_intent.latest_charge.disputed
+    for kind, known in kinds.items():
+        thing = next(sandbox.server.books.every(kind))
+        strange = [name for name in thing if not name.startswith("_") and name not in known.__annotations__]
+        assert strange == [], kind
+    taken: list[tuple[tuple[str, ...], Any]] = [
+        (stripe_sessions._CREATE, CheckoutParams),  # pyright: ignore[reportPrivateUsage]
+        (stripe_intents._CREATE, stripe.params.PaymentIntentCreateParams),  # pyright: ignore[reportPrivateUsage]
+        (stripe_customers._CUSTOMER, stripe.params.CustomerCreateParams),  # pyright: ignore[reportPrivateUsage]
+        (stripe_disputes._EVIDENCE, stripe.params.DisputeUpdateParamsEvidence),  # pyright: ignore[reportPrivateUsage]
+    ]
+    for names, params in taken:
+        assert [name for name in names if name not in params.__annotations__] == [], params

@@ -96,7 +96,8 @@ def balance(ask: Ask) -> Json:
 
 def make_payout(books: Books, amount: int | None, form: Form | None = None) -> Json:
     """Pays out ``amount`` cents, or, automatically, all that was not paid out yet."""
-    unpaid = [one for one in books.every("txn") if one["_payout"] is None and one["type"] != "payout"]
+    # Payouts by hand are among them: what they took is not there to be paid out again.
+    unpaid = [one for one in books.every("txn") if one["_payout"] is None]
     automatic = amount is None
     amount = sum(one["net"] for one in unpaid) if amount is None else amount
     if amount <= 0 or amount > sum(one["net"] for one in books.every("txn")):
