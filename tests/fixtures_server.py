@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 from command_forks import Forks
-from fixtures_database import scratch, session_directory
+from fixtures_database import session_directory
 
 START_TIMEOUT_S = 60
 # Becomes the rest of its arguments; told to stop (SIGTERM) when the test's process ends, however it ends.
@@ -268,7 +268,7 @@ def laid_out(pid: int) -> str:
 @pytest.fixture(scope="session")
 def server(first_demo: Path) -> Iterator[RunningServer]:
     """A running demo, shared by every test that only uses it."""
-    place = Path(tempfile.mkdtemp(prefix="ruxa-s-", dir=scratch()))
+    place = Path(tempfile.mkdtemp(prefix="server-", dir=session_directory()))
     running = RunningServer(copied(first_demo, place / "server")).start()
     try:
         yield running
