@@ -158,10 +158,11 @@ async def trial_marks(deps: Deps, email: Sealed[str]) -> list[bytes]:
 
 
 async def give_credit(
-    work: Work, deps: Deps, organisation: Organisation, scope: str, amount_micros: int, reason: str
+    work: Work, deps: Deps, organisation: Organisation, scope: str, amount_micros: int, reason: str, by: str
 ) -> tuple[UUID, bool]:
     """A credit by hand: the lot's id, and whether it is booked. A large one of a live installation waits for a second
-    person (decision D25). The reason may name people: it is sealed under the customer's billing key."""
+    person than ``by``, the member who asks (decision D25). The reason may name people: it is sealed under the
+    customer's billing key."""
     lot_id = ids.fresh()
     year = deps.clock.now().year
     sealed = await deps.vault.seal(REASON_COLUMN, organisation.id, lot_id, reason, year=year)
@@ -169,7 +170,7 @@ async def give_credit(
         ref = organisation.organisation_ref
         return await topups.sandbox(work, ref, amount_micros, lot_id=lot_id, reason_sealed=sealed), True
     booked = await corrections.credit(
-        work, organisation.organisation_ref, amount_micros, by=work.principal, lot_id=lot_id, reason_sealed=sealed
+        work, organisation.organisation_ref, amount_micros, by=by, lot_id=lot_id, reason_sealed=sealed
     )
     return lot_id, booked is not None
 

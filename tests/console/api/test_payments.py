@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 
 from ruxa.access import keys, members
@@ -79,6 +80,20 @@ async def test_an_order_from_asking_to_two_people_who_saw_it(console: Any) -> No
     assert [one["id"] for one in listed["orders"]] == [order]
     for path in ("quarantine", "refunds", "disputes", "freezes", "corrections", "processors"):
         await first.api("GET", f"/api/v1/staff/{path}")
+
+
+async def test_who_asks_for_a_large_credit_is_not_its_second_person(console: Any) -> None:
+    _, _, organisation_id = await console.owner()
+    first, second = await staff(console, "finance"), await staff(console, "finance")
+    async with await psycopg.AsyncConnection.connect(console.house.database.admin_url, autocommit=True) as admin:
+        await admin.execute("INSERT INTO ruxa.instance (id, mode, simulated) VALUES (gen_random_uuid(), 'live', false)")
+    wish = {"micros": 5_000_000_000, "scope": "live", "reason": "x"}
+    path = f"/api/v1/staff/organisations/org_{organisation_id.hex}/credit"
+    assert (await first.api("POST", path, wish, status=201)).json()["waits"] is True
+    [one] = (await first.api("GET", "/api/v1/staff/corrections")).json()
+    own = await first.api("POST", f"/api/v1/staff/corrections/{one['id']}/approve", status=409)
+    assert own.json()["error"]["type"] == "second_person"
+    await second.api("POST", f"/api/v1/staff/corrections/{one['id']}/approve", status=204)
 
 
 @pytest.mark.parametrize("micros", [0, -1, 999_999, 1_005_000, 10_000_010_000, 10**30])

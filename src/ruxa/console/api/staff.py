@@ -109,7 +109,8 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
     ) -> Booked:
         async with caller.entered(deps, edge, request, "staff_credit:give") as who:
             one = await organisations.find(who.work, deps.vault, ids.read("org", organisation_id))
-            lot_id, booked = await money.give_credit(who.work, deps, one, data.scope, data.micros, data.reason)
+            by = who.principal.text
+            lot_id, booked = await money.give_credit(who.work, deps, one, data.scope, data.micros, data.reason, by)
             await who.note("credit:given", lot_id, organisation_id=one.id)
             return Booked(ids.text("lot", lot_id), waits=not booked)
 

@@ -55,7 +55,8 @@ async def credit(visit: Visit, work: Work) -> Go:
     form = forms.read(Credit, visit.form)
     amount = forms.micros(form.usd, "usd")
     one = await organisations.find(work, visit.deps.vault, visits.organisation_of(visit.places["organisation_id"]))
-    lot_id, booked = await money.give_credit(work, visit.deps, one, form.scope, amount, form.reason)
+    by = visit.person.session.principal.text
+    lot_id, booked = await money.give_credit(work, visit.deps, one, form.scope, amount, form.reason, by)
     await visits.note(visit, work, "credit:given", lot_id, organisation_id=one.id)
     return Go(to=visit.path, done="credited" if booked else "credit_waits")
 
