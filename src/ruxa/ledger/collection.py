@@ -49,13 +49,19 @@ PURPOSE: Final = "billing"
 AT_ONCE: Final = 4
 BATCH: Final = 50
 POLL_AFTER_S: Final = 45
+# So long every processor surely knows a charge by its key (Stripe forgets keys after a day, PayPal after six hours):
+# asked again later it would charge again.
+KEY_LIVES: Final = timedelta(hours=5)
 _OVERLAP: Final = timedelta(minutes=10)
 _FIRST_LOOK: Final = timedelta(hours=1)
 _LONGEST_LOOK: Final = timedelta(days=29)
+# The event of a payment, by PayPal's name: what is read for it says what went back, too.
+_CAPTURED: Final = "PAYMENT.CAPTURE.COMPLETED"
 # Refusals that say nothing about this refund: our key, or the processor's own state.
 _NOT_ABOUT_IT: Final = frozenset(
     {"processor_key_refused", "processor_away", "processor_nonsense", "processor_key_reused"}
 )
+_UNPAID: Final = {True: "payment_failed", False: "no_answer"}
 _FACT_ORDER: Final = {"capture": 0, "fee": 1, "refund": 2, "dispute": 3, "payout": 4}
 
 
@@ -230,6 +236,8 @@ class Collection:
             if processor is None or "refund" not in processor.capabilities:
                 continue  # staff gives it back and says so
             try:
+                if refund.tries > 1 and await self._went_out(processor, refund):
+                    continue
                 fact = await processor.refund(refund.capture_ext_id, refund.amount_minor, refund.id)
             except (ProcessorRefused, UpstreamError) as error:
                 self._failed(refund.processor, "refund", error)
@@ -241,6 +249,13 @@ class Collection:
                 await back.sent(work, refund.id, msgspec.structs.replace(fact, order_id=refund.order_id))
             done += 1
         return done
+
+    async def _went_out(self, processor: Processor, refund: back.Refund) -> bool:
+        """Whether a refund whose answer was lost was made all the same: its key may be forgotten by now."""
+        await self.note(refund.processor, await processor.read(_CAPTURED, refund.capture_ext_id))
+        async with self._pool.work(PRINCIPAL) as work:
+            now = await back.find(work, refund.id)
+        return now is None or now.state != "sending"
 
     async def evidence(self) -> int:
         """Sends staff's answers to disputes; how many."""
@@ -303,11 +318,19 @@ class Collection:
             return await auto.begin(work, wish, tax_micros=tax_micros, tax_code=quote.code)
 
     async def _charge(self, attempt: Attempt) -> None:
-        """One charge, its outcome noted; without an answer it stays open and is charged again with the same key."""
+        """One charge, its outcome noted; without an answer it stays open and is charged again with the same key, for as
+        long as the processor knows that."""
         processor = self._processors.get(attempt.processor)
         async with self._pool.work(PRINCIPAL) as work:
             order = await orders.find(work, attempt.order_id)
         if processor is None or order is None:
+            return
+        over = order.state in ("failed", "canceled", "expired")
+        if over or self._clock.now() - attempt.begun_at > KEY_LIVES:
+            # One that a bank still carries out waits for its end; of one that nobody answered, the event list will tell.
+            if over or order.state == "open":
+                async with self._pool.work(PRINCIPAL) as work:
+                    await auto.ended(work, attempt.id, processing.Declined(code=_UNPAID[over], retry=True))
             return
         outcome: Fact | processing.Declined | NeedsAction
         try:

@@ -937,8 +937,9 @@ BEGIN
         PERFORM payment.move(fact_id, 'posted', payment.account('expense:processor_fees', 'expense', place), clearing,
             net, 'fee', o.organisation_ref, place);
     END IF;
-    -- What the processor keeps of it is known now or later, and once.
-    IF r.kind <> 'fee' AND r.fee_minor IS NOT NULL AND now_is = 'post' AND fresh.fee_minor IS NULL THEN
+    -- What the processor keeps of it is known now or later, and once; of a dispute also when that was won.
+    IF r.kind <> 'fee' AND r.fee_minor IS NOT NULL AND fresh.fee_minor IS NULL
+        AND (now_is = 'post' OR r.kind = 'dispute' AND r.status = 'won') THEN
         UPDATE payment.fact SET fee_minor = r.fee_minor WHERE id = fact_id;
         PERFORM payment.move(fact_id, 'posted', payment.account('expense:processor_fees', 'expense', place), clearing,
             r.fee_minor * 10000, 'fee', o.organisation_ref, place);
@@ -1936,9 +1937,9 @@ AS $$
         FROM moved AS m LEFT JOIN payment.fact AS f ON f.id = m.ref LEFT JOIN payment.refund AS w ON w.id = m.ref
         UNION ALL
         SELECT 'I19 what processors hold for us equals their facts', c.code,
-            c.amount <> coalesce((SELECT sum(CASE f.kind WHEN 'capture' THEN f.amount_minor ELSE -f.amount_minor END
-                    - CASE WHEN f.kind = 'fee' THEN 0 ELSE coalesce(f.fee_minor, 0) END) * 10000
-                FROM facts AS f WHERE f.weight = 'post' AND c.id = ledger.account_id('asset:clearing:' || f.processor
+            c.amount <> coalesce((SELECT sum(CASE WHEN f.weight <> 'post' THEN 0 WHEN f.kind = 'capture' THEN f.amount_minor
+                        ELSE -f.amount_minor END - CASE WHEN f.kind = 'fee' THEN 0 ELSE coalesce(f.fee_minor, 0) END) * 10000
+                FROM facts AS f WHERE (f.weight = 'post' OR f.fee_minor IS NOT NULL) AND c.id = ledger.account_id('asset:clearing:' || f.processor
                     || CASE WHEN f.scope = 'sandbox' THEN ':sandbox' ELSE '' END)), 0)
         FROM clearing AS c
         UNION ALL
