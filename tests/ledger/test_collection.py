@@ -12,6 +12,7 @@ import pytest
 from fixtures_access import House, house, hurry
 from payment_shop import Shop, counter
 from ruxa.access import organisations
+from ruxa.egress.processors.sandbox import stripe_charges, stripe_payments
 from ruxa.kernel.errors import Conflict
 from ruxa.ledger import collection
 from ruxa.ledger.documents import profile
@@ -184,6 +185,75 @@ async def test_a_charge_whose_answer_was_lost_is_made_once(store: Shop, trouble:
     assert (await store.balance()).balance_micros == 50_000_000
     charges = [one["amount"] for one in store.till.sandbox.books.every("charge") if one["paid"]]
     assert sorted(charges) == [1000, 4000]
+
+
+async def days_later(store: Shop) -> None:
+    """More than a day passed: the processor has forgotten its keys."""
+    await store.till.control("clock", shift_s=90_000)
+    await later(store, "UPDATE payment.attempt SET sent_at = sent_at - interval '25 hours'")
+
+
+def charged(store: Shop) -> list[int]:
+    """What saved methods were charged with or are being."""
+    return [one["amount"] for one in store.till.sandbox.books.every("charge") if one["amount"] != 1000]
+
+
+async def test_a_charge_is_never_repeated_when_its_key_may_be_forgotten(store: Shop) -> None:
+    await watched(store, await saved(store))
+    await store.heard()
+    await store.till.control("faults", on="POST /v1/payment_intents", do="lost_after", times=2)
+    await store.collection.top_up()
+    store.till.sandbox.faults.rules.clear()
+    await days_later(store)
+    await store.collection.top_up()
+    assert charged(store) == [4000]
+    found = await standing(store)
+    assert (found.state, found.failures) == ("on", 1)
+    await store.heard()
+    assert (await store.balance()).balance_micros == 50_000_000
+    found = await standing(store)
+    assert (found.state, found.failures, found.month_micros) == ("on", 0, 40_000_000)
+
+
+@pytest.mark.parametrize("comes", [True, False])
+async def test_a_bank_that_takes_days_is_asked_once(store: Shop, comes: bool) -> None:
+    card = await saved(store)
+    method = store.till.sandbox.books.get("payment_method", card.saved)
+    assert method is not None
+    bank = {"bank_name": "STRIPE TEST BANK", "last4": "6789", "fingerprint": "f", "account_type": "checking"}
+    store.till.sandbox.books.put("payment_method", {**method, "type": "us_bank_account", "us_bank_account": bank})
+    await watched(store, card)
+    await store.collection.top_up()
+    await days_later(store)
+    await store.collection.top_up()
+    assert charged(store) == [4000]
+    books = store.till.sandbox.books
+    [intent] = [one for one in books.every("payment_intent") if one["amount"] == 4000]
+    charge = books.get("charge", intent["latest_charge"])
+    assert charge is not None
+    if comes:
+        stripe_charges.settle(books, intent, charge, disputed=False)
+    else:
+        stripe_payments.fail_late(books, intent, charge)
+    await store.collection.poll(seconds=0)
+    await later(store, "UPDATE payment.attempt SET sent_at = sent_at - interval '5 minutes'")
+    await store.collection.top_up()
+    found = await standing(store)
+    assert (found.failures, found.month_micros) == ((0, 40_000_000) if comes else (1, 0))
+    assert (await store.balance()).balance_micros == (50_000_000 if comes else 10_000_000)
+
+
+async def test_a_refund_is_never_repeated_when_its_key_may_be_forgotten(store: Shop) -> None:
+    order = await store.paid("stripe", 5000)
+    refund = await asked(store, order, 2000)
+    await store.till.control("faults", on="POST /v1/refunds", do="lost_after", times=2)
+    await store.collection.refunds()
+    store.till.sandbox.faults.rules.clear()
+    await store.till.control("clock", shift_s=90_000)
+    await later(store, "UPDATE payment.refund SET next_at = ruxa.now()")
+    await store.collection.refunds()
+    assert await refunded(store, "stripe") == [2000]
+    assert await state(store, refund.id) == "done"
 
 
 async def test_three_refusals_end_it(store: Shop) -> None:

@@ -327,7 +327,7 @@ class Collection:
             return
         over = order.state in ("failed", "canceled", "expired")
         if over or self._clock.now() - attempt.begun_at > KEY_LIVES:
-            # One that a bank still carries out waits for its end; of one that nobody answered, the event list will tell.
+            # One that a bank still carries out waits; of one that nobody answered, the list of events will tell.
             if over or order.state == "open":
                 async with self._pool.work(PRINCIPAL) as work:
                     await auto.ended(work, attempt.id, processing.Declined(code=_UNPAID[over], retry=True))

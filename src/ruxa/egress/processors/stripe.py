@@ -311,6 +311,8 @@ class Stripe:
         order_id = order_id or _uuid((intent.metadata or {}).get("order"))
         charge = intent.latest_charge if isinstance(intent.latest_charge, objects.Charge) else None
         status = _known(_INTENTS, intent.status)
+        if status == "open" and charge is not None and charge.status == "failed" and _card(charge) is None:
+            status = "failed"  # a bank that was asked for days said no; whoever pays by card may try another
         paid = status == "succeeded"
         books = charge.balance_transaction if charge is not None else None
         kept = intent.setup_future_usage == "off_session" and paid

@@ -78,6 +78,7 @@ class Charge(msgspec.Struct, frozen=True):
 
     id: str
     created: int
+    status: str = ""
     amount_refunded: int = 0
     disputed: bool = False
     payment_intent: str | None = None
