@@ -116,6 +116,23 @@ async def test_a_declined_paypal_source_leaves_the_order_open(house: Till) -> No
     assert not any(fact.status == "succeeded" for fact in await house.paypal.capture(order.id, checkout.ext_id))
 
 
+async def test_whose_payment_it_is_only_we_can_say(house: Till) -> None:
+    # As a payment link of the same account makes it, to whose address anybody adds a client_reference_id.
+    order = house.order("card")
+    checkout = await house.stripe.checkout(order)
+    books = house.sandbox.books
+    session = books.get("session", checkout.ext_id)
+    assert session is not None
+    assert (session["client_reference_id"], session["metadata"]) == (str(order.id), {"order": str(order.id)})
+    books.put("session", {**session, "metadata": {}, "_intent": {}})
+    assert checkout.url is not None
+    await house.pay(checkout.url)
+    for intent in books.every("payment_intent"):
+        books.put("payment_intent", {**intent, "metadata": {}})
+    found = await house.stripe.read("checkout.session.completed", checkout.ext_id)
+    assert [(fact.status, fact.order_id) for fact in found] == [("succeeded", None)]
+
+
 async def test_an_expired_checkout_says_so(house: Till) -> None:
     order = house.order("card")
     checkout = await house.stripe.checkout(order)

@@ -122,6 +122,7 @@ class Session(msgspec.Struct, frozen=True):
     currency: str | None = None
     url: str | None = None
     client_reference_id: str | None = None
+    metadata: dict[str, str] | None = None
     payment_intent: Intent | str | None = None
     total_details: Total | None = None
 
