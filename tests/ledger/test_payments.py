@@ -201,6 +201,18 @@ async def test_refunds_need_what_the_design_says(desk: Desk) -> None:
     await desk.books.prove()
 
 
+async def test_a_large_refund_in_parts_needs_two_people_too(desk: Desk) -> None:
+    order = await desk.order(4_000_000_000)
+    await desk.capture(order)
+    first, second, third = [await desk.ask(order, 600_000_000) for _ in range(3)]
+    assert [one.state for one in (first, second, third)] == ["approved", "waiting", "waiting"]
+    async with desk.books.console.work() as work:
+        await refunds.cancel(work, third.id, "member:1")
+        await refunds.approve(work, second.id, "staff:2")
+    assert (await desk.ask(order, 400_000_000)).state == "approved"
+    assert (await desk.ask(order, 10_000)).state == "waiting"
+
+
 async def test_a_refund_made_at_the_processor_is_a_debt_beyond_the_unspent(desk: Desk) -> None:
     order = await desk.order(10_000_000)
     # Before its capture: taken up with it.
