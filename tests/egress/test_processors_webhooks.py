@@ -16,7 +16,7 @@ import pytest
 
 from payment_tills import Till, made_once, till
 from ruxa.egress.processor import WebhookRefused
-from ruxa.egress.processors import paypal_signature, stripe_signature
+from ruxa.egress.processors import paypal, paypal_signature, stripe_signature
 from ruxa.egress.processors.sandbox import forge, paypal_trust
 from ruxa.egress.processors.sandbox.paypal_api import stamp
 from ruxa.kernel.clock import Clock
@@ -239,6 +239,20 @@ async def test_paypals_own_word_is_asked_byte_for_byte(house: Till) -> None:
     body = msgspec.json.format(msgspec.json.encode(paypal_event(summary="Zahlung über 5,00 $")), indent=3)
     asks = house.another_paypal(webhook_check="api")
     assert (await asks.verify(transmitted(house, body), body, house.clock.now())).ext_id == "3C679366HH908993F"
+
+
+async def test_whoever_floods_us_costs_paypal_little(house: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paypal, "_ASKED_A_MINUTE", 2)
+    house.sandbox.tell(None, "http://127.0.0.1:1/webhooks/paypal")
+    asks = house.another_paypal(webhook_check="api")
+    body = msgspec.json.encode(paypal_event())
+    headers = transmitted(house, body)
+    for _ in range(2):
+        with pytest.raises(WebhookRefused):
+            await asks.verify(headers | {"paypal-transmission-sig": "AAAA"}, body, house.clock.now())
+    with pytest.raises(UpstreamBusy) as busy:
+        await asks.verify(headers, body, house.clock.now())
+    assert busy.value.code == "webhooks_exhausted"
 
 
 @pytest.mark.parametrize(

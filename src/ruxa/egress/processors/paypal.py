@@ -59,6 +59,7 @@ _TRANSACTIONS: Final = 500
 _CERTIFICATES_MAX: Final = 8
 # Whoever sends us webhooks names the certificate: so often in a minute we go and look for an unknown one.
 _LOOKS_A_MINUTE: Final = 20
+_ASKED_A_MINUTE: Final = 60
 _CERTIFICATE_LIVES: Final = timedelta(hours=12)
 _SPARE_S: Final = 60
 _CAPTURES: Final[Mapping[str, Status]] = {
@@ -163,6 +164,7 @@ class PayPal:
         self._pinned: list[Certificate] = []
         self._signers: dict[str, tuple[datetime, Certificate]] = {}
         self._looks: deque[datetime] = deque(maxlen=_LOOKS_A_MINUTE)
+        self._asked: deque[datetime] = deque(maxlen=_ASKED_A_MINUTE)
         self._basic = "Basic " + b64encode(f"{client_id}:{secret}".encode()).decode()
         self._webhook_id = webhook_id
         self._webhook_check = webhook_check
@@ -455,6 +457,11 @@ class PayPal:
     async def _ask_whether(self, found: paypal_signature.Transmission, raw: bytes) -> None:
         """PayPal's own word on it; the body goes back byte for byte."""
         hints.body(raw, objects.Event)
+        # Anybody may send what costs us a request: payments must not find PayPal busy with those.
+        now = self._clock.now()
+        if len(self._asked) == _ASKED_A_MINUTE and now - self._asked[0] < timedelta(minutes=1):
+            raise UpstreamBusy("Too many webhooks to ask about.", code="webhooks_exhausted")
+        self._asked.append(now)
         said = await self._ask(
             objects.Verified,
             "POST",

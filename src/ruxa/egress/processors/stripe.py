@@ -278,7 +278,7 @@ class Stripe:
         return await self._of_intent(await self._intent(intent)) if intent else []
 
     async def _of_session(self, session: objects.Session) -> list[Fact]:
-        # Our own word on it: a ``client_reference_id`` anybody may put into the address of a payment link of the account.
+        # Our own word: anybody may put a ``client_reference_id`` into the address of a payment link of the account.
         order_id = _uuid((session.metadata or {}).get("order"))
         intent = session.payment_intent
         if isinstance(intent, str):
