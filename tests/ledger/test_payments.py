@@ -386,6 +386,9 @@ async def test_a_bank_transfer_counts_when_two_people_saw_it(books: Books) -> No
     with pytest.raises(Conflict) as known:
         await first(5_950_000, "staff:2")
     assert known.value.code == "entry_known"
+    with pytest.raises(Conflict) as copied:
+        await first(5_950_000, "staff:2", " r x\t")
+    assert copied.value.code == "entry_known"
     with pytest.raises(Conflict) as same:
         await second(half, "staff:1")
     assert same.value.code == "second_person"

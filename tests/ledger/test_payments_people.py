@@ -294,6 +294,10 @@ async def test_large_corrections_need_two_people_in_live_mode(books: Books) -> N
         [wish] = await corrections.waiting(work)
         await corrections.reject(work, wish.id, "staff:1")
         assert await corrections.waiting(work) == []
+    async with books.operator.work() as work:
+        parts = [await corrections.credit(work, ref, 600_000_000, by="staff:1") for _ in range(2)]
+        assert [one is not None for one in parts] == [True, False], "in parts it is as large as at once"
+        assert await corrections.credit(work, uuid4(), 600_000_000, by="staff:1") is not None
     await books.prove()
 
 

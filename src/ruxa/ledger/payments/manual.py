@@ -22,7 +22,10 @@ _REFUSALS: Final = {
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the bank's statement, unique by account, reference, day and amount (of which no two are believed)."""
+    """A line of the bank's statement, unique by account, reference, day and amount (of which no two are believed).
+
+    Case and blanks make no other of it.
+    """
 
     id: UUID
     order_id: UUID

@@ -335,8 +335,12 @@ CREATE TABLE payment.confirmation (
     CONSTRAINT confirmation_second_person CHECK (second_by <> first_by),
     CHECK ((state = 'confirmed') = (second_by IS NOT NULL))
 );
-CREATE UNIQUE INDEX confirmation_entry ON payment.confirmation (account, reference, day, amount_minor)
-    WHERE state <> 'withdrawn';
+-- However a line is copied, it is one: case and blanks make no other of it.
+CREATE FUNCTION payment.entry(p_text text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN upper(regexp_replace(p_text, '\s', '', 'g'));
+CREATE UNIQUE INDEX confirmation_entry ON payment.confirmation
+    (payment.entry(account), payment.entry(reference), day, amount_minor) WHERE state <> 'withdrawn';
 CREATE INDEX confirmation_order ON payment.confirmation (order_id);
 COMMENT ON TABLE payment.confirmation IS 'Lines of the bank''s statement, each confirmed by two people.';
 CREATE TRIGGER confirmation_known BEFORE UPDATE OF id, order_id, organisation_ref, account, reference, day, amount_minor,
@@ -1397,7 +1401,8 @@ BEGIN
     INSERT INTO payment.confirmation (id, order_id, organisation_ref, account, reference, day, amount_minor, state,
             first_by, first_at)
         VALUES (p_id, p_order, o.organisation_ref, p_account, p_reference, p_day, p_minor, 'first', p_by, ruxa.now())
-        ON CONFLICT (account, reference, day, amount_minor) WHERE state <> 'withdrawn' DO NOTHING;
+        ON CONFLICT (payment.entry(account), payment.entry(reference), day, amount_minor) WHERE state <> 'withdrawn'
+            DO NOTHING;
     RETURN CASE WHEN FOUND THEN NULL ELSE 'entry_known' END;
 END $$;
 
@@ -1488,7 +1493,11 @@ BEGIN
         END IF;
         RETURN w.state = 'done';
     END IF;
-    alone := p_scope = 'sandbox' OR p_amount <= payment.bound('four_eyes_micros')
+    -- In parts it is as large as at once: what one person alone did for it within a day counts together.
+    alone := p_scope = 'sandbox' OR p_amount + coalesce((SELECT sum(v.amount_micros) FROM payment.wish AS v
+            WHERE v.organisation_ref = p_organisation AND v.kind = p_kind AND v.scope = 'live' AND v.state = 'done'
+                AND v.settled_by IS NULL AND v.asked_at > ruxa.now() - interval '1 day'), 0)
+            <= payment.bound('four_eyes_micros')
         OR NOT EXISTS (SELECT FROM ruxa.instance AS i WHERE i.mode = 'live');
     w := ROW(p_id, p_kind, p_organisation, p_scope, p_amount, p_account, p_reason,
         CASE WHEN alone THEN 'done' ELSE 'waiting' END, p_by, NULL, ruxa.now(),
