@@ -291,7 +291,7 @@ def test(arguments: list[str], *, long: bool, acceptance: bool) -> None:
     if long:
         os.environ["RUXA_TEST_LONG"] = "1"
     # In the order of tests/conftest.py, slow files first; and when a process of pytest dies the run ends, and says so.
-    chosen = arguments or ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0"]
+    chosen = arguments or ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0"]
     hand_over(str(PYTHON), "-m", "pytest", *chosen)
 
 

@@ -24,6 +24,7 @@ READS: dict[Login, dict[str, set[str]]] = {
         "terms_acceptance": {"*"},
         "key": {"*"},
         "key_secret": {"*"},
+        "provider_key": {"*"},
         "mail": {"*"},
         "throttle": {"*"},
     },
@@ -40,6 +41,7 @@ READS: dict[Login, dict[str, set[str]]] = {
         "terms_acceptance": {"*"},
         "key": {"*"},
         "key_secret": {"*"},
+        "provider_key": {"*"},
     },
     "ruxa_worker": {
         "organisation": {
@@ -105,8 +107,8 @@ UPDATES["ruxa_operator"] = {
 DELETES: dict[Login, set[str]] = {
     "ruxa_gateway": set(),
     "ruxa_keystore": set(),
-    "ruxa_console": {"membership", "session", "one_time_link", "key_secret", "throttle"},
-    "ruxa_operator": {"membership", "session", "one_time_link", "key_secret"},
+    "ruxa_console": {"membership", "session", "one_time_link", "key_secret", "provider_key", "throttle"},
+    "ruxa_operator": {"membership", "session", "one_time_link", "key_secret", "provider_key"},
     "ruxa_worker": {
         "member", "session", "one_time_link", "key", "key_secret", "key_change", "mail", "throttle",
     },

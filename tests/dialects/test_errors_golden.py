@@ -21,7 +21,8 @@ CANARY = "canary-of-the-private-detail"
 
 
 def leaves(kind: type[errors.RuxaError] = errors.RuxaError) -> list[type[errors.RuxaError]]:
-    below = kind.__subclasses__()
+    """The kinds that a dialect can be asked to tell: those of the kernel's tree."""
+    below = [sub for sub in kind.__subclasses__() if sub.__module__ == errors.__name__]
     return [kind] if not below else [leaf for sub in below for leaf in leaves(sub)]
 
 

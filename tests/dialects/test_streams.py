@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anthropic
+import httpx
 import openai
 import pytest
 from google import genai
@@ -252,7 +253,8 @@ async def say(name: Name, url: str) -> str:
                 if event.type == "content_block_delta" and event.delta.type == "text_delta":
                     said += event.delta.text
     else:
-        client = genai.Client(api_key="k", http_options=g.HttpOptions(base_url=url))
+        options = g.HttpOptions(base_url=url, async_client_args={"transport": httpx.AsyncHTTPTransport()})
+        client = genai.Client(api_key="k", http_options=options)
         async for chunk in await client.aio.models.generate_content_stream(model="m", contents="x"):
             said += "".join(part.text or "" for part in chunk.parts or [])
         await client.aio.aclose()

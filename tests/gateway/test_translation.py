@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 import anthropic
+import httpx
 import openai
 import pytest
 from google import genai
@@ -145,7 +146,10 @@ async def test_anthropics_sdk_goes_through_a_tool_loop(house: House, vendor: str
 async def test_googles_sdk_goes_through_a_tool_loop(house: House, vendor: str, stream: bool) -> None:
     await vendors(house)
     client = genai.Client(
-        api_key=house.secret, http_options=types.HttpOptions(base_url=f"http://127.0.0.1:{house.port}")
+        api_key=house.secret,
+        http_options=types.HttpOptions(
+            base_url=f"http://127.0.0.1:{house.port}", async_client_args={"transport": httpx.AsyncHTTPTransport()}
+        ),
     )
     house.closing(client.aio.aclose)
     contents: list[Any] = [

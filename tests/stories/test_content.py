@@ -62,6 +62,7 @@ def test_content_is_readable_while_it_lasts_and_never_in_the_clear(fresh_server:
         shown = eventually(lambda call=call: _content(server, key, call)["content"])
         assert request in shown["request"]["text"]
         assert answer in shown["answer"]["text"]
+    eventually(lambda: server.cli_raw("usage", "show", streamed).returncode == 0)
     told = server.cli_json("usage", "show", streamed, "--content")
     assert told["content"]["answer"] == {
         "state": "stored", "media_type": "text/event-stream", "base64": None,

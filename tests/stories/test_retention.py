@@ -14,7 +14,7 @@ def test_what_is_over_its_limit_is_gone_and_does_not_come_back_with_the_clock(
     server = fresh_server("--simulated", simulated=True)
     server.start()
     assert server.chat()[0] == 200
-    lines = server.cli_json("usage", "list", "--org", server.organisation)
+    lines = eventually(lambda: server.cli_json("usage", "list", "--org", server.organisation))
     assert len(lines) == 1
     assert server.stop() == 0
 
