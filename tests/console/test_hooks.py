@@ -173,7 +173,7 @@ async def test_answers_come_fast_and_nothing_of_the_body_stays(store: Shop) -> N
     async with store.house.operator.work() as work:
         kept = repr(await work.rows("SELECT to_jsonb(i) FROM payment.inbox AS i"))
     assert "evt_39" in kept
-    for word in (CARD, "pat@", "4242"):
+    for word in (CARD, CARD[:8], "pat@"):
         assert word not in kept
         assert word not in repr(store.house.signals.told)
 
