@@ -265,7 +265,7 @@ async def test_killed_at_any_moment_again_and_again(database: Database, sizes: S
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
-            ROTATE.replace("await vault.rotate_epoch()", "while True: await vault.rotate_epoch(); print()"),
+            ROTATE.replace("await vault.rotate_epoch()", "while True: await vault.rotate_epoch(); print(flush=True)"),
             *arguments,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
