@@ -18,13 +18,13 @@ from ruxa.access.authorize import OPERATOR
 from ruxa.app import payments
 from ruxa.app.house import House
 from ruxa.cli import output, session
+from ruxa.cli.payments import asking
 from ruxa.console import assets, words
 from ruxa.egress.processor import Entry
 from ruxa.kernel import ids
 from ruxa.kernel.errors import InvalidCall, NotFound
 from ruxa.kernel.sealed import Sealed
 from ruxa.ledger import accounts
-from ruxa.ledger.collection import Collection
 from ruxa.ledger.documents import document, jobs, profile, seller, show
 from ruxa.ledger.documents.document import Document
 from ruxa.ledger.documents.profile import Party
@@ -154,15 +154,7 @@ def compare(args: Namespace) -> int:
                         f"[payments.{args.processor}] is not configured; --file takes its books from a file."
                     )
                 scope = "live" if tills[args.processor].livemode else "sandbox"
-                books = Collection(
-                    house.pool,
-                    house.vault,
-                    tills,
-                    clock=house.clock,
-                    signals=house.sink,
-                    base_url=house.base_url,
-                    terms=seller.terms(house.settings),
-                )
+                books = asking(house, tills)
                 ran = await comparing.of_day(house.pool, books, args.processor, day, scope)
         else:
             entries = _entries(args.file)

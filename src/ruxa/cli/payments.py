@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import date
 from pathlib import Path
@@ -251,21 +252,26 @@ def dispute(args: Namespace) -> int:
     return 0
 
 
+def asking(house: House, tills: Mapping[str, Processor]) -> Collection:
+    """What asks these processors, for a command."""
+    return Collection(
+        house.pool,
+        house.vault,
+        tills,
+        clock=house.clock,
+        signals=house.sink,
+        base_url=house.base_url,
+        terms=seller.terms(house.settings),
+    )
+
+
 def sync(args: Namespace) -> int:
     """``ruxa payment sync``."""
 
     async def act(house: House) -> dict[str, Any]:
         async with AsyncExitStack() as stack:
             tills = payments.processors(house.settings, house.register, house.clock, stack)
-            collection = Collection(
-                house.pool,
-                house.vault,
-                tills,
-                clock=house.clock,
-                signals=house.sink,
-                base_url=house.base_url,
-                terms=seller.terms(house.settings),
-            )
+            collection = asking(house, tills)
             missed = await collection.missed()
             looked = await collection.hints()
             polled = await collection.poll(seconds=0)

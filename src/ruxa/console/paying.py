@@ -172,23 +172,9 @@ async def _told(deps: Deps, processor: Processor, order: Order) -> processing.Or
 
 
 def as_told(deps: Deps, order: Order, customer: str | None = None) -> processing.Order:
-    """What of an order leaves the house: no name, no address, no organisation."""
+    """``orders.told``, and the page of the order to come back to."""
     here = f"{deps.base_url}/billing/orders/{ids.text('order', order.id)}"
-    return processing.Order(
-        id=order.id,
-        reference=order.reference,
-        amount_minor=order.amount_minor,
-        tax_minor=order.tax_minor,
-        currency=order.currency,
-        description=f"Prepaid API credit, {order.reference}",
-        method=order.method,
-        customer=customer,
-        save_method=order.save_method,
-        success_url=f"{here}?back=paid",
-        cancel_url=f"{here}?back=left",
-        expires_at=order.expires_at,
-        livemode=order.scope == "live",
-    )
+    return orders.told(order, success_url=f"{here}?back=paid", cancel_url=f"{here}?back=left", customer=customer)
 
 
 async def instructions(deps: Deps, order: Order) -> Mapping[str, str]:

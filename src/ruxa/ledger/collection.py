@@ -333,37 +333,23 @@ class Collection:
                     await auto.ended(work, attempt.id, processing.Declined(code=_UNPAID[over], retry=True))
             return
         outcome: Fact | processing.Declined | NeedsAction
+        billing = f"{self._base_url}/billing"
         try:
-            outcome = await processor.charge_saved(attempt.customer or "", attempt.saved, self._told(order), attempt.id)
+            told = orders.told(order, success_url=billing, cancel_url=billing)
+            outcome = await processor.charge_saved(attempt.customer or "", attempt.saved, told, attempt.id)
         except (ProcessorRefused, UpstreamError) as error:
             self._failed(attempt.processor, "charge", error)
             if not isinstance(error, ProcessorRefused) or not error.known or error.code in _NOT_ABOUT_IT:
                 return
             outcome = processing.Declined(code=error.code, retry=True)
         if isinstance(outcome, NeedsAction) and not outcome.url:
-            outcome = NeedsAction(url=f"{self._base_url}/billing/auto", ext_id=outcome.ext_id)
+            outcome = NeedsAction(url=f"{billing}/auto", ext_id=outcome.ext_id)
         if isinstance(outcome, Fact):
             async with self._pool.work(PRINCIPAL) as work:
                 await orders.bind(work, order.id, outcome.ext_id, None)
             await self.note(attempt.processor, [outcome])
         async with self._pool.work(PRINCIPAL) as work:
             await auto.ended(work, attempt.id, outcome)
-
-    def _told(self, order: Order) -> processing.Order:
-        """The order as the processor learns of it."""
-        return processing.Order(
-            id=order.id,
-            reference=order.reference,
-            amount_minor=order.amount_minor,
-            tax_minor=order.tax_minor,
-            currency=order.currency,
-            description=f"Prepaid API credit, {order.reference}",
-            method=order.method,
-            success_url=f"{self._base_url}/billing",
-            cancel_url=f"{self._base_url}/billing",
-            expires_at=order.expires_at,
-            livemode=order.scope == "live",
-        )
 
     # --- books
 

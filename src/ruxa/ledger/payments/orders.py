@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from ruxa.egress import processor
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Conflict, InvalidCall
 from ruxa.ledger.payments import records
@@ -80,6 +81,25 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def difference_minor(self) -> int:
         """Over-payment (positive) or what is missing (negative) of an order of which something was received."""
         return self.received_minor - self.total_minor if self.received_minor else 0
+
+
+def told(order: Order, *, success_url: str, cancel_url: str, customer: str | None = None) -> processor.Order:
+    """What of an order leaves the house: a random reference and an amount; no name, no address, no organisation."""
+    return processor.Order(
+        id=order.id,
+        reference=order.reference,
+        amount_minor=order.amount_minor,
+        tax_minor=order.tax_minor,
+        currency=order.currency,
+        description=f"Prepaid API credit, {order.reference}",
+        method=order.method,
+        customer=customer,
+        save_method=order.save_method,
+        success_url=success_url,
+        cancel_url=cancel_url,
+        expires_at=order.expires_at,
+        livemode=order.scope == "live",
+    )
 
 
 async def create(
