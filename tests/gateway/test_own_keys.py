@@ -96,6 +96,22 @@ async def test_the_organisations_key_goes_out_and_the_call_is_free(house: House,
     assert not house.proofs()
 
 
+async def test_a_key_that_comes_before_its_prices_waits_for_them(house: House) -> None:
+    server = await provider(house)
+    async with house.operator.work() as work:
+        await plans.own_book(work, await plans.of(work, house.organisation_ref))
+    async with house.console.work() as work:
+        await provider_keys.put(work, house.vault, house.organisation_id, "one", Sealed(OWN))
+    await house.heard()
+    # As it is when the notice of the key was quicker than the one of the prices.
+    plan = house.pipeline._plans
+    plan.update({name: book for name, book in plan._books.items() if not name.startswith("own:")})
+    answer = await ask(house)
+    assert answer.status_code == 200, answer.text
+    assert OWN in keys_sent(server)
+    await house.stop()
+
+
 async def test_a_fee_is_charged_and_a_balance_is_needed_only_for_it(house: House) -> None:
     await provider(house, credit_micros=0)
     assert (await ask(house)).status_code == 402

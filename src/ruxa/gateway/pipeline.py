@@ -337,12 +337,20 @@ class Pipeline:
 
     async def _find_grant(self, hashed: bytes) -> Grant | None:
         async with self._works.work() as work:
-            return await grants.find(work, hashed)
+            grant = await grants.find(work, hashed)
+        await self._have_books(grant)
+        return grant
+
+    async def _have_books(self, grant: Grant | None) -> None:
+        """Whose plan was made a moment ago may come before its prices do."""
+        if grant is not None and not self._plans.knows(grant):
+            await self._read_prices()
 
     async def _find_entry(self, key_id: UUID) -> Entry | None:
         """A key for calls that the house makes in its name; None when it is not valid any more."""
         async with self._works.work() as work:
             grant = await grants.of_key(work, key_id)
+        await self._have_books(grant)
         return None if grant is None else self._snapshot.entry_of(b"", grant, await self._snapshot.owned(grant))
 
     async def _open_own(self, organisation_id: UUID, own: OwnKey) -> str:

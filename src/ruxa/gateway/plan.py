@@ -282,6 +282,10 @@ class Plans:
         self._offers = {name: offer for name, offer in self._offers.items() if name == LIST or name in books}
         self._offer(LIST)
 
+    def knows(self, grant: Grant) -> bool:
+        """Whether the books that a key's calls are priced by have come."""
+        return grant.book in self._books and (not grant.own_keys or OWN + grant.book in self._books)
+
     def _offer(self, book: str, own: Owned | None = None) -> Offer:
         """What is offered at a book's prices, to who has these own keys; made when it is first asked for."""
         if own is not None:
