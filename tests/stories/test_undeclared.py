@@ -67,6 +67,8 @@ CHANGED = """
             return title.read().startswith(b"ruxa: worker")
 
     def tell():
+        # A child first closes what it did not open: nothing of ours may be open then.
+        time.sleep(1)
         # Another process of the server never has this title.
         for _ in range(200):
             if is_worker():
