@@ -354,6 +354,7 @@ def main() -> None:
             check()
         case "bench":
             ensure_python("run")
+            ensure_assets(tests=False)
             hand_over(str(PYTHON), str(ROOT / "bench/run.py"), *rest)
         case "docs":
             ensure_python("test")
