@@ -187,6 +187,31 @@ async def test_a_charge_whose_answer_was_lost_is_made_once(store: Shop, trouble:
     assert sorted(charges) == [1000, 4000]
 
 
+@pytest.mark.parametrize("trouble", ["lost_before", "lost_after"])
+@pytest.mark.parametrize("then", ["another", "none"])
+async def test_a_charge_is_repeated_with_its_own_card_or_not_at_all(store: Shop, trouble: str, then: str) -> None:
+    first = await saved(store)
+    await store.paid("stripe", 1000, save_method=True)
+    async with store.house.console.work() as work:
+        [second] = [one for one in await methods.listed(work, store.ref) if one.saved != first.saved]
+    await watched(store, first, threshold_micros=25_000_000)
+    await store.till.control("faults", on="POST /v1/payment_intents", do=trouble, times=2)
+    await store.collection.top_up()
+    store.till.sandbox.faults.rules.clear()
+    if then == "another":
+        await watched(store, second, threshold_micros=25_000_000)
+    else:
+        async with store.house.console.work() as work:
+            assert await methods.remove(work, store.ref, "stripe", first.saved)
+    await later(store, "UPDATE payment.attempt SET sent_at = sent_at - interval '5 minutes'")
+    await store.collection.top_up()
+    made = [one for one in store.till.sandbox.books.every("payment_intent") if one["amount"] != 1000]
+    expected = [] if (trouble, then) == ("lost_before", "none") else [first.saved]
+    assert [one["payment_method"] for one in made] == expected
+    await store.heard()
+    assert (await store.balance()).balance_micros == (50_000_000 if expected else 20_000_000)
+
+
 async def days_later(store: Shop) -> None:
     """More than a day passed: the processor has forgotten its keys."""
     await store.till.control("clock", shift_s=90_000)

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import psycopg
 import pytest
 
@@ -99,6 +100,70 @@ async def test_auto_top_up_charges_once_and_within_its_cap(desk: Desk) -> None:
     await desk.spend((await desk.balance()).balance_micros)
     assert await _begin(desk) is None, "the cap is reached"
     await desk.books.prove()
+
+
+async def test_a_cap_is_what_the_card_pays_with_tax(desk: Desk) -> None:
+    await _put(desk, cap=25_000_000)
+    await desk.spend(10_000_000)
+    async with desk.books.worker.work() as work:
+        [due] = await auto.due(work)
+    assert (due.amount_micros, due.room_micros) == (25_000_000, 25_000_000)
+    amount = auto.within_cap(due, lambda minor: minor * 19 // 100)
+    assert amount == 21_000_000, "and 3.99 of tax"
+    for credit, tax in ((25_000_000, 10_000), (21_010_000, 4_000_000)):
+        async with desk.books.worker.work() as work:
+            wish = msgspec.structs.replace(due, amount_micros=credit)
+            assert await auto.begin(work, wish, tax_micros=tax, tax_code="de") is None, "over the cap"
+    async with desk.books.worker.work() as work:
+        wish = msgspec.structs.replace(due, amount_micros=amount)
+        attempt = await auto.begin(work, wish, tax_micros=3_990_000, tax_code="de")
+    assert attempt is not None
+    assert (await _auto(desk)).month_micros == 24_990_000
+    fact = desk.fact("capture", "ch_auto", 2499, "succeeded", order_id=attempt.order_id)
+    await desk.note(fact)
+    await desk.spend(21_000_000)
+    assert await _begin(desk) is None, "the month's cap is reached"
+    await desk.books.prove()
+
+
+def test_what_fits_a_cap_is_never_more_than_it() -> None:
+    for room in range(0, 700, 7):
+        for percent in (0, 7, 19, 100):
+            due = auto.Due(organisation_ref=uuid4(), scope="live", amount_micros=5_000_000, room_micros=room * 10_000,
+                           processor="stripe", method="card")  # fmt: skip
+            amount = auto.within_cap(due, lambda minor, percent=percent: -(-minor * percent // 100))
+            if amount is None:
+                assert room < 50 + -(-50 * percent // 100)
+            else:
+                minor = amount // 10_000
+                assert 50 <= minor <= 500
+                assert minor + -(-minor * percent // 100) <= room
+                more = minor + 2
+                assert minor >= 499 or more + -(-more * percent // 100) > room - 3, "and nearly all of it"
+
+
+async def test_an_attempt_charges_the_method_that_it_began_with(desk: Desk) -> None:
+    other = await desk.order(1_000_000, save_method=True)
+    await desk.capture(other, card=CARD, customer="cus_1", saved="pm_2", ext_id="ch_second")
+    await _put(desk)
+    await desk.spend(8_000_000)
+    attempt = await _begin(desk)
+    assert attempt is not None
+    assert (attempt.saved, attempt.is_kept) == ("pm_1", True)
+    await _put(desk, saved="pm_2")
+
+    async def again() -> auto.Attempt:
+        async with desk.books.worker.work() as work:
+            found = await auto.attempt(work, attempt.id)
+        assert found is not None
+        return found
+
+    assert ((await again()).saved, (await again()).is_kept) == ("pm_1", True)
+    async with desk.books.console.work() as work:
+        assert await methods.remove(work, desk.ref, "stripe", "pm_1")
+    assert ((await again()).saved, (await again()).is_kept) == ("pm_1", False)
+    await _charge(desk, attempt, "ch_auto")
+    assert ((await again()).saved, (await again()).customer) == (None, None)
 
 
 async def test_failures_pause_longer_and_the_third_ends_it(desk: Desk) -> None:

@@ -61,7 +61,6 @@ _CAPTURED: Final = "PAYMENT.CAPTURE.COMPLETED"
 _NOT_ABOUT_IT: Final = frozenset(
     {"processor_key_refused", "processor_away", "processor_nonsense", "processor_key_reused"}
 )
-_UNPAID: Final = {True: "payment_failed", False: "no_answer"}
 _FACT_ORDER: Final = {"capture": 0, "fee": 1, "refund": 2, "dispute": 3, "payout": 4}
 
 
@@ -313,7 +312,12 @@ class Collection:
         async with self._pool.work(PRINCIPAL) as work:
             written = await profile.find(work, self._vault, wish.organisation_ref)
             place = Place() if written is None else written.party.open(profile.PURPOSE).place
-            quote = self._terms.engine.quote(wish.amount_micros // orders.MICROS_PER_MINOR, place)
+            engine = self._terms.engine
+            amount = auto.within_cap(wish, lambda minor: engine.quote(minor, place).tax_minor)
+            if amount is None:
+                return None
+            wish = msgspec.structs.replace(wish, amount_micros=amount)
+            quote = engine.quote(amount // orders.MICROS_PER_MINOR, place)
             tax_micros = quote.tax_minor * orders.MICROS_PER_MINOR
             return await auto.begin(work, wish, tax_micros=tax_micros, tax_code=quote.code)
 
@@ -326,17 +330,19 @@ class Collection:
         if processor is None or order is None:
             return
         over = order.state in ("failed", "canceled", "expired")
-        if over or self._clock.now() - attempt.begun_at > KEY_LIVES:
+        saved = attempt.saved if attempt.is_kept else None
+        if over or saved is None or self._clock.now() - attempt.begun_at > KEY_LIVES:
             # One that a bank still carries out waits; of one that nobody answered, the list of events will tell.
             if over or order.state == "open":
+                code = "payment_failed" if over else "no_answer" if saved is not None else "method_removed"
                 async with self._pool.work(PRINCIPAL) as work:
-                    await auto.ended(work, attempt.id, processing.Declined(code=_UNPAID[over], retry=True))
+                    await auto.ended(work, attempt.id, processing.Declined(code=code, retry=True))
             return
         outcome: Fact | processing.Declined | NeedsAction
         billing = f"{self._base_url}/billing"
         try:
             told = orders.told(order, success_url=billing, cancel_url=billing)
-            outcome = await processor.charge_saved(attempt.customer or "", attempt.saved, told, attempt.id)
+            outcome = await processor.charge_saved(attempt.customer or "", saved, told, attempt.id)
         except (ProcessorRefused, UpstreamError) as error:
             self._failed(attempt.processor, "charge", error)
             if not isinstance(error, ProcessorRefused) or not error.known or error.code in _NOT_ABOUT_IT:

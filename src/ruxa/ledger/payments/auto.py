@@ -6,8 +6,9 @@ row, or a card that must never be tried again, ends it; a bank that wants to see
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -18,13 +19,15 @@ from ruxa.ledger.payments import orders, records
 from ruxa.store.work import Work
 
 State = Literal["on", "off", "paused"]
+# What no charge is made below (cents).
+_LEAST_MINOR: Final = 50
 
 
 class Auto(msgspec.Struct, frozen=True, kw_only=True):
     """An organisation's auto top-up; micros.
 
     reason: why it is off or paused (``failures``, ``card``, ``action``, ``owner``, ``capped``); recovery_url: where the
-    customer goes on when ``paused``; month_micros: charged or being charged this month (UTC).
+    customer goes on when ``paused``; month_micros: charged or being charged this month (UTC), tax included, as the cap.
     """
 
     organisation_ref: UUID
@@ -43,17 +46,23 @@ class Auto(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Due(msgspec.Struct, frozen=True, kw_only=True):
-    """An organisation whose balance is below its threshold: so much credit is wanted (whole cents, within the cap)."""
+    """An organisation whose balance is below its threshold: so much credit is wanted (whole cents).
+
+    room_micros: what the month's cap leaves for the charge, tax included.
+    """
 
     organisation_ref: UUID
     scope: str
     amount_micros: int
+    room_micros: int
     processor: str
     method: str
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One charge. id: also the key towards the processor; customer, saved: what to charge there."""
+    """One charge. id: also the key towards the processor; customer, saved: what it charges there, however often it is
+    asked for, None once it ended; is_kept: the organisation still has that method.
+    """
 
     id: UUID
     organisation_ref: UUID
@@ -64,7 +73,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     tax_micros: int
     processor: str
     customer: str | None
-    saved: str
+    saved: str | None
+    is_kept: bool
     code: str | None
     begun_at: datetime
 
@@ -130,6 +140,17 @@ async def find(work: Work, organisation_ref: UUID) -> Auto | None:
 async def due(work: Work, *, limit: int = 50) -> list[Due]:
     """Whose balance fell below the threshold, with nothing under way and no pause running."""
     return [Due(**dict(zip(records.DUE_FIELDS, row, strict=True))) for row in await work.rows(records.AUTO_DUE, limit)]
+
+
+def within_cap(due: Due, tax_of: Callable[[int], int]) -> int | None:
+    """The credit (micros, whole cents) whose charge fits the month's cap; None when too little is left.
+
+    tax_of: cents of credit -> cents of tax on top.
+    """
+    minor, room = due.amount_micros // orders.MICROS_PER_MINOR, due.room_micros // orders.MICROS_PER_MINOR
+    while minor >= _LEAST_MINOR and (total := minor + tax_of(minor)) > room:
+        minor = min(minor * room // total, minor - 1)
+    return minor * orders.MICROS_PER_MINOR if minor >= _LEAST_MINOR else None
 
 
 async def begin(work: Work, due: Due, *, tax_micros: int = 0, tax_code: str = "none") -> Attempt | None:

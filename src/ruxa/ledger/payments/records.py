@@ -144,26 +144,28 @@ AUTO_FIELDS: Final = (
 AUTO: Final = """
     SELECT a.organisation_ref, a.scope, a.state, a.reason, a.threshold_micros, a.target_micros, a.monthly_cap_micros,
            a.processor, a.saved, a.failures, a.next_at, a.recovery_url,
-           (SELECT coalesce(sum(t.amount_micros), 0)::bigint FROM payment.attempt AS t
+           (SELECT coalesce(sum(t.charged_micros), 0)::bigint FROM payment.attempt AS t
             WHERE t.organisation_ref = a.organisation_ref AND t.state <> 'failed'
                 AND t.month = date_trunc('month', ruxa.now() AT TIME ZONE 'UTC')::date)
     FROM payment.auto AS a WHERE a.organisation_ref = %s
 """
 AUTO_PUT: Final = "SELECT payment.auto_put(%s, %s, %s, %s, %s, %s, %s, %s)"
 AUTO_STOP: Final = "SELECT payment.auto_stop(%s, %s)"
-DUE_FIELDS: Final = ("organisation_ref", "scope", "amount_micros", "processor", "method")
-AUTO_DUE: Final = "SELECT organisation_ref, scope, amount_micros, processor, method FROM payment.auto_due(%s)"
+DUE_FIELDS: Final = ("organisation_ref", "scope", "amount_micros", "room_micros", "processor", "method")
+AUTO_DUE: Final = (
+    "SELECT organisation_ref, scope, amount_micros, room_micros, processor, method FROM payment.auto_due(%s)"
+)
 AUTO_BEGIN: Final = "SELECT payment.auto_begin(%s, %s, %s, %s, %s)"
 ATTEMPT_FIELDS: Final = (
     "id", "organisation_ref", "order_id", "number", "state", "amount_micros", "tax_micros", "processor", "customer",
-    "saved", "code", "begun_at",
+    "saved", "is_kept", "code", "begun_at",
 )  # fmt: skip
 _ATTEMPT: Final[LiteralString] = """
     SELECT t.id, t.organisation_ref, t.order_id, t.number, t.state, t.amount_micros, o.tax_micros, o.processor,
-           c.ext_id, coalesce(a.saved, ''), t.code, t.begun_at
+           t.customer, t.saved, EXISTS (SELECT FROM payment.saved_method AS s
+               WHERE s.organisation_ref = t.organisation_ref AND s.processor = o.processor AND s.ext_id = t.saved),
+           t.code, t.begun_at
     FROM payment.attempt AS t JOIN payment.orders AS o ON o.id = t.order_id
-        LEFT JOIN payment.auto AS a ON a.organisation_ref = t.organisation_ref
-        LEFT JOIN payment.customer AS c ON c.organisation_ref = t.organisation_ref AND c.processor = o.processor
 """
 ATTEMPT: Final = _ATTEMPT + "WHERE t.id = %s"
 ATTEMPTS: Final = _ATTEMPT + "WHERE t.organisation_ref = %s ORDER BY t.number DESC LIMIT %s"

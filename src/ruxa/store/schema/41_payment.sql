@@ -429,6 +429,9 @@ CREATE TABLE payment.attempt (
     number           integer NOT NULL,
     order_id         uuid NOT NULL UNIQUE REFERENCES payment.orders (id),
     amount_micros    bigint NOT NULL CHECK (amount_micros > 0),
+    charged_micros   bigint NOT NULL,
+    customer         text CHECK (length(customer) BETWEEN 1 AND 200),
+    saved            text CHECK (length(saved) BETWEEN 1 AND 200),
     month            date NOT NULL CHECK (extract(day FROM month) = 1),
     cap_micros       bigint NOT NULL,
     state            text NOT NULL CHECK (state IN ('open', 'succeeded', 'failed', 'action')),
@@ -436,13 +439,28 @@ CREATE TABLE payment.attempt (
     begun_at         timestamptz NOT NULL,
     ended_at         timestamptz,
     sent_at          timestamptz,
-    UNIQUE (organisation_ref, number)
+    UNIQUE (organisation_ref, number),
+    CONSTRAINT attempt_charged CHECK (charged_micros >= amount_micros)
 );
 CREATE UNIQUE INDEX attempt_one_open ON payment.attempt (organisation_ref) WHERE state = 'open';
 CREATE INDEX attempt_open ON payment.attempt (begun_at) WHERE state = 'open';
-COMMENT ON TABLE payment.attempt IS 'Charges of auto top-up, one open at a time; open ones count towards the cap.';
-CREATE TRIGGER attempt_known BEFORE UPDATE OF id, organisation_ref, number, order_id, amount_micros, month, cap_micros,
-    begun_at ON payment.attempt FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+COMMENT ON TABLE payment.attempt IS
+    'Charges of auto top-up, one open at a time; open ones count towards the cap. amount is the credit, charged what the '
+    'method pays, tax included. customer, saved: what is charged, and charged again when no answer came, until it ended.';
+CREATE TRIGGER attempt_known BEFORE UPDATE OF id, organisation_ref, number, order_id, amount_micros, charged_micros, month,
+    cap_micros, begun_at ON payment.attempt FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+CREATE FUNCTION payment.attempt_guard() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (NEW.saved, NEW.customer) IS DISTINCT FROM (OLD.saved, OLD.customer)
+        AND NOT (NEW.state <> 'open' AND NEW.saved IS NULL AND NEW.customer IS NULL) THEN
+        RAISE EXCEPTION 'immutable' USING ERRCODE = 'RX900';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER attempt_by_one_method BEFORE UPDATE OF customer, saved ON payment.attempt
+    FOR EACH ROW EXECUTE FUNCTION payment.attempt_guard();
 CREATE TRIGGER attempt_kept BEFORE DELETE ON payment.attempt FOR EACH ROW EXECUTE FUNCTION ledger.deny();
 CREATE TRIGGER attempt_kept_whole BEFORE TRUNCATE ON payment.attempt EXECUTE FUNCTION ledger.deny();
 
@@ -608,7 +626,7 @@ BEGIN
             FROM payment.fact AS x WHERE x.order_id = p_id) AS f
         WHERE u.id = p_id;
     IF fresh IN ('paid', 'partial', 'disputed', 'refunded', 'charged_back') THEN
-        UPDATE payment.attempt SET state = 'succeeded', code = NULL, ended_at = ruxa.now()
+        UPDATE payment.attempt SET state = 'succeeded', code = NULL, ended_at = ruxa.now(), customer = NULL, saved = NULL
             WHERE order_id = p_id AND state <> 'succeeded';
         IF FOUND THEN
             UPDATE payment.auto SET failures = 0, next_at = NULL, recovery_url = NULL,
@@ -1610,11 +1628,11 @@ AS $$
         WHERE organisation_ref = p_organisation AND state <> 'off'
 $$;
 
--- Charged or being charged in the month of a moment.
+-- Charged or being charged in the month of a moment, tax included: a cap is what the method pays at most.
 CREATE FUNCTION payment.auto_month(p_organisation uuid, p_now timestamptz) RETURNS bigint
     LANGUAGE sql STABLE
 AS $$
-    SELECT coalesce(sum(t.amount_micros), 0)::bigint FROM payment.attempt AS t
+    SELECT coalesce(sum(t.charged_micros), 0)::bigint FROM payment.attempt AS t
     WHERE t.organisation_ref = p_organisation AND t.state IN ('open', 'succeeded', 'action')
         AND t.month = date_trunc('month', p_now AT TIME ZONE 'UTC')::date
 $$;
@@ -1637,10 +1655,11 @@ AS $$
 $$;
 
 CREATE FUNCTION payment.auto_due(p_limit integer)
-    RETURNS TABLE (organisation_ref uuid, scope text, amount_micros bigint, processor text, method text)
+    RETURNS TABLE (organisation_ref uuid, scope text, amount_micros bigint, room_micros bigint, processor text, method text)
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT a.organisation_ref, a.scope, w.amount, a.processor, coalesce(s.method, 'card')
+    SELECT a.organisation_ref, a.scope, w.amount, a.monthly_cap_micros - payment.auto_month(a.organisation_ref, ruxa.now()),
+        a.processor, coalesce(s.method, 'card')
     FROM payment.auto AS a CROSS JOIN LATERAL (SELECT payment.auto_wants(a, ruxa.now()) AS amount) AS w
         LEFT JOIN payment.saved_method AS s ON s.organisation_ref = a.organisation_ref
             AND s.processor = a.processor AND s.ext_id = a.saved
@@ -1663,7 +1682,8 @@ BEGIN
     moment := ruxa.now();
     SELECT * INTO a FROM payment.auto WHERE organisation_ref = p_organisation FOR NO KEY UPDATE;
     wants := payment.auto_wants(a, moment);
-    IF wants IS NULL OR wants < p_amount THEN
+    IF wants IS NULL OR wants < p_amount
+        OR p_amount + p_tax > a.monthly_cap_micros - payment.auto_month(p_organisation, moment) THEN
         RETURN NULL;
     END IF;
     SELECT coalesce(max(t.number), 0) + 1 INTO nth FROM payment.attempt AS t WHERE t.organisation_ref = p_organisation;
@@ -1675,10 +1695,11 @@ BEGIN
         'auto', a.scope, false, moment + interval '1 day', 'auto') IS NOT NULL THEN
         RETURN NULL;
     END IF;
-    INSERT INTO payment.attempt (id, organisation_ref, number, order_id, amount_micros, month, cap_micros, state,
-            begun_at, sent_at)
-        VALUES (made, p_organisation, nth, ordered, p_amount, date_trunc('month', moment AT TIME ZONE 'UTC')::date,
-            a.monthly_cap_micros, 'open', moment, moment);
+    INSERT INTO payment.attempt (id, organisation_ref, number, order_id, amount_micros, charged_micros, customer, saved,
+            month, cap_micros, state, begun_at, sent_at)
+        VALUES (made, p_organisation, nth, ordered, p_amount, p_amount + p_tax, (SELECT c.ext_id FROM payment.customer AS c
+                WHERE c.organisation_ref = p_organisation AND c.processor = a.processor), a.saved,
+            date_trunc('month', moment AT TIME ZONE 'UTC')::date, a.monthly_cap_micros, 'open', moment, moment);
     RETURN made;
 END $$;
 
@@ -1718,7 +1739,7 @@ BEGIN
         RETURN;
     END IF;
     UPDATE payment.attempt SET state = CASE p_state WHEN 'refused' THEN 'failed' ELSE p_state END, code = left(p_code, 80),
-        ended_at = moment WHERE id = p_id;
+        ended_at = moment, customer = NULL, saved = NULL WHERE id = p_id;
     IF p_state = 'succeeded' THEN
         failures := 0;
     ELSIF p_state = 'action' THEN
@@ -1995,7 +2016,7 @@ AS $$
         FROM payment.refund AS w LEFT JOIN sums AS s ON s.ref = w.id
         UNION ALL
         SELECT 'I24 auto top-up stays within its cap, one at a time', t.id::text,
-            (SELECT sum(u.amount_micros) FROM payment.attempt AS u WHERE u.organisation_ref = t.organisation_ref
+            (SELECT sum(u.charged_micros) FROM payment.attempt AS u WHERE u.organisation_ref = t.organisation_ref
                 AND u.month = t.month AND u.number <= t.number AND u.state <> 'failed') > t.cap_micros
             OR (t.state = 'open') AND EXISTS (SELECT FROM payment.attempt AS u
                 WHERE u.organisation_ref = t.organisation_ref AND u.number > t.number AND u.state = 'open')
@@ -2356,6 +2377,15 @@ COMMENT ON COLUMN payment.attempt.number IS 'data: none';
 COMMENT ON COLUMN payment.attempt.order_id IS 'data: none';
 COMMENT ON COLUMN payment.attempt.amount_micros IS
     'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN payment.attempt.charged_micros IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN payment.attempt.customer IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN payment.attempt.saved IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract keep=transactions
      seal=none erase=keep:tax export=yes';
 COMMENT ON COLUMN payment.attempt.month IS
     'data: category=user.behavior.purchase_history subject=organisation purpose=billing basis=contract keep=transactions
