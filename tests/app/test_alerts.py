@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from books import Books, Silent
-from fixtures_access import House, house, hurry
-from ruxa.access import organisations
+from fixtures_access import House, Person, house, hurry
+from ruxa.access import keys, organisations
 from ruxa.app import alerts as telling
 from ruxa.egress.processor import Fact
 from ruxa.kernel import ids
@@ -38,6 +38,19 @@ class Told:
     async def spend(self, micros: int) -> None:
         """Charges a call."""
         lease = await self.books.lend(self.ref, micros, "live")
+        await self.books.flush([self.books.row(self.ref, lease, micros, "live")])
+        await self.books.close(lease)
+
+    async def draw(self, scope: str, micros: int) -> None:
+        """Charges a call to a budget."""
+        lease = ids.fresh()
+        async with self.house.gateway.work() as work:
+            row = await work.row(
+                "SELECT amount, refusal FROM ledger.lease_open(%s, %s, 'live', %s, 'w0', %s, %s, %s, %s, 1,"
+                " make_interval(secs => 30))",
+                *(lease, self.ref, [scope], self.books.segment.run, micros, micros, micros),
+            )
+        assert row == (micros, None), row
         await self.books.flush([self.books.row(self.ref, lease, micros, "live")])
         await self.books.close(lease)
 
@@ -93,29 +106,35 @@ async def test_a_budget_is_told_at_eighty_percent_and_at_its_end(told: Told) -> 
     async with told.house.console.work() as work:
         await budgets.put(work, "key", key, told.ref, limit_micros=10 * USD, period="month")
     scope = f"key:{key.hex}"
-
-    async def draw(micros: int) -> None:
-        lease = ids.fresh()
-        async with told.house.gateway.work() as work:
-            row = await work.row(
-                "SELECT amount, refusal FROM ledger.lease_open(%s, %s, 'live', %s, 'w0', %s, %s, %s, %s, 1,"
-                " make_interval(secs => 30))",
-                *(lease, told.ref, [scope], told.books.segment.run, micros, micros, micros),
-            )
-        assert row == (micros, None), row
-        await told.books.flush([told.books.row(told.ref, lease, micros, "live")])
-        await told.books.close(lease)
-
-    await draw(7 * USD)
+    await told.draw(scope, 7 * USD)
     assert await told.mails() == []
-    await draw(1 * USD)
+    await told.draw(scope, 1 * USD)
     (mail,) = await told.mails()
     assert "8.00 of 10.00 USD are used" in mail
     assert f"{BASE}/keys/key_{key.hex}" in mail
     assert await told.mails() == []
-    await draw(2 * USD)
+    await told.draw(scope, 2 * USD)
     (mail,) = await told.mails()
     assert "used up" in mail
+    assert await told.mails() == []
+
+
+async def test_the_cap_of_a_playgrounds_key_is_ours_and_told_to_nobody(told: Told) -> None:
+    """Nobody set it, it is in no list of keys, and it is gone in minutes."""
+    entered = await told.house.join(Person())
+    organisation_id = entered.new_organisation
+    assert organisation_id is not None
+    await told.house.deliver()
+    async with told.house.console.work() as work:
+        told.ref = (await organisations.find(work, told.house.vault, organisation_id)).organisation_ref
+        key = await keys.create_for_playground(
+            work, told.house.vault, organisation_id, entered.session.id, budget_micros=USD
+        )
+        await budgets.put(work, "key", key.id, told.ref, limit_micros=USD, period="total")
+        assert await keys.of_organisation(work, told.house.vault, organisation_id) == []
+    async with told.house.operator.work() as work:
+        await topups.credit(work, told.ref, 100 * USD)
+    await told.draw(f"key:{key.id.hex}", USD)
     assert await told.mails() == []
 
 

@@ -105,7 +105,8 @@ BEGIN
     SELECT coalesce(sum(ledger.alert_open(l.ref, 'low_balance', l.scope, l.micros, l.bound, false)), 0) INTO found
         FROM low AS l;
 
-    -- Budgets: at 80 % and when nothing is left that a call could use; once a period.
+    -- Budgets: at 80 % and when nothing is left that a call could use; once a period. The cap of a playground's key is
+    -- ours: nobody set it, and its key is in no list.
     found := found + coalesce((
         SELECT sum(ledger.alert_open(u.organisation_ref, CASE WHEN u.full THEN 'budget_100' ELSE 'budget_80' END,
             u.subject, u.used, u.limit_micros, true))
@@ -116,6 +117,8 @@ BEGIN
                 CROSS JOIN LATERAL ledger.budget_period(b.period, moment) AS p
                 JOIN ledger.account AS a ON a.code = ledger.budget_code(b.scope, b.id, p.starts)
             WHERE b.limit_micros > 0 AND a.dr_posted::numeric * 100 >= b.limit_micros::numeric * 80
+                AND NOT EXISTS (SELECT FROM access.key AS k
+                    WHERE b.scope = 'key' AND k.id = b.id AND k.kind = 'playground')
         ) AS u CROSS JOIN LATERAL ledger.alerts_of(u.organisation_ref) AS s WHERE s.budget
     ), 0);
 
