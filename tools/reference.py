@@ -311,6 +311,7 @@ def envelopes() -> str:
     for title, table in (
         ("OpenAI: chat completions", openai.CHAT),
         ("OpenAI: responses", responses.CREATE),
+        ("OpenAI: completions", openai.COMPLETIONS),
         ("OpenAI: embeddings", openai.EMBEDDINGS),
         ("OpenAI: images/generations", media.IMAGES),
         ("OpenAI: images/edits (a form)", media.EDITS),

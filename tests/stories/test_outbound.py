@@ -88,6 +88,9 @@ CALLS: dict[tuple[str, str], Call] = {
     ("openai_responses", "responses"): Call(
         "/v1/responses", {"input": [_ASK]}, responses_table.CREATE, "input", "stream"
     ),
+    ("openai_chat", "completions"): Call(
+        "/v1/completions", {"prompt": f"{CONTENT} [[tokens=5]]"}, openai_table.COMPLETIONS, "prompt", "stream"
+    ),
     ("openai_chat", "embeddings"): Call("/v1/embeddings", {"input": CONTENT}, openai_table.EMBEDDINGS, "input"),
     ("anthropic_messages", "messages"): Call(
         "/v1/messages", {"messages": [_ASK], "max_tokens": 50}, anthropic_table.MESSAGES, "messages", "stream"
@@ -197,6 +200,7 @@ def watched(first_demo: Path, vendor: int) -> Iterator[Watched]:
                 for model in ("small", *FAULTS):  # a target each, so that one's breaker is not another's
                     lines += [f'[models."{name}/{model}"]', f'upstream_model = "{model}"']
                     lines += [f"{rate}_micros_per_mtok = 1000" for rate in ("input", "output")]
+                    lines += ['ways = ["completions"]'] if dialect == "openai_chat" else []
                     # A picture has more tokens than an answer here; over its hold the model would be closed.
                     lines += [f"output_tokens_max = {100_000 if dialect == 'openai_media' else 100}"]
         (place / "ruxa.toml").write_text("\n".join(lines))

@@ -201,6 +201,7 @@ class Call(msgspec.Struct, kw_only=True):
     OpenAI's and Gemini's; identity: the caller's own end user (never sent as it is); cache_key: the caller's hint for
     prompt caching (likewise); verbosity: low, medium, high; modalities: ``text``, ``image``, ``audio``;
     functions: the caller speaks OpenAI's older words (``functions``, ``function_call``) and is answered in them;
+    completes: it asks by OpenAI's completions, and is answered with text alone;
     echo: members of the request that the caller's own dialect repeats in its answers (OpenAI's responses), a JSON
     object that no other dialect reads; losses: what the reading dialect could not put into this form.
     """
@@ -230,6 +231,7 @@ class Call(msgspec.Struct, kw_only=True):
     identity: str = ""
     cache_key: str = ""
     functions: bool = False
+    completes: bool = False
     echo: bytes = b""
     losses: tuple[Loss, ...] = ()
 

@@ -29,6 +29,7 @@ Name = Literal["openai_chat", "openai_responses", "openai_media", "anthropic_mes
 
 Endpoint = Literal[
     "chat",  # openai_chat: chat/completions
+    "completions",  # openai_chat: completions
     "embeddings",  # openai_chat: embeddings
     "responses",  # openai_responses: responses
     "response",  # openai_responses: ours; GET, DELETE (place.item)

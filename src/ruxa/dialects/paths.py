@@ -20,7 +20,11 @@ PAGES = frozenset({"limit", "after", "order", "purpose", "stream"})
 KEY_PREFIX = b"rx_"
 
 # After the prefix: the exact paths, their endpoint, and whether they are asked with POST.
-OPENAI: dict[str, Endpoint] = {"chat/completions": "chat", "embeddings": "embeddings"}
+OPENAI: dict[str, Endpoint] = {
+    "chat/completions": "chat",
+    "completions": "completions",
+    "embeddings": "embeddings",
+}
 RESPONSES: dict[str, Endpoint] = {"responses": "responses"}
 MEDIA: dict[str, Endpoint] = {
     "images/generations": "images",
@@ -113,7 +117,7 @@ def locate(method: bytes, path: bytes, query: bytes, headers: Mapping[bytes, byt
             return _nothing(owner or "openai_chat", text)
     if text == "/responses":
         return _nothing("openai_responses", text, f"/v1{text}")
-    if text in ("/chat/completions", "/embeddings"):
+    if text in ("/chat/completions", "/completions", "/embeddings"):
         return _nothing("openai_chat", text, f"/v1{text}")
     if text in ("/messages", "/messages/count_tokens"):
         return _nothing("anthropic_messages", text, f"/v1{text}")

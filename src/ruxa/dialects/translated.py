@@ -24,6 +24,7 @@ Kind = Literal["answer", "vectors", "count"]
 
 KINDS: dict[Endpoint, Kind] = {
     "chat": "answer",
+    "completions": "answer",
     "responses": "answer",
     "messages": "answer",
     "generate": "answer",

@@ -26,6 +26,7 @@ from ruxa.kernel.errors import RuxaError
 Way = Literal[
     "max_completion_tokens",  # OpenAI: the cap's name; without it ``max_tokens`` (W07)
     "reasoning_effort",  # OpenAI: the model takes ``reasoning_effort``
+    "completions",  # OpenAI: goes on from a text by `/v1/completions`; without it the text is what a user says
     "developer",  # OpenAI: ``developer`` instead of ``system``
     "prompt_cache_key",  # OpenAI: takes it (W40)
     "stream_options",  # OpenAI: takes ``stream_options.include_usage``

@@ -25,6 +25,7 @@ KEY_HEADERS = (b"x-api-key", b"x-goog-api-key")
 
 SCOPE_OF: dict[Endpoint, Scope | None] = {
     "chat": "chat",
+    "completions": "chat",
     "responses": "chat",
     "response": "chat",
     "response_items": "chat",

@@ -203,7 +203,8 @@ class Watching:
 
 def relayed(exchange: Exchange, target: Target) -> bool:
     """Whether the call goes to the target as it is: in its own dialect, and nobody has to look into it."""
-    return target.relays(exchange.place.dialect) and _guard(exchange) is None
+    place = exchange.place
+    return target.relays(place.dialect, place.endpoint) and _guard(exchange) is None
 
 
 def estimates(exchange: Exchange, target: Target) -> bool:

@@ -19,7 +19,7 @@ from ruxa.dialects.dialect import Envelope
 
 # What a prompt begins with, in any dialect: members that stand before the turns, and those that hold the turns.
 BEFORE = ("system", "systemInstruction", "system_instruction", "instructions", "tools")
-TURNS = ("messages", "contents", "input")
+TURNS = ("messages", "contents", "input", "prompt")
 _FIRST_TURN = (b'"system"', b'"developer"')
 _decode_turns = msgspec.json.Decoder(list[msgspec.Raw]).decode
 

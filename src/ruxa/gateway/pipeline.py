@@ -537,6 +537,7 @@ class Pipeline:
             needs=lambda: needs(envelope),
             dialect=exchange.dialect,
             kind=KINDS.get(endpoint),
+            endpoint=endpoint,
             conditions=(*grant.conditions, *caller.conditions),
             guarded=entry.guard is not None,
             prefix=lambda: order.prefix(envelope, grant.key_id),

@@ -17,7 +17,7 @@ import msgspec
 
 from ruxa.access.grants import Grant, OwnKey
 from ruxa.dialects import COUNTERS, EMBEDDERS, TRANSLATORS
-from ruxa.dialects.dialect import Dialect, Envelope, Name, Place
+from ruxa.dialects.dialect import Dialect, Endpoint, Envelope, Name, Place
 from ruxa.dialects.translated import Kind
 from ruxa.dialects.translator import Aim, Way
 from ruxa.egress.http import Upstream
@@ -133,9 +133,9 @@ class Target:
         """Who gets its calls."""
         return self.provider.facts
 
-    def relays(self, dialect: Name) -> bool:
-        """Whether a call of that dialect goes to it as it is."""
-        return dialect in self.provider.bases
+    def relays(self, dialect: Name, endpoint: Endpoint = "none") -> bool:
+        """Whether a call of that dialect goes to it as it is; completions do only where the model has them."""
+        return dialect in self.provider.bases and (endpoint != "completions" or "completions" in self.aim.ways)
 
     def speaks(self, kind: Kind, own: Name) -> Name | None:
         """The dialect in which a call of that kind goes to it when it is not relayed: the caller's ``own``, where it
@@ -174,15 +174,16 @@ class Wish(msgspec.Struct, frozen=True):
     """What a call asks of the plans.
 
     names: the model, then what shall stand in for it; needs: what the model must take besides text; kind: of the
-    endpoint, None: it can't be translated; conditions: of its data policy; guarded: what the call says is looked into,
-    so nobody gets it as it is; prefix: what its prompt begins with, hashed (for routes by weight); worst: what it can
-    cost at a price, in micros.
+    ``endpoint``, None: it can't be translated; conditions: of its data policy; guarded: what the call says is looked
+    into, so nobody gets it as it is; prefix: what its prompt begins with, hashed (for routes by weight); worst: what
+    it can cost at a price, in micros.
     """
 
     names: tuple[str, ...]
     needs: Callable[[], frozenset[Lack]]
     dialect: Dialect
     kind: Kind | None
+    endpoint: Endpoint
     conditions: tuple[str, ...]
     guarded: bool
     prefix: Callable[[], bytes]
@@ -405,7 +406,7 @@ class Plans:
         able = [target for target in targets if self._able(target, wish)]
         if not able:
             model = targets[0].model
-            if wish.guarded and any(target.relays(wish.dialect.name) for target in targets):
+            if wish.guarded and any(target.relays(wish.dialect.name, wish.endpoint) for target in targets):
                 raise Forbidden(
                     "This key has a guard, which can't look into calls of this endpoint.", code="guard_refused"
                 )
@@ -419,7 +420,7 @@ class Plans:
         return Chosen(tuple(able), notice)
 
     def _able(self, target: Target, wish: Wish) -> bool:
-        if target.relays(wish.dialect.name) and not wish.guarded:
+        if target.relays(wish.dialect.name, wish.endpoint) and not wish.guarded:
             return True
         if wish.kind is None or wish.dialect.name not in WRITTEN[wish.kind]:
             return False

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ruxa.dialects.dialect import (
     Answer,
+    Endpoint,
     Envelope,
     Name,
     Patched,
@@ -15,9 +16,15 @@ from ruxa.dialects.dialect import (
     Terms,
 )
 from ruxa.dialects.openai import OpenAIFormat
-from ruxa.dialects.openai_chat import patch, read, write
+from ruxa.dialects.openai_chat import completions, patch, read, write
 from ruxa.dialects.openai_chat.stream import ChatReader
 from ruxa.dialects.table import check
+
+PATHS: dict[Endpoint, bytes] = {
+    "chat": b"/chat/completions",
+    "completions": b"/completions",
+    "embeddings": b"/embeddings",
+}
 
 
 class OpenAIChat(OpenAIFormat):
@@ -28,7 +35,11 @@ class OpenAIChat(OpenAIFormat):
 
     def read(self, place: Place, body: bytes) -> Envelope:
         """See the contract."""
-        return read.read_chat(place, body) if place.endpoint == "chat" else read.read_embeddings(place, body)
+        if place.endpoint == "chat":
+            return read.read_chat(place, body)
+        if place.endpoint == "completions":
+            return completions.read_completion(place, body)
+        return read.read_embeddings(place, body)
 
     def refuse(self, envelope: Envelope, terms: Terms) -> None:
         """See the contract."""
@@ -50,13 +61,17 @@ class OpenAIChat(OpenAIFormat):
             envelope = read.read_chat(envelope.place, envelope.body)
         if envelope.place.endpoint == "embeddings":
             return patch.patch_embeddings(envelope, upstream_model=upstream_model, pseudonym=pseudonym, terms=terms)
+        if envelope.place.endpoint == "completions":
+            return patch.patch_completion(
+                envelope, upstream_model=upstream_model, pseudonym=pseudonym, terms=terms, output_cap=output_cap
+            )
         return patch.patch_chat(
             envelope, upstream_model=upstream_model, pseudonym=pseudonym, terms=terms, output_cap=output_cap
         )
 
     def upstream_path(self, place: Place, upstream_model: str) -> bytes:
         """See the contract."""
-        return b"/embeddings" if place.endpoint == "embeddings" else b"/chat/completions"
+        return PATHS[place.endpoint]
 
     def stream(self, envelope: Envelope) -> Reader:
         """See the contract."""

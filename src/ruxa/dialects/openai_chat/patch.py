@@ -38,13 +38,34 @@ def patch_chat(
     elif "store" not in refused:
         added.append(_STORE_NOT)
     if envelope.stream and "stream_options" not in refused:
-        options = members.get("stream_options")
-        if options is None:
-            added.append(_TELL_USAGE)
-        else:
-            edits["stream_options"] = _stream_options(options)
+        _tell_usage(envelope, edits, added)
     if output_cap is not None:
         _lower_cap(envelope, output_cap, edits, added, refused)
+    return _finish(envelope, edits, added, pseudonym, terms)
+
+
+def patch_completion(
+    envelope: Envelope,
+    *,
+    upstream_model: str,
+    pseudonym: Callable[[str], str],
+    terms: Terms,
+    output_cap: int | None = None,
+) -> Patched:
+    """The body of a completion for the provider. Usage is asked for in every stream."""
+    check(envelope, terms)
+    edits: dict[str, bytes | None] = {"model": _encode(upstream_model)}
+    added: list[bytes] = []
+    refused = terms.drop_fields
+    if envelope.stream and "stream_options" not in refused:
+        _tell_usage(envelope, edits, added)
+    if output_cap is not None:
+        given = envelope.load.output_cap
+        cap = b"%d" % (output_cap if given is None else min(given, output_cap))
+        if "max_tokens" in envelope.members:
+            edits["max_tokens"] = cap
+        else:
+            added.append(b'"max_tokens":' + cap)
     return _finish(envelope, edits, added, pseudonym, terms)
 
 
@@ -72,6 +93,14 @@ def _finish(
         edits[name] = None
     replaced = tuple(name for name in envelope.identities if name not in gone) if gone else envelope.identities
     return splice(envelope.body, envelope.members, envelope.spans, edits, added, lossy=gone, replaced=replaced)
+
+
+def _tell_usage(envelope: Envelope, edits: dict[str, bytes | None], added: list[bytes]) -> None:
+    options = envelope.members.get("stream_options")
+    if options is None:
+        added.append(_TELL_USAGE)
+    else:
+        edits["stream_options"] = _stream_options(options)
 
 
 def _stream_options(options: msgspec.Raw) -> bytes:

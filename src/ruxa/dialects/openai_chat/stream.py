@@ -43,6 +43,7 @@ class _Delta(msgspec.Struct, gc=False):
 
 class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
+    text: msgspec.Raw = ABSENT  # of a completion
     finish_reason: str | None = None
 
 
@@ -154,7 +155,7 @@ class ChatReader:
                     self.finish = finish_of(choice.finish_reason)
                     self._open -= 1
                     self.peek = "meaningful"
-                elif choice.delta is not None and choice.delta.says():
+                elif (choice.delta is not None and choice.delta.says()) or choice.text not in _NOTHING:
                     self.events += 1
                     self._delta_bytes += len(text) + 8
                     self._frame = min(self._frame, len(text) + 8)

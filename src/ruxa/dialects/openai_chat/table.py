@@ -1,4 +1,4 @@
-"""The envelope of chat completions and of embeddings, as of 2026-11-24 (openai-python 3.54). See ``table.py``."""
+"""Envelopes of chat completions, completions, embeddings, as of 2026-11-24 (openai-python 3.54). See ``table.py``."""
 
 from __future__ import annotations
 
@@ -49,6 +49,27 @@ CHAT: Table = {
     "prompt_cache_retention": Field("price", STRING | NULL, frozenset({b'"in_memory"'})),
     "moderation": Field("recipient", OBJECT | NULL),
     "web_search_options": Field("recipient", OBJECT | NULL),
+}
+
+COMPLETIONS: Table = {
+    "prompt": Field("content", STRING | ARRAY | NULL),
+    "model": Field("parameter", STRING),
+    "stream": _BOOL,
+    "max_tokens": _NUMBER,
+    "temperature": _NUMBER,
+    "top_p": _NUMBER,
+    "n": _NUMBER,
+    "best_of": _NUMBER,
+    "echo": _BOOL,
+    "suffix": Field("content", STRING | NULL),
+    "stop": Field("parameter", STRING | ARRAY | NULL),
+    "logprobs": _NUMBER,
+    "stream_options": Field("own", OBJECT | NULL),
+    "seed": _NUMBER,
+    "frequency_penalty": _NUMBER,
+    "presence_penalty": _NUMBER,
+    "logit_bias": _OBJECT,
+    "user": _IDENTITY,
 }
 
 EMBEDDINGS: Table = {

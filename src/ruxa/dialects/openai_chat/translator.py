@@ -5,7 +5,7 @@ from __future__ import annotations
 from ruxa.dialects.body import legible
 from ruxa.dialects.call import Call, Embedding, Origin, Vectors
 from ruxa.dialects.dialect import Name, Place
-from ruxa.dialects.openai_chat import call, embedding, reply, request
+from ruxa.dialects.openai_chat import call, completions, embedding, reply, request, text
 from ruxa.dialects.openai_chat.chunks import ChunkWriter
 from ruxa.dialects.openai_chat.deltas import ChunkReader
 from ruxa.dialects.reply import Asked, Reply
@@ -20,6 +20,8 @@ class ChatTranslator:
 
     def read_call(self, place: Place, body: bytes) -> Call:
         """See the contract."""
+        if place.endpoint == "completions":
+            return completions.read_call(legible(body))
         return call.read_call(place, legible(body))
 
     def write_call(self, call: Call, aim: Aim) -> Written:
@@ -32,7 +34,7 @@ class ChatTranslator:
 
     def write_reply(self, reply_: Reply, asked: Asked) -> bytes:
         """See the contract."""
-        return reply.write_reply(reply_, asked)
+        return text.write_reply(reply_, asked) if asked.call.completes else reply.write_reply(reply_, asked)
 
     def reader(self) -> DeltaReader:
         """See the contract."""
@@ -40,7 +42,7 @@ class ChatTranslator:
 
     def writer(self, asked: Asked) -> DeltaWriter:
         """See the contract."""
-        return ChunkWriter(asked)
+        return text.TextWriter(asked) if asked.call.completes else ChunkWriter(asked)
 
     def read_embedding(self, place: Place, body: bytes) -> Embedding:
         """See the contract."""

@@ -24,6 +24,7 @@ KEPT: frozenset[Endpoint] = frozenset(
 # What a batch may be made of.
 ENDPOINTS = (
     "/v1/chat/completions",
+    "/v1/completions",
     "/v1/responses",
     "/v1/embeddings",
     "/v1/messages",

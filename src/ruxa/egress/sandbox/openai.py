@@ -1,4 +1,4 @@
-"""The sandbox in OpenAI's dialect: chat completions (whole and streamed), embeddings, models."""
+"""The sandbox in OpenAI's dialect: chat completions and completions (whole and streamed), embeddings, models."""
 
 from __future__ import annotations
 

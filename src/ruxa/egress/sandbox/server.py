@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httptools
 
-from ruxa.egress.sandbox import anthropic, gemini, media, openai, responses
+from ruxa.egress.sandbox import anthropic, completions, gemini, media, openai, responses
 from ruxa.egress.sandbox.faults import FAULTS, SLOW_FIRST_TOKEN_MS
 from ruxa.egress.sandbox.fields import Json, encode
 from ruxa.egress.sandbox.reply import Asked, Refusal, Said, Step
@@ -81,6 +81,8 @@ class Server:
         if asked.method == "POST":
             if rest == "chat/completions":
                 return openai.chat(asked)
+            if rest == "completions":
+                return completions.complete(asked)
             if rest == "responses":
                 return responses.create(asked)
             if rest == "embeddings":

@@ -79,6 +79,7 @@ _OUTBOUND: Final[Mapping[str, str]] = {
 }
 _TABLES: Final[Mapping[str, Table]] = {
     "openai_chat.chat": openai_chat.CHAT,
+    "openai_chat.completions": openai_chat.COMPLETIONS,
     "openai_chat.embeddings": openai_chat.EMBEDDINGS,
     "openai_responses.create": openai_responses.CREATE,
     "openai_media.images": openai_media.IMAGES,
