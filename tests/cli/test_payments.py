@@ -6,8 +6,10 @@ import asyncio
 import json
 from argparse import Namespace
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID
 
 import pytest
 
@@ -15,17 +17,17 @@ from fixtures_access import House as People
 from fixtures_access import house, hurry
 from payment_shop import Shop, counter
 from payment_tills import till
-from ruxa.access import organisations
+from ruxa.access import members, organisations
 from ruxa.app import hook
 from ruxa.app.house import House
 from ruxa.cli import parser, session
 from ruxa.egress.recipient import Register
 from ruxa.kernel import ids
 from ruxa.kernel.clock import Clock
-from ruxa.kernel.errors import Conflict, InvalidCall, NotFound
+from ruxa.kernel.errors import Conflict, Forbidden, InvalidCall, NotFound
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import JsonLines, Sink
-from ruxa.ledger.payments import facts, manual
+from ruxa.ledger.payments import facts, manual, orders
 
 __all__ = ["house", "hurry"]
 
@@ -123,6 +125,34 @@ async def test_a_transfer_needs_the_command_line_and_somebody_else(desk: Desk) -
     assert (await desk.json("payment", "refunded", refund["id"]))["outcome"] == "posted"
     assert (await desk.shop.known(order.id)).state == "refunded"
     await desk.shop.prove()
+
+
+async def test_who_sits_at_the_command_line_is_one_person_here_and_on_a_page(desk: Desk) -> None:
+    people = desk.shop.house
+    emails: list[str] = []
+    known: list[UUID] = []
+    for role in ("finance", "finance", "support"):
+        person, member_id, _ = await people.owner()
+        emails.append(person.email.open("provide"))
+        known.append(member_id)
+        async with people.operator.work("operator") as work:
+            await members.add_staff(work, people.vault, person.email, role)  # type: ignore[arg-type]
+    async with people.console.work() as work:
+        order = await orders.create(
+            work, desk.shop.ref, amount_micros=50_000_000, tax_micros=0, processor="bank", method="bank_transfer",
+            kind="manual", scope="live", save_method=False, expires_at=Clock().now() + timedelta(days=1),
+        )  # fmt: skip
+    told = (order.reference, "--micros", "50_000_000", "--day", "2026-11-24", "--entry", "E-1")
+    for named, error in (((), Conflict), (("--as", "nobody@example.com"), NotFound), (("--as", emails[2]), Forbidden)):
+        with pytest.raises(error):
+            await desk.say("payment", "confirm", *told, *named)
+    made = await desk.json("payment", "confirm", *told, "--as", emails[0])
+    [waits] = await desk.json("payment", "waiting")
+    assert waits["by"] == f"member:{known[0].hex}"
+    for same in ((), ("--as", emails[0])):
+        with pytest.raises(Conflict):
+            await desk.say("payment", "approve", made["id"], *same)
+    assert (await desk.json("payment", "approve", made["id"], "--as", emails[1]))["outcome"] == "posted"
 
 
 async def test_a_dispute_is_answered_by_a_file(desk: Desk, tmp_path: Path) -> None:

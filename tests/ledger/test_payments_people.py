@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,7 +19,21 @@ from payment_books import CARD, Desk, desk_of
 from ruxa.egress.processor import Declined, Hint, NeedsAction
 from ruxa.kernel.errors import Conflict, InvalidCall
 from ruxa.ledger import jobs, topups
-from ruxa.ledger.payments import auto, corrections, freezes, inbox, limits, methods, records, writeoffs
+from ruxa.ledger.payments import (
+    auto,
+    corrections,
+    facts,
+    freezes,
+    inbox,
+    limits,
+    manual,
+    methods,
+    orders,
+    records,
+    refunds,
+    writeoffs,
+)
+from ruxa.store.work import Work
 
 HOUR = 3600
 
@@ -211,6 +226,10 @@ async def test_a_frozen_organisation_is_not_charged(desk: Desk) -> None:
     async with desk.books.console.work() as work:
         freeze = await freezes.put(work, desk.ref, "live", "staff:1")
     assert await _begin(desk) is None
+    for method in ("card", "paypal", "bank_transfer"):
+        with pytest.raises(Conflict) as stopped:
+            await desk.order(1_000_000, method=method)
+        assert stopped.value.code == "payments_stopped"
     async with desk.books.console.work() as work:
         assert await freezes.waiting(work) == [], "a person's own freeze waits for nobody"
         await freezes.review(work, freeze, "lift", "staff:2")
@@ -218,6 +237,7 @@ async def test_a_frozen_organisation_is_not_charged(desk: Desk) -> None:
         async with desk.books.console.work() as work:
             await freezes.review(work, freeze, "lift", "staff:2")
     assert await _begin(desk) is not None
+    assert (await desk.order(1_000_000)).state == "open"
     await desk.books.prove()
 
 
@@ -364,6 +384,109 @@ async def test_large_corrections_need_two_people_in_live_mode(books: Books) -> N
         assert [one is not None for one in parts] == [True, False], "in parts it is as large as at once"
         assert await corrections.credit(work, uuid4(), 600_000_000, by="staff:1") is not None
     await books.prove()
+
+
+async def test_a_large_payment_from_quarantine_is_accepted_by_two(desk: Desk) -> None:
+    one, other = uuid4(), uuid4()
+    first = await desk.order(1_000_000)
+
+    async def odd(ext_id: str, minor: int) -> UUID:
+        """A payment whose amount is not the order's; its quarantine."""
+        order = await desk.order(1_000_000)
+        assert (await desk.capture(order, minor, ext_id)).reason == "amount"
+        async with desk.books.console.work() as work:
+            return {row.ext_id: row.id for row in await facts.quarantined(work)}[ext_id]
+
+    async def accept(quarantine_id: UUID, by: UUID) -> str:
+        try:
+            async with desk.books.console.work() as work:
+                return (await facts.accept(work, quarantine_id, by)).outcome
+        except Conflict as refused:
+            return refused.code
+
+    assert await accept(await odd("ch_demo", 100_001), one) == "posted", "a demo has one person"
+    async with desk.books.admin() as admin:
+        await admin.execute("INSERT INTO ruxa.instance (id, mode, simulated) VALUES (gen_random_uuid(), 'live', false)")
+        # What was accepted before the installation was live counts like all else.
+        await admin.execute("UPDATE payment.quarantine SET settled_at = settled_at - interval '2 days'")
+    large = await odd("ch_large", 100_001)
+    before = (await desk.balance()).balance_micros
+    assert await accept(large, one) == "waiting"
+    assert await accept(large, one) == "second_person"
+    assert (await desk.balance()).balance_micros == before
+    # The processor says another amount now: what the first person saw is no longer so.
+    assert (await desk.capture(first, 1, "ch_other")).outcome == "quarantined"
+    async with desk.books.console.work() as work:
+        [seen] = [row for row in await facts.quarantined(work) if row.id == large]
+    order = await desk.find(await _order_of(desk, seen))
+    assert (await desk.capture(order, 200_001, "ch_large")).reason == "amount"
+    assert await accept(large, other) == "waiting"
+    assert await accept(large, one) == "posted"
+    assert (await desk.balance()).balance_micros == before + 2_000_010_000
+    # In parts it is as large as at once; what two accepted does not count.
+    assert await accept(await odd("ch_part_1", 60_000), one) == "posted"
+    part = await odd("ch_part_2", 60_000)
+    assert await accept(part, one) == "waiting"
+    assert await accept(part, other) == "posted"
+    await desk.books.prove()
+
+
+async def _order_of(desk: Desk, seen: facts.Quarantined) -> orders.Order:
+    async with desk.books.console.work() as work:
+        found = await orders.find(work, UUID(str(seen.reading["order_id"])))
+    assert found is not None
+    return found
+
+
+async def test_nobody_in_particular_is_one_of_two(desk: Desk) -> None:
+    """The command line without a name, and whoever has a name elsewhere, may be one person."""
+    named, shell = f"member:{uuid4().hex}", "operator"
+    async with desk.books.admin() as admin:
+        await admin.execute("INSERT INTO ruxa.instance (id, mode, simulated) VALUES (gen_random_uuid(), 'live', false)")
+    transfer = await desk.order(1_000_000, method="bank_transfer")
+    told: dict[str, Any] = {"amount_micros": 1_000_000, "day": date(2027, 1, 31), "reference": "E-1", "account": "main"}
+
+    async def refused(act: Callable[[Work], Awaitable[object]]) -> str:
+        with pytest.raises(Conflict) as refusal:
+            async with desk.books.operator.work() as work:
+                await act(work)
+        return refusal.value.code
+
+    assert await refused(lambda work: manual.first(work, transfer.id, by=shell, **told)) == "person_unnamed"
+    async with desk.books.operator.work() as work:
+        made = await manual.first(work, transfer.id, by=named, **told)
+    assert await refused(lambda work: manual.second(work, made, shell)) == "second_person"
+    async with desk.books.operator.work() as work:
+        await manual.second(work, made, "member:other")
+
+    credit = 2_000_000_000
+    assert await refused(lambda work: corrections.credit(work, desk.ref, credit, by=shell)) == "person_unnamed"
+    async with desk.books.operator.work() as work:
+        assert await corrections.credit(work, desk.ref, credit, by=named) is None
+        [wish] = await corrections.waiting(work)
+    assert await refused(lambda work: corrections.approve(work, wish.id, shell)) == "second_person"
+
+    order = await desk.order(credit)
+    await desk.capture(order, ext_id="ch_large")
+
+    async def asked(work: Work, by: str) -> refunds.Refund:
+        return await refunds.ask(work, desk.ref, order.id, credit, None, by)
+
+    assert await refused(lambda work: asked(work, shell)) == "person_unnamed"
+    async with desk.books.operator.work() as work:
+        refund = await asked(work, named)
+    assert await refused(lambda work: refunds.approve(work, refund.id, shell)) == "second_person"
+    async with desk.books.operator.work() as work:
+        await refunds.approve(work, refund.id, "member:other")
+
+    # A sandbox's money is nobody's.
+    demo = await desk_of(desk.books, "stripe", "sandbox")
+    played = await demo.order(1_000_000, method="bank_transfer")
+    async with desk.books.operator.work() as work:
+        made = await manual.first(work, played.id, by=shell, **(told | {"reference": "E-2"}))
+    async with desk.books.operator.work() as work:
+        await manual.second(work, made, named)
+    await desk.books.prove()
 
 
 async def test_debts_are_given_up_by_name_and_lots_taken_back(desk: Desk) -> None:

@@ -63,6 +63,7 @@ UNTIED = {
     "ledger.difference.owner_id": "kept 7 years: who of the staff looks into a difference, by a random id",
     "ledger.difference.ended_by": "kept 7 years: who of the staff ended a difference, by a random id",
     "ledger.journal_segment.refused_ids": "ids of calls that were refused, forgotten when the journal's file ends",
+    "payment.quarantine.asked_by": "kept 7 years: who of the staff decided about money, by a random id",
     "payment.quarantine.settled_by": "kept 7 years: who of the staff decided about money, by a random id",
     "payment.refund.approved_by": "kept 7 years: who of the staff decided about money, by a random id",
     "payment.evidence.made_by": "kept 7 years: who of the staff decided about money, by a random id",

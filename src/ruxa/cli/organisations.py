@@ -79,6 +79,7 @@ def credit(args: Namespace) -> int:
     async def act(house: House) -> dict[str, Any]:
         async with house.work() as work:
             found = await organisations.find(work, house.vault, session.organisation(args))
+            who = await session.person(args, house, work, "staff_credit:give")
             lot_id = ids.fresh()
             # The reason may name people: it is sealed under a key of the organisation's billing records.
             year = house.clock.now().year
@@ -88,8 +89,16 @@ def credit(args: Namespace) -> int:
                 await topups.sandbox(work, ref, args.micros, lot_id=lot_id, reason_sealed=reason)
             else:
                 # A large one of a live installation waits for a second person, in the console.
-                await corrections.credit(work, ref, args.micros, by=work.principal, lot_id=lot_id, reason_sealed=reason)
-            await log.add(work, house.vault, OPERATOR, "credit:given", organisation_id=found.id, object_id=lot_id)
+                await corrections.credit(work, ref, args.micros, by=who.text, lot_id=lot_id, reason_sealed=reason)
+            await log.add(
+                work,
+                house.vault,
+                OPERATOR,
+                "credit:given",
+                organisation_id=found.id,
+                object_id=lot_id,
+                details=session.said_by(who),
+            )
             return await _row(work, found)
 
     output.show(args, session.within(args, act))

@@ -102,6 +102,13 @@ def _period(leaf: ArgumentParser) -> None:
     leaf.add_argument("--out", required=True, metavar="FILE", help="file to write")
 
 
+def _person(leaf: argparse.ArgumentParser) -> None:
+    """Where real money needs two people."""
+    leaf.add_argument(
+        "--as", dest="person", metavar="EMAIL", help="who of the staff you are, where two people are needed"
+    )
+
+
 def _payments(tree: Tree) -> None:
     group = _group(tree, "payment", "payments: what was paid, refunds, bank transfers, disputes")
     leaf = _leaf(group, "list", "list payments, newest first", "payment list")
@@ -114,6 +121,7 @@ def _payments(tree: Tree) -> None:
     leaf.add_argument("micros", type=micros, metavar="MICROS", help="USD micros, tax included; whole cents")
     leaf.add_argument("--reason", required=True, metavar="TEXT", help="kept sealed with the refund")
     leaf.add_argument("--beyond-unspent", action="store_true", help="what was spent already becomes a debt")
+    _person(leaf)
     leaf = _leaf(group, "refunded", "say that a refund was made by hand (bank transfers)", "payment refunded")
     leaf.add_argument("refund", metavar="REFUND", help="its id (rfnd_...)")
     leaf = _leaf(group, "confirm", "say that a bank transfer arrived; a second person says so too", "payment confirm")
@@ -122,9 +130,11 @@ def _payments(tree: Tree) -> None:
     leaf.add_argument("--day", required=True, metavar="DAY", help="of the bank's entry: 2027-01-31")
     leaf.add_argument("--entry", required=True, metavar="TEXT", help="the entry's own reference on the statement")
     leaf.add_argument("--account", default="main", metavar="TEXT", help="the bank account it arrived on (default main)")
+    _person(leaf)
     leaf = _leaf(group, "waiting", "list refunds and transfers that wait for a second person", "payment waiting")
     leaf = _leaf(group, "approve", "be the second person of a refund or transfer", "payment approve")
     leaf.add_argument("id", metavar="ID", help="rfnd_... or cfm_..., as `ruxa payment waiting` shows it")
+    _person(leaf)
     leaf = _leaf(group, "dispute", "list disputes, or show and answer one", "payment dispute")
     leaf.add_argument("id", nargs="?", metavar="DISPUTE", help="its id (dsp_...)")
     leaf.add_argument("--answer", metavar="FILE", help="the evidence, a text; sent once by the worker")
@@ -278,6 +288,7 @@ def _organisations(tree: Tree) -> None:
     leaf.add_argument("--micros", required=True, type=micros, help="USD micros (1000000 are 1 USD)")
     leaf.add_argument("--reason", required=True, help="why; a word or a reference, kept in the ledger")
     leaf.add_argument("--sandbox", action="store_true", help="credit for sandbox/* models only")
+    _person(leaf)
     leaf = _leaf(group, "limit", "limit all keys of an organisation together, of a member, or of a model", "org limit")
     leaf.add_argument("org", metavar="ORG")
     leaf.add_argument("--rpm", type=whole, metavar="N", help="requests a minute (left out: no limit)")

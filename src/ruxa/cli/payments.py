@@ -1,6 +1,7 @@
 """``ruxa payment``: what was paid, refunds, bank transfers, disputes, and whether the processors take our keys.
 
-Where two people must agree, the command line is one of them, whoever types: the other is a member of staff on a page.
+Where two people must agree about real money, ``--as EMAIL`` says which member of staff sits at the command line: who is
+that on a page, too, is one person and not two. A sandbox's money may be confirmed by nobody in particular.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ def refund(args: Namespace) -> int:
     async def act(house: House) -> refunds.Refund:
         async with house.work() as work:
             order = await _found(work, args.payment)
+            who = await session.person(args, house, work, "staff_refund:ask")
             subject = await profile.subject_of(work, order.organisation_ref)
             made = ids.fresh()
             year = seller.terms(house.settings).fiscal_year(house.clock.now())
@@ -113,11 +115,19 @@ def refund(args: Namespace) -> int:
                 order.id,
                 args.micros,
                 sealed,
-                BY,
+                who.text,
                 beyond_unspent=args.beyond_unspent,
                 refund_id=made,
             )
-            await log.add(work, house.vault, OPERATOR, "refund:asked", organisation_id=subject, object_id=made)
+            await log.add(
+                work,
+                house.vault,
+                OPERATOR,
+                "refund:asked",
+                organisation_id=subject,
+                object_id=made,
+                details=session.said_by(who),
+            )
             return asked
 
     output.show(args, _refund(session.within(args, act)))
@@ -162,6 +172,7 @@ def confirm(args: Namespace) -> int:
     async def act(house: House) -> UUID:
         async with house.work() as work:
             order = await _found(work, args.payment)
+            who = await session.person(args, house, work, "staff_transfer:confirm")
             made = await manual.first(
                 work,
                 order.id,
@@ -169,9 +180,10 @@ def confirm(args: Namespace) -> int:
                 day=_day(args.day),
                 reference=args.entry,
                 account=args.account,
-                by=BY,
+                by=who.text,
             )
-            await log.add(work, house.vault, OPERATOR, "transfer:confirmed", object_id=made, details={"eyes": "first"})
+            details = {"eyes": "first", **session.said_by(who)}
+            await log.add(work, house.vault, OPERATOR, "transfer:confirmed", object_id=made, details=details)
             return made
 
     made = session.within(args, act)
@@ -203,13 +215,16 @@ def approve(args: Namespace) -> int:
         async with house.work() as work:
             if args.id.startswith("cfm_"):
                 one = ids.read("cfm", args.id)
-                effect = await manual.second(work, one, BY)
-                details = {"eyes": "second", "outcome": effect.outcome}
+                who = await session.person(args, house, work, "staff_transfer:confirm")
+                effect = await manual.second(work, one, who.text)
+                details = {"eyes": "second", "outcome": effect.outcome, **session.said_by(who)}
                 await log.add(work, house.vault, OPERATOR, "transfer:confirmed", object_id=one, details=details)
                 return {"id": args.id, "outcome": effect.outcome}
             one = ids.read("rfnd", args.id)
-            await refunds.approve(work, one, BY)
-            await log.add(work, house.vault, OPERATOR, "refund:approved", object_id=one)
+            who = await session.person(args, house, work, "staff_refund:approve")
+            await refunds.approve(work, one, who.text)
+            details = session.said_by(who)
+            await log.add(work, house.vault, OPERATOR, "refund:approved", object_id=one, details=details)
         return {"id": args.id, "outcome": "approved"}
 
     output.show(args, session.within(args, act))

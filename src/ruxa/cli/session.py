@@ -10,12 +10,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
+from ruxa.access import members
+from ruxa.access.authorize import OPERATOR, Principal, may
+from ruxa.access.roles import Permission
 from ruxa.app.house import House, opened
 from ruxa.cli import settings as settings_
 from ruxa.kernel import ids
 from ruxa.kernel.clock import Clock
-from ruxa.kernel.errors import InvalidCall, NotFound
+from ruxa.kernel.errors import Forbidden, InvalidCall, NotFound
+from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.settings import duration_s
+from ruxa.store.work import Work
 
 T = TypeVar("T")
 
@@ -40,6 +45,28 @@ def within(args: Namespace, act: Callable[[House], Awaitable[T]]) -> T:
 def organisation(args: Namespace) -> UUID:
     """The organisation a command is about."""
     return identifier("org", args.org)
+
+
+async def person(args: Namespace, house: House, work: Work, permission: Permission) -> Principal:
+    """Whose act this is where two people count: the member of staff that ``--as`` names, else nobody in particular.
+
+    Raises NotFound, Forbidden ``role_missing`` for who has no role that may do it.
+    """
+    if args.person is None:
+        return OPERATOR
+    member_id = await members.find_by_email(work, house.vault, Sealed(args.person))
+    known = None if member_id is None else await members.profile(work, house.vault, member_id)
+    if known is None or known.staff_role is None or known.suspended or not known.verified:
+        raise NotFound("--as names nobody of the staff; `ruxa operator add` makes somebody one.")
+    principal = Principal(kind="member", id=known.id, staff_role=known.staff_role)
+    if not may(principal, permission):
+        raise Forbidden("Whom --as names has no role that may do this.", code="role_missing")
+    return principal
+
+
+def said_by(principal: Principal) -> dict[str, str]:
+    """The detail of an audit entry that says who sat at the command line, where that was said."""
+    return {} if principal.id is None else {"person": ids.text("mem", principal.id)}
 
 
 def identifier(kind: ids.Kind, shown: str) -> UUID:

@@ -101,8 +101,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 async def begin(deps: Deps, principal: Principal, wanted: Wanted) -> tuple[Order, Checkout]:
     """An order and the page to pay it on, in works of its own: the processor is asked while none is open.
 
-    Raises Conflict ``payment_velocity``, ``method_blocked``, ``too_many_open_orders``, ``processor_away`` (nothing was
-    charged; the order is closed).
+    Raises Conflict ``payment_velocity``, ``payments_stopped``, ``method_blocked``, ``too_many_open_orders``,
+    ``processor_away`` (nothing was charged; the order is closed).
     """
     processor = deps.processors[wanted.choice.processor]
     order = await _order(deps, principal, processor, wanted)

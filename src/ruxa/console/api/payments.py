@@ -298,14 +298,15 @@ def _orders(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         operation_id="staff_quarantine_accept",
         status_code=204,
         tags=["Staff"],
-        summary="Credit it as it is",
+        summary="Credit it as it is; over the four-eyes limit when a second person says so too",
     )
     async def staff_quarantine_accept(request: Request[Any, Any, Any], fact_id: FromPath[str]) -> None:
         async with caller.entered(deps, edge, request, "staff_difference:resolve") as who:
             assert who.principal.id is not None, "only a member has a staff role"
             one = ids.read("fact", fact_id)
-            await facts.accept(who.work, one, who.principal.id)
-            await who.note("payment:accepted", one, staff=True)
+            effect = await facts.accept(who.work, one, who.principal.id)
+            details = {"eyes": "first"} if effect.outcome == "waiting" else None
+            await who.note("payment:accepted", one, staff=True, details=details)
 
     @post(
         "/api/v1/staff/quarantine/{fact_id:str}/dismiss",

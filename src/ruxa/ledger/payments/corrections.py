@@ -10,7 +10,7 @@ import msgspec
 
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Conflict
-from ruxa.ledger.payments import records
+from ruxa.ledger.payments import people, records
 from ruxa.store.work import Work
 
 _REFUSALS: Final = {
@@ -47,7 +47,8 @@ async def credit(
 ) -> UUID | None:
     """Credit by hand of any size: the lot's id, or None when (live mode, over the bound) a second person must approve.
 
-    The row that the reason is sealed for is ``ledger.lot.reason_sealed`` of ``lot_id``.
+    The row that the reason is sealed for is ``ledger.lot.reason_sealed`` of ``lot_id``. Raises Conflict
+    ``person_unnamed`` when there must be a second, but who is first has no name.
     """
     if not 0 < amount_micros <= 1_000_000_000_000:
         raise Conflict("The amount must be positive and at most 1,000,000 USD.", code="amount_out_of_range")
@@ -55,6 +56,8 @@ async def credit(
         records.WISH_PUT, lot_id := lot_id or ids.fresh(), "credit", organisation_ref, "live", amount_micros, None,
         reason_sealed, by,
     )  # fmt: skip
+    if not made and not people.named(by):
+        raise people.unnamed()
     return lot_id if made else None
 
 

@@ -9,12 +9,12 @@ from uuid import UUID
 import msgspec
 
 from ruxa.egress.processor import Fact
-from ruxa.kernel.errors import Unavailable
+from ruxa.kernel.errors import Conflict, Unavailable
 from ruxa.kernel.signals import Sink
 from ruxa.ledger.payments import records
 from ruxa.store.work import Work
 
-Outcome = Literal["posted", "noted", "unchanged", "parked", "quarantined"]
+Outcome = Literal["posted", "noted", "unchanged", "parked", "quarantined", "waiting"]
 # The database's numbers end there; what is larger is quarantined all the same.
 _HUGE: Final = 10**17
 
@@ -23,7 +23,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """What a fact did.
 
     outcome: ``posted`` (money moved), ``noted`` (its status alone), ``unchanged`` (known), ``parked`` (a refund or
-    dispute whose capture is not known yet: taken up when it is), ``quarantined`` (does not fit, see ``reason``).
+    dispute whose capture is not known yet: taken up when it is), ``quarantined`` (does not fit, see ``reason``),
+    ``waiting`` (``accept`` alone: for a second person).
     """
 
     outcome: Outcome
@@ -55,7 +56,8 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact that does not fit. reading: what the processor said; times: how often it came.
+    """A fact that does not fit. reading: what the processor said; times: how often it came; asked_by: who accepted a
+    large one first.
 
     reason: ``field``, ``amount``, ``currency``, ``account``, ``mode``, ``order`` (unknown), ``second_capture`` (paid
     twice), ``contradiction`` (it said otherwise before), ``refund_exceeds_capture``, ``capture_unknown`` (parked).
@@ -71,6 +73,7 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     times: int
     first_at: datetime
     last_at: datetime
+    asked_by: UUID | None
 
 
 async def note(
@@ -159,10 +162,14 @@ async def quarantined(work: Work, *, limit: int = 100) -> list[Quarantined]:
 async def accept(work: Work, quarantine_id: UUID, by: UUID) -> Effect:
     """Staff: the money is there all the same (``amount``, ``second_capture``): credit it as it is.
 
-    Raises Conflict ``RX076`` when the reason is another or it is settled.
+    Over the four-eyes bound (with what one person alone accepted for the organisation within a day) it is ``waiting``
+    first, for a second person. Raises Conflict ``second_person``, and ``RX076`` when the reason is another or it is
+    settled.
     """
     row = await work.row(records.QUARANTINE_ACCEPT, quarantine_id, by)
     assert row is not None
+    if row[1] == "second_person":
+        raise Conflict("A second, different person must accept it.", code="second_person")
     return Effect(outcome=row[0], reason=row[1], fact_id=row[2], order_id=row[3], organisation_ref=row[4])
 
 

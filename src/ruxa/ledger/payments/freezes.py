@@ -1,6 +1,7 @@
-"""Freezes: an organisation's spending stopped, by a dispute or by staff; each has a human review (decision D44).
+"""Freezes: an organisation's spending and paying stopped, by a dispute or by staff; each has a human review (D44).
 
-Leases are called back at once and none is lent while a freeze lasts (402 ``spending_frozen``).
+Leases are called back at once and none is lent while a freeze lasts (402 ``spending_frozen``). A dispute stops payments
+by its method, a person's freeze and card testing all of them; what was paid already is credited all the same.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ruxa.store.work import Work
 
 
 class Freeze(msgspec.Struct, frozen=True, kw_only=True):
-    """One freeze. cause: ``dispute``, ``card_testing`` or ``staff``; method: top-ups by it are refused too.
+    """One freeze. cause: ``dispute``, ``card_testing`` or ``staff``; method: of a dispute: payments by it are refused.
 
     decision: ``lift`` or ``keep``, by a person; None while nobody looked.
     """
@@ -45,7 +46,7 @@ async def waiting(work: Work) -> list[Freeze]:
 
 
 async def put(work: Work, organisation_ref: UUID, scope: str, by: str) -> UUID:
-    """Staff stops an organisation's spending; the freeze's id."""
+    """Staff stops an organisation's spending and paying; the freeze's id."""
     made: UUID = await work.value(records.FREEZE_PUT, organisation_ref, scope, by)
     return made
 

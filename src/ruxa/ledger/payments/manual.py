@@ -15,6 +15,7 @@ from ruxa.store.work import Work
 
 _REFUSALS: Final = {
     "no_order": "No such order, or none that a bank transfer pays.",
+    "person_unnamed": "Two people must be known by name: say who you are.",
     "entry_known": "This line of the bank statement is confirmed already.",
     "second_person": "A second, different person must confirm it.",
     "wrong_state": "This is not waiting for that.",
@@ -47,7 +48,8 @@ async def first(
     """The first person says that the money is there; nothing moves. The confirmation's id.
 
     amount_micros: the whole received amount, more or less than the order's; day, reference, account: of the bank's
-    line. Raises Conflict ``no_order``, ``entry_known``; InvalidCall ``amount_out_of_range``.
+    line; by: of real money a person (``member:<hex>``). Raises Conflict ``no_order``, ``entry_known``,
+    ``person_unnamed``; InvalidCall ``amount_out_of_range``.
     """
     orders.checked(amount_micros)
     made = ids.fresh()

@@ -28,6 +28,7 @@ ORDER_MICROS_MAX: Final = 1_000_000_000_000
 _DIGITS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LAST: Final = UUID(int=2**128 - 1)
 _REFUSALS: Final = {
+    "payments_stopped": "Payments are stopped while we look at this account; write to us.",
     "method_blocked": "A payment by this method is in dispute; choose another method or write to us.",
     "too_many_open_orders": "Too many payments are open; finish or cancel one first.",
 }
@@ -120,7 +121,7 @@ async def create(
     """An open order. ``order_id``: the caller's own id makes a repeat harmless.
 
     Raises InvalidCall ``amount_out_of_range`` (not positive, no whole cents, over a million), Conflict
-    ``method_blocked``, ``too_many_open_orders``.
+    ``payments_stopped``, ``method_blocked``, ``too_many_open_orders``.
     """
     checked(amount_micros, tax_micros)
     made = order_id or ids.fresh()

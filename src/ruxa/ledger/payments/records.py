@@ -47,10 +47,11 @@ _FACT: Final[LiteralString] = """
 FACT: Final = _FACT + "WHERE id = %s"
 FACTS_OF_ORDER: Final = _FACT + "WHERE order_id = %s ORDER BY noted_at, id"
 QUARANTINE_FIELDS: Final = (
-    "id", "processor", "kind", "ext_id", "reason", "state", "reading", "times", "first_at", "last_at",
+    "id", "processor", "kind", "ext_id", "reason", "state", "reading", "times", "first_at", "last_at", "asked_by",
 )  # fmt: skip
 QUARANTINE: Final = """
-    SELECT id, processor, kind, ext_id, reason, state, reading, times, first_at, last_at FROM payment.quarantine
+    SELECT id, processor, kind, ext_id, reason, state, reading, times, first_at, last_at, asked_by
+    FROM payment.quarantine
     WHERE state = 'waiting' AND (reason <> 'capture_unknown' OR first_at < ruxa.now() - interval '1 day')
     ORDER BY first_at, id LIMIT %s
 """

@@ -15,7 +15,7 @@ import msgspec
 from ruxa.egress.processor import Fact
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Conflict, NotFound
-from ruxa.ledger.payments import facts, orders, records
+from ruxa.ledger.payments import facts, orders, people, records
 from ruxa.store.work import Work
 
 State = Literal["waiting", "approved", "sending", "sent", "done", "failed", "canceled"]
@@ -72,7 +72,8 @@ async def ask(
 
     by: who asks (``member:<hex>``, ``staff:<hex>``); beyond_unspent: staff's choice, the rest becomes a debt. The
     row that the reason is sealed for is ``refund_id``. Raises Conflict ``refund_exceeds_capture``,
-    ``refund_exceeds_unspent``, ``dispute_open``, ``not_captured``; NotFound; InvalidCall ``amount_out_of_range``.
+    ``refund_exceeds_unspent``, ``dispute_open``, ``not_captured``, ``person_unnamed``; NotFound; InvalidCall
+    ``amount_out_of_range``.
     """
     orders.checked(amount_micros)
     made = refund_id or ids.fresh()
@@ -92,6 +93,8 @@ async def ask(
         raise Conflict(_REFUSALS[refusal], code=refusal)
     refund = await find(work, made)
     assert refund is not None
+    if refund.state == "waiting" and refund.scope == "live" and not people.named(by):
+        raise people.unnamed()
     return refund
 
 

@@ -218,12 +218,18 @@ CREATE TABLE payment.quarantine (
     times      integer NOT NULL DEFAULT 1,
     first_at   timestamptz NOT NULL,
     last_at    timestamptz NOT NULL,
+    asked_by   uuid,
+    asked_minor bigint,
     settled_by uuid,
-    settled_at timestamptz
+    settled_at timestamptz,
+    CHECK ((asked_by IS NULL) = (asked_minor IS NULL)),
+    CONSTRAINT quarantine_second_person CHECK (state <> 'accepted' OR asked_by IS NULL OR settled_by <> asked_by)
 );
 CREATE UNIQUE INDEX quarantine_waiting ON payment.quarantine (processor, kind, ext_id, reason) WHERE state = 'waiting';
 CREATE INDEX quarantine_parent ON payment.quarantine (processor, parent) WHERE state = 'waiting';
-COMMENT ON TABLE payment.quarantine IS 'What a processor said that does not fit: seen, named, never credited.';
+COMMENT ON TABLE payment.quarantine IS
+    'What a processor said that does not fit: seen, named, never credited but by people. asked: who would credit a large '
+    'one, and how much of it they saw.';
 CREATE TRIGGER quarantine_kept BEFORE DELETE ON payment.quarantine FOR EACH ROW EXECUTE FUNCTION ledger.deny();
 CREATE TRIGGER quarantine_kept_whole BEFORE TRUNCATE ON payment.quarantine EXECUTE FUNCTION ledger.deny();
 
@@ -399,7 +405,9 @@ CREATE TABLE payment.freeze (
 CREATE UNIQUE INDEX freeze_ref ON payment.freeze (ref) WHERE ref IS NOT NULL;
 CREATE INDEX freeze_in_force ON payment.freeze (organisation_ref, scope) WHERE ended_at IS NULL;
 CREATE INDEX freeze_waiting ON payment.freeze (began_at) WHERE reviewed_at IS NULL;
-COMMENT ON TABLE payment.freeze IS 'Stops of an organisation''s spending; the automatic ones wait for a person.';
+COMMENT ON TABLE payment.freeze IS
+    'Stops of an organisation''s spending and paying: a dispute stops payments by its method, staff and card testing all of '
+    'them. The automatic ones wait for a person.';
 CREATE TRIGGER freeze_kept BEFORE DELETE ON payment.freeze FOR EACH ROW EXECUTE FUNCTION ledger.deny();
 CREATE TRIGGER freeze_kept_whole BEFORE TRUNCATE ON payment.freeze EXECUTE FUNCTION ledger.deny();
 
@@ -636,6 +644,12 @@ BEGIN
         END IF;
     END IF;
 END $$;
+
+-- Whether these two may be one person: the same, or real money and one of them unnamed (a command line at which nobody
+-- said who sits there). Who is named has a kind and an id.
+CREATE FUNCTION payment.one_person(p_one text, p_other text, p_scope text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN p_one = p_other OR p_scope = 'live' AND NOT (p_one LIKE '%_:_%' AND p_other LIKE '%_:_%');
 
 -- Freezing
 
@@ -1009,10 +1023,44 @@ CREATE FUNCTION payment.quarantine_accept(
 AS $$
 DECLARE
     q payment.quarantine;
+    whose uuid;
+    minor bigint;
 BEGIN
+    SELECT o.organisation_ref INTO whose FROM payment.quarantine AS w
+        JOIN payment.orders AS o ON o.id = (w.reading ->> 'order_id')::uuid WHERE w.id = p_id;
+    IF FOUND THEN
+        PERFORM ledger.lock_organisation(whose);
+    END IF;
     SELECT * INTO q FROM payment.quarantine WHERE id = p_id FOR NO KEY UPDATE;
     IF q.state IS DISTINCT FROM 'waiting' OR q.reason NOT IN ('amount', 'second_capture') OR q.kind <> 'capture' THEN
         RAISE EXCEPTION 'not there, or not in the state for this' USING ERRCODE = 'RX076';
+    END IF;
+    minor := (q.reading ->> 'amount_minor')::bigint;
+    -- As credits by hand: over the bound two people, what one alone accepted within a day counts together. Who comes
+    -- second agrees to what the first saw; what the processor says anew is looked at anew.
+    IF (q.reading ->> 'livemode')::boolean AND EXISTS (SELECT FROM ruxa.instance AS i WHERE i.mode = 'live')
+        AND minor * 10000 + coalesce((SELECT sum((w.reading ->> 'amount_minor')::bigint) * 10000
+                FROM payment.quarantine AS w JOIN payment.orders AS o ON o.id = (w.reading ->> 'order_id')::uuid
+                WHERE o.organisation_ref = whose AND w.state = 'accepted' AND w.asked_by IS NULL
+                    AND (w.reading ->> 'livemode')::boolean AND w.settled_at > ruxa.now() - interval '1 day'), 0)
+            > payment.bound('four_eyes_micros')
+    THEN
+        IF q.asked_by IS NULL OR q.asked_minor <> minor THEN
+            UPDATE payment.quarantine SET asked_by = p_by, asked_minor = minor WHERE id = p_id;
+            outcome := 'waiting';
+        ELSIF q.asked_by = p_by THEN
+            outcome := 'waiting';
+            reason := 'second_person';
+        END IF;
+        IF outcome IS NOT NULL THEN
+            order_id := (q.reading ->> 'order_id')::uuid;
+            organisation := whose;
+            fact_id := payment.fact_id(q.processor, q.kind, q.ext_id);
+            RETURN;
+        END IF;
+    ELSE
+        -- One is enough: who asked before is not counted for it.
+        UPDATE payment.quarantine SET asked_by = NULL, asked_minor = NULL WHERE id = p_id AND asked_by IS NOT NULL;
     END IF;
     SELECT n.outcome, n.reason, n.fact_id, n.order_id, n.organisation
         INTO outcome, reason, fact_id, order_id, organisation
@@ -1052,6 +1100,9 @@ BEGIN
         RETURN NULL;
     END IF;
     IF EXISTS (SELECT FROM payment.freeze AS f WHERE f.organisation_ref = p_organisation AND f.scope = p_scope
+        AND f.ended_at IS NULL AND f.cause = 'staff') THEN
+        RETURN 'payments_stopped';
+    ELSIF EXISTS (SELECT FROM payment.freeze AS f WHERE f.organisation_ref = p_organisation AND f.scope = p_scope
         AND f.ended_at IS NULL AND (f.method = p_method OR f.cause = 'card_testing')) THEN
         RETURN 'method_blocked';
     END IF;
@@ -1261,7 +1312,7 @@ BEGIN
     SELECT * INTO w FROM payment.refund WHERE id = p_id FOR NO KEY UPDATE;
     IF w.state IS DISTINCT FROM 'waiting' THEN
         RETURN 'wrong_state';
-    ELSIF w.asked_by = p_by THEN
+    ELSIF payment.one_person(w.asked_by, p_by, w.scope) THEN
         RETURN 'second_person';
     END IF;
     UPDATE payment.refund SET state = 'approved', approved_by = p_by, changed_at = ruxa.now() WHERE id = p_id;
@@ -1419,6 +1470,8 @@ BEGIN
     SELECT * INTO o FROM payment.orders WHERE id = p_order AND method = 'bank_transfer';
     IF NOT FOUND THEN
         RETURN 'no_order';
+    ELSIF payment.one_person(p_by, 'any:other', o.scope) THEN
+        RETURN 'person_unnamed';
     END IF;
     INSERT INTO payment.confirmation (id, order_id, organisation_ref, account, reference, day, amount_minor, state,
             first_by, first_at)
@@ -1448,12 +1501,13 @@ BEGIN
     IF f.state <> 'first' THEN
         refusal := 'wrong_state';
         RETURN;
-    ELSIF f.first_by = p_by THEN
+    END IF;
+    SELECT * INTO o FROM payment.orders WHERE id = f.order_id;
+    IF payment.one_person(f.first_by, p_by, o.scope) THEN
         refusal := 'second_person';
         RETURN;
     END IF;
     UPDATE payment.confirmation SET state = 'confirmed', second_by = p_by, second_at = ruxa.now() WHERE id = p_id;
-    SELECT * INTO o FROM payment.orders WHERE id = f.order_id;
     SELECT n.outcome, n.reason, n.fact_id, n.order_id, n.organisation
         INTO outcome, reason, fact_id, order_id, organisation
         FROM payment.note(o.processor, ROW('capture', f.id::text, o.id, NULL, f.amount_minor, NULL, 'USD', NULL,
@@ -1549,7 +1603,7 @@ BEGIN
     SELECT * INTO w FROM payment.wish WHERE id = p_id FOR NO KEY UPDATE;
     IF w.state <> 'waiting' THEN
         RETURN 'wrong_state';
-    ELSIF w.asked_by = p_by THEN
+    ELSIF payment.one_person(w.asked_by, p_by, w.scope) THEN
         RETURN 'second_person';
     END IF;
     refusal := payment.wish_do(w);
@@ -2165,6 +2219,10 @@ COMMENT ON COLUMN payment.quarantine.parent IS
 COMMENT ON COLUMN payment.quarantine.times IS 'data: none';
 COMMENT ON COLUMN payment.quarantine.first_at IS 'data: none';
 COMMENT ON COLUMN payment.quarantine.last_at IS 'data: none';
+COMMENT ON COLUMN payment.quarantine.asked_by IS
+    'data: category=user.unique_id.pseudonymous subject=staff purpose=security,billing basis=legal_obligation,legal_obligation keep=transactions
+     seal=none erase=keep:tax export=no:security';
+COMMENT ON COLUMN payment.quarantine.asked_minor IS 'data: none';
 COMMENT ON COLUMN payment.quarantine.settled_by IS
     'data: category=user.unique_id.pseudonymous subject=staff purpose=security,billing basis=legal_obligation,legal_obligation keep=transactions
      seal=none erase=keep:tax export=no:security';

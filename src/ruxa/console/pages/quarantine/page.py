@@ -47,11 +47,12 @@ async def load(visit: Visit, work: Work) -> View:
 
 
 async def accept(visit: Visit, work: Work) -> Go:
-    """The money is there all the same: credited as it is."""
+    """The money is there all the same: credited as it is; a large one when a second person says so too."""
     one = ids.read("fact", forms.read(Which, visit.form).fact)
-    await facts.accept(work, one, visit.person.member_id)
-    await visits.note(visit, work, "payment:accepted", one, staff=True)
-    return Go(to=PATH, done="payment_accepted")
+    waits = (await facts.accept(work, one, visit.person.member_id)).outcome == "waiting"
+    details = {"eyes": "first"} if waits else None
+    await visits.note(visit, work, "payment:accepted", one, staff=True, details=details)
+    return Go(to=PATH, done="payment_accept_waits" if waits else "payment_accepted")
 
 
 async def dismiss(visit: Visit, work: Work) -> Go:
