@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from fixtures_database import Database
+from kms import ACCESS, REGION, RING, SECRET, SESSION, Aws, Google, service_account, serving
 from ruxa.app import custody
 from ruxa.app.instance import Instance
 from ruxa.egress.recipient import Register
@@ -106,8 +107,53 @@ async def test_from_the_directory_to_the_key_server_and_back(
     await vault.close()
 
 
+async def test_from_one_cloud_to_another_and_home(placed: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("KMS_ACCESS", ACCESS), ("KMS_SECRET", SECRET), ("KMS_SESSION", SESSION)):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GOOGLE_FILE", service_account())
+    ada = uuid4()
+    with serving(Aws()) as aws, serving(Google()) as google:
+        amazon = {
+            "aws_region": REGION, "aws_access_key": "env:KMS_ACCESS", "aws_secret_key": "env:KMS_SECRET",
+            "aws_session_token": "env:KMS_SESSION", "aws_url": aws.url,
+        }  # fmt: skip
+        cloud = {"google_key_ring": RING, "google_credentials": "env:GOOGLE_FILE", "google_url": google.url}
+        vault = await _unlock(placed, _settings(placed, keeper="aws", **amazon))
+        await vault.create_subject(ada)
+        sealed = await vault.seal(NAME, ada, ada, "Ada")
+        assert (vault.assurance.provider, vault.assurance.level, vault.rotates_at.days) == ("aws", "L2", 6)
+        assert not (placed.keys / "epochs").exists()
+        await vault.close()
+        for keeper, days, named in (
+            # An epoch that Google still has, or will have, ends a day earlier.
+            ("google", 5, amazon | cloud),
+            ("directory", 5, cloud),
+            ("aws", 6, amazon),
+        ):
+            vault = await _unlock(placed, _settings(placed, keeper=keeper, **named))
+            assert vault.rotates_at.days == days
+            await vault.rotate_epoch()
+            assert (await vault.open(NAME, ada, ada, sealed, purpose="provide")).open("provide") == "Ada"
+            await vault.close()
+            living = [key for key in aws.keys.values() if key["KeyState"] == "Enabled"]
+            held = [key for key in google.keys.values() if key["state"] == "ENABLED"]
+            files = list((placed.keys / "epochs").glob("*.key"))
+            assert (len(living), len(held), len(files)) == tuple(
+                keeper == name for name in ("aws", "google", "directory")
+            )
+
+
 @pytest.mark.parametrize(
-    "more", [{"keeper": "openbao"}, {"keeper": "openbao", "url": "https://b"}, {"token": TOKEN}, {"keeper": "x"}]
+    "more",
+    [
+        {"keeper": "aws", "aws_region": "eu-central-1"},
+        {"keeper": "google"},
+        {"keeper": "openbao"},
+        {"keeper": "openbao", "url": "https://b"},
+        {"keeper": "aws", "aws_region": "x/../y", "aws_access_key": "env:A", "aws_secret_key": "env:B"},
+        {"token": TOKEN},
+        {"keeper": "x"},
+    ],
 )
 async def test_what_is_not_whole_is_refused(placed: Database, more: dict[str, str]) -> None:
     with pytest.raises(InvalidCall) as caught:

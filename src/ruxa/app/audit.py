@@ -14,7 +14,7 @@ from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import Sink
 from ruxa.store.jobs import Jobs
 from ruxa.store.pool import Pool
-from ruxa.store.vault import ROTATE_AT, Vault
+from ruxa.store.vault import Vault
 
 EVERY_5_S = "* * * * * */5"
 EVERY_MINUTE = "* * * * *"
@@ -83,7 +83,7 @@ def _asking(pool: Pool, witness: Witness, key: verify.Key, sink: Sink) -> Callab
 
 async def rotate_epoch(pool: Pool, vault: Vault) -> None:
     """Begins a new epoch when it is time and destroys the old one's key: written down before, and after."""
-    if await vault.epoch_age() < ROTATE_AT:
+    if await vault.epoch_age() < vault.rotates_at:
         return
     async with pool.work() as work:
         await log.write(work, vault, "crypto:rotated", actor="system", outcome="planned", details={"key": "epoch"})

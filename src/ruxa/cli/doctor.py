@@ -450,7 +450,7 @@ async def _sealing_keys(home: House) -> list[Finding]:
     return [
         Finding(
             name="epoch",
-            ok=age.days < EPOCH_DAYS,
+            ok=age.total_seconds() < EPOCH_DAYS * 86_400 - kept.waits_h * 3600,
             found=f"{age.days} day(s) old of {EPOCH_DAYS}, {kept.provider}, assurance {kept.level}: {kept.limit}",
             advice="What was destroyed can still be recovered from copies: run `ruxa keys rotate`, and see that the "
             "worker runs.",

@@ -7,28 +7,22 @@ documented in OpenBao's HTTP API (transit: keys, config, encrypt, decrypt, delet
 
 from __future__ import annotations
 
-import ssl
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
 
-from ruxa.egress.http import Deadlines, Origin, Pool
-from ruxa.egress.recipient import Recipient, Register
-from ruxa.egress.timers import Wheel
+from ruxa.egress import keyserver
+from ruxa.egress.keyserver import STRAY_AGE_S, KeyServer
+from ruxa.egress.recipient import Register
 from ruxa.kernel import crypto
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.custody import Assurance
-from ruxa.kernel.errors import InvalidCall, Unavailable, UpstreamError
 
 PROVIDER: Final = "openbao"
-_DEADLINES = Deadlines(connect_s=3, first_byte_s=5, between_s=5, whole_s=10)
-_STRAY_AGE_S = 3600
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class OpenBao:
@@ -50,37 +44,20 @@ class OpenBao:
         where: str = "unknown",
     ) -> None:
         """Raises InvalidCall ``bad_setting`` for a URL that would send the token in the clear, or a bad ``ca``."""
-        parts = urlsplit(url)
-        host, tls = parts.hostname or "", parts.scheme == "https"
-        if not host or (not tls and not (parts.scheme == "http" and host in _LOOPBACK)):
-            raise InvalidCall("epoch_keys.url must be https://HOST[:PORT] (http only on loopback).", code="bad_setting")
-        port = parts.port or (443 if tls else 80)
+        place = keyserver.place(url, "epoch_keys.url")
         self.assurance = Assurance(
             provider=PROVIDER,
             level="L2",
-            where=f"{parts.scheme}://{host}:{port} {mount}",
+            where=f"{place.shown} {mount}",
             limit="The key server says that it deleted its key; its own backups are for its operator to answer for.",
         )
-        register.allow(
-            Recipient(
-                name=PROVIDER,
-                role="storage",
-                who="the operator's key server",
-                what=("system.authentication",),
-                why=("security",),
-                where=where,
-                safeguard="the operator's own contract",
-            ),
-            host,
-            port,
-        )
+        self._server = KeyServer(PROVIDER, "the operator's key server", register=register, where=where, ca=ca)
+        self._server.allow(place.origin)
+        self._origin = place.origin
         self._token = token
         self._namespace = namespace
         self._prefix = f"ruxa-{instance.hex}-"
-        self._path = f"{parts.path.rstrip('/')}/v1/{mount.strip('/')}"
-        self._wheel = Wheel()
-        self._pool = Pool(register, wheel=self._wheel, trust=_trust(ca) if tls else None)
-        self._origin = Origin(host=host, port=port, tls=tls)
+        self._path = f"{place.path}/v1/{mount.strip('/')}"
 
     async def create(self, epoch: UUID) -> bytes:
         """See EpochKeys."""
@@ -89,15 +66,15 @@ class OpenBao:
         await self._do("POST", f"/keys/{name}/config", {"deletion_allowed": True})
         data = await self._read(name)
         if data is None or data.get("exportable") or data.get("allow_plaintext_backup"):
-            raise _refused("made a key that could leave it")
+            raise self._server.refused("made a key that could leave it")
         if not data.get("deletion_allowed"):
-            raise _refused("made a key that could not be deleted")
+            raise self._server.refused("made a key that could not be deleted")
         key = crypto.fresh_key()
         made = await self._do("POST", f"/encrypt/{name}", {"plaintext": b64encode(key).decode(), **_bound_to(epoch)})
         wrapped = str(made.get("ciphertext", "")).encode()
         # What is wrapped next cannot be opened without this: see that it comes back.
         if not wrapped or await self.read(epoch, wrapped) != key:
-            raise _refused("did not give back what it had encrypted")
+            raise self._server.refused("did not give back what it had encrypted")
         return wrapped
 
     async def read(self, epoch: UUID, wrapped: bytes | None) -> bytes | None:
@@ -112,14 +89,14 @@ class OpenBao:
             except NotBase64:
                 key = b""
             if len(key) != crypto.KEY_BYTES:
-                raise _refused("gave back no key")
+                raise self._server.refused("gave back no key")
             return key
         # A key that is not there and a value that is no ciphertext of it are both answered by 400.
         if status in (400, 404) and await self._read(name) is None:
             return None
-        raise _refused(f"answered {status} to decrypt")
+        raise self._server.refused(f"answered {status} to decrypt")
 
-    async def destroy(self, epoch: UUID) -> None:
+    async def destroy(self, epoch: UUID, wrapped: bytes | None = None) -> None:
         """See EpochKeys."""
         name = self._name(epoch)
         if await self._read(name) is None:
@@ -127,7 +104,7 @@ class OpenBao:
         await self._do("POST", f"/keys/{name}/config", {"deletion_allowed": True})
         await self._do("DELETE", f"/keys/{name}")
         if await self._read(name) is not None:
-            raise _refused("still has a key that it was told to delete")
+            raise self._server.refused("still has a key that it was told to delete")
 
     async def strays(self, known: set[UUID]) -> list[UUID]:
         """See EpochKeys. A young key may belong to an epoch that is being recorded right now."""
@@ -135,7 +112,7 @@ class OpenBao:
         if status == 404:
             return []
         if status != 200:
-            raise _refused(f"answered {status} to list")
+            raise self._server.refused(f"answered {status} to list")
         now_s = Clock().unix_ms() / 1000
         found: list[UUID] = []
         for name in cast(list[str], listed.get("keys") or []):
@@ -145,14 +122,13 @@ class OpenBao:
             data = await self._read(name)
             versions = cast(dict[str, float], (data or {}).get("keys", {}))
             made = max(versions.values(), default=now_s)
-            if now_s - made > _STRAY_AGE_S:
+            if now_s - made > STRAY_AGE_S:
                 found.append(epoch)
         return found
 
     async def close(self) -> None:
         """See EpochKeys."""
-        await self._pool.close()
-        self._wheel.stop()
+        await self._server.close()
 
     def _name(self, epoch: UUID) -> str:
         return self._prefix + epoch.hex
@@ -169,13 +145,13 @@ class OpenBao:
         if status == 404:
             return None
         if status != 200:
-            raise _refused(f"answered {status} to read")
+            raise self._server.refused(f"answered {status} to read")
         return data
 
     async def _do(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
         status, data = await self._ask(method, path, body)
         if status not in (200, 204):
-            raise _refused(f"answered {status} to {method} {path.split('/')[1]}")
+            raise self._server.refused(f"answered {status} to {method} {path.split('/')[1]}")
         return data
 
     async def _ask(
@@ -185,46 +161,15 @@ class OpenBao:
         headers = {"x-vault-token": self._token(), "x-vault-request": "true", "accept": "application/json"}
         if self._namespace:
             headers["x-vault-namespace"] = self._namespace
-        pieces: tuple[bytes, ...] = ()
+        text = b""
         if body is not None:
             headers["content-type"] = "application/json"
-            pieces = (msgspec.json.encode(body),)
-        fault: str
-        try:
-            upstream = self._pool.upstream(self._origin)
-            answer = upstream.ask(upstream.head(method, self._path + path, headers), pieces, _DEADLINES)
-            status = await answer.head()
-            text = await answer.body()
-        except UpstreamError as error:
-            fault = error.code
-        except ValueError:
-            # The token (or the path) holds a character that no header may hold; it is not shown.
-            fault = "bad_token"
-        else:
-            return status, _data_of(text)
-        raise Unavailable("The key server does not answer.", code="keys_away", detail=f"openbao {fault}")
-
-
-def _data_of(text: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any]).get("data") or {} if text else {}
-    except msgspec.DecodeError:
-        return {}
+            text = msgspec.json.encode(body)
+        status, said = await self._server.ask(self._origin, method, self._path + path, headers, text)
+        data = said.get("data")
+        return status, cast(dict[str, Any], data) if isinstance(data, dict) else {}
 
 
 def _bound_to(epoch: UUID) -> dict[str, str]:
     """The encrypted key opens only as this epoch's."""
     return {"associated_data": b64encode(b"ruxa1|epoch|" + epoch.hex.encode()).decode()}
-
-
-def _trust(ca: str | None) -> ssl.SSLContext:
-    try:
-        trust = ssl.create_default_context(cafile=ca)
-    except OSError as error:
-        raise InvalidCall(f"epoch_keys.ca cannot be read: {error.strerror}.", code="bad_setting") from None
-    trust.set_alpn_protocols(["http/1.1"])
-    return trust
-
-
-def _refused(what: str) -> Unavailable:
-    return Unavailable(f"The key server {what}.", code="keys_refused", detail="openbao")

@@ -20,13 +20,15 @@ class Assurance(msgspec.Struct, frozen=True, kw_only=True):
     blocks. L2: a key server deleted its key, as far as it says. L3: a hardware module did; only an audit can show it.
 
     provider: its name in the settings and on each epoch; where: the place, without a secret; limit: what stays
-    unproved, in one sentence for people.
+    unproved, in one sentence for people; waits_h: hours that a provider keeps a key after it was told to destroy it,
+    by which every epoch is shorter, so that 7 days hold all the same.
     """
 
     provider: str
     level: Level
     where: str
     limit: str
+    waits_h: int = 0
 
 
 class EpochKeys(Protocol):
@@ -48,8 +50,12 @@ class EpochKeys(Protocol):
         """The 32 bytes of the key, or None when it was destroyed. Raises Unavailable when it cannot be told."""
         ...
 
-    async def destroy(self, epoch: UUID) -> None:
-        """Destroys the key, durably; destroying it twice is fine. Raises Unavailable."""
+    async def destroy(self, epoch: UUID, wrapped: bytes | None = None) -> None:
+        """Destroys the key, durably; destroying it twice is fine. Raises Unavailable when it cannot be told.
+
+        wrapped: what ``create`` gave; without it (a stray) the key is found by its name. What another provider gave
+        is none of this one's keys.
+        """
         ...
 
     async def strays(self, known: set[UUID]) -> list[UUID]:

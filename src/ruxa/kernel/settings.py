@@ -165,17 +165,29 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class EpochKeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[epoch_keys]``: the ``keeper`` of the keys of epochs: ``directory`` (KEYS) or ``openbao`` with ``url`` (https),
-    ``token`` (``env:NAME`` or ``file:PATH``), the transit engine's ``mount``, a ``namespace``, ``ca`` (a PEM file) for
-    a private certificate; where: the server's country (ISO 3166). Named without being the keeper, it is only read.
+    """``[epoch_keys]``: the ``keeper`` of the keys of epochs: ``directory`` (KEYS), or a key server: ``openbao`` with
+    ``url`` (https), ``token`` (``env:NAME`` or ``file:PATH``), the transit engine's ``mount``, a ``namespace``, ``ca``
+    (a PEM file) for a private certificate; ``aws`` with ``aws_region``, ``aws_access_key``, ``aws_secret_key`` and, for
+    temporary ones, ``aws_session_token`` (references); ``google`` with ``google_key_ring``
+    (projects/P/locations/L/keyRings/R) and ``google_credentials`` (reference to a service account's key file; without
+    it the machine's own account); aws_url, google_url: other endpoints than the public ones; where: the server's
+    country (ISO 3166). A server that is named without being the keeper is only read.
     """
 
-    keeper: Literal["directory", "openbao"] = "directory"
+    keeper: Literal["directory", "openbao", "aws", "google"] = "directory"
     url: str | None = None
     token: str | None = None
     mount: str = "transit"
     namespace: str | None = None
     ca: str | None = None
+    aws_region: str | None = None
+    aws_access_key: str | None = None
+    aws_secret_key: str | None = None
+    aws_session_token: str | None = None
+    aws_url: str | None = None
+    google_key_ring: str | None = None
+    google_credentials: str | None = None
+    google_url: str | None = None
     where: str = "unknown"
 
 
@@ -284,6 +296,10 @@ REFERENCES = frozenset(
         "backup.keys_secret_key",
         "backup.drill_passphrase",
         "epoch_keys.token",
+        "epoch_keys.aws_access_key",
+        "epoch_keys.aws_secret_key",
+        "epoch_keys.aws_session_token",
+        "epoch_keys.google_credentials",
     }
 )
 # Command-line and environment names that differ from the field's.

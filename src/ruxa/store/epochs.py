@@ -41,7 +41,7 @@ class EpochDirectory:
         """See EpochKeys."""
         return await asyncio.to_thread(self._read, epoch)
 
-    async def destroy(self, epoch: UUID) -> None:
+    async def destroy(self, epoch: UUID, wrapped: bytes | None = None) -> None:
         """See EpochKeys."""
         await asyncio.to_thread(files.destroy, self._file(epoch))
 
@@ -76,7 +76,8 @@ class EpochDirectory:
         # Files carry the machine's time, also where the instance's clock is simulated.
         now_s = Clock().unix_ms() / 1000
         found: list[UUID] = []
-        for entry in os.scandir(self.path):
+        # Where a key server keeps the keys from the start there is no directory.
+        for entry in os.scandir(self.path) if self.path.is_dir() else ():
             match = _NAME.fullmatch(entry.name)
             if match and UUID(match[1]) not in known and now_s - entry.stat().st_mtime > _STRAY_AGE_S:
                 found.append(UUID(match[1]))

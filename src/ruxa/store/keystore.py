@@ -681,15 +681,17 @@ class Keystore:
     async def _retire(self) -> tuple[int, list[UUID]]:
         """Moves every key out of the retiring epochs and destroys those; (keys moved, epochs destroyed)."""
         async with self._pool.work() as work:
-            rows = await work.rows("SELECT id FROM keystore.epoch WHERE state = 'retiring' ORDER BY created_at")
+            rows = await work.rows(
+                "SELECT id, wrapped FROM keystore.epoch WHERE state = 'retiring' ORDER BY created_at"
+            )
         moved = 0
         ended: list[UUID] = []
-        for (epoch,) in rows:
+        for epoch, wrapped in rows:
             while count := await self._rewrap(epoch):
                 moved += count
                 self._checkpoint("after_batch")
             self._checkpoint("before_destruction")
-            await self._epochs.destroy(epoch)
+            await self._epochs.destroy(epoch, wrapped)
             self._epoch_keys.drop(epoch.hex)
             self._checkpoint("after_destruction")
             async with self._pool.work() as work:

@@ -163,6 +163,11 @@ class Vault:
         """What the destruction of an epoch's key is worth here."""
         return self._epochs.assurance
 
+    @property
+    def rotates_at(self) -> timedelta:
+        """The age at which an epoch ends: early enough for its key to be gone within 7 days."""
+        return ROTATE_AT - timedelta(hours=self.assurance.waits_h)
+
     # Sealed columns
 
     async def create_subject(self, subject: UUID, classes: Sequence[str] = ("account",)) -> None:
@@ -573,8 +578,8 @@ class Vault:
         return await self._keystore.rotate()
 
     async def rotate_epoch_if_due(self) -> Rotation | None:
-        """``rotate_epoch`` when the epoch is 6 days old."""
-        return await self.rotate_epoch() if await self._keystore.epoch_age() >= ROTATE_AT else None
+        """``rotate_epoch`` when the epoch is 6 days old, or as much less as its key's keeper waits."""
+        return await self.rotate_epoch() if await self._keystore.epoch_age() >= self.rotates_at else None
 
     async def epoch_age(self) -> timedelta:
         """How old the current epoch is; over 7 days a promise is broken."""
