@@ -25,6 +25,7 @@ from hmac import digest
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
 
@@ -42,6 +43,10 @@ CHUNKED = (
 )
 JOURNAL = struct.Struct(">4sQII16sI")
 FRAME = struct.Struct(">III")
+# The nonces of an object's first chunk: when others follow it, and when it is the last one.
+_CHUNKS = (bytes(12), bytes(11) + b"\1")
+# Field key -> beginning of an object -> with which of those it reads as text: copies say the same objects many times.
+_TRIED: dict[bytes, dict[bytes, tuple[int, ...]]] = {}
 # What text, JSON and compressed data begin with.
 _TEXTY = bytes(1 if 32 <= byte < 127 or byte in (9, 10, 13) or byte >= 0xC2 else 0 for byte in range(256))
 
@@ -163,7 +168,8 @@ class Attack:
         finds = dict.fromkeys(self.finds)
         envelopes = list(self._envelopes.values())
         counters = b"".join(_counter(envelope.nonce) for envelope in envelopes)
-        heads = b"".join(envelope.data[:BLOCK].ljust(BLOCK, b"\0") for envelope in envelopes)
+        heads = int.from_bytes(b"".join(envelope.data[:BLOCK].ljust(BLOCK, b"\0") for envelope in envelopes), "big")
+        chunks = [(chunked.nonce + chunked.data[:BLOCK], chunked) for chunked in self._chunked.values()]
         for info, key in self._field_keys(secrets):
             if "|object|" not in info:
                 begins = BEGINS.get(info)
@@ -172,12 +178,14 @@ class Attack:
                     finds |= self._read(info, envelope.where, _ctr(key, envelope.nonce, envelope.data))
                 if not info.endswith(CHUNKED):
                     continue
-            for chunked in self._chunked.values():
-                inner = _hkdf(key, b"ruxa1|chunks", chunked.nonce)
-                for last in (0, 1):
-                    nonce = bytes(11) + bytes([last])
-                    if b"\0" not in _ctr(inner, nonce, chunked.data[:BLOCK]).translate(_TEXTY):
-                        finds |= self._read(info, chunked.where, _ctr(inner, nonce, chunked.data))
+            tried = _TRIED.setdefault(key, {})
+            for first, chunked in chunks:
+                lasts = tried.get(first)
+                if lasts is None:
+                    lasts = tried[first] = _chunk_read(key, chunked)
+                for last in lasts:
+                    inner = _hkdf(key, b"ruxa1|chunks", chunked.nonce)
+                    finds |= self._read(info, chunked.where, _ctr(inner, _CHUNKS[last], chunked.data))
         for where, blob in self._journals:
             finds |= self._open_journal(where, blob, secrets)
         return list(finds)
@@ -276,13 +284,12 @@ def words(finds: Iterable[Find]) -> set[str]:
     return {find.word for find in finds}
 
 
-def _texty(key: bytes, counters: bytes, heads: bytes) -> Iterator[int]:
+def _texty(key: bytes, counters: bytes, heads: int) -> Iterator[int]:
     """Which ciphertexts begin like text under a key: all first blocks are undone in one go."""
     if not counters:
         return
     stream = Cipher(AES(key), ECB()).encryptor().update(counters)
-    opened = int.from_bytes(stream, "big") ^ int.from_bytes(heads, "big")
-    texty = opened.to_bytes(len(heads), "big").translate(_TEXTY)
+    texty = (int.from_bytes(stream, "big") ^ heads).to_bytes(len(counters), "big").translate(_TEXTY)
     at = texty.find(b"\1" * BLOCK)
     while at >= 0:
         if at % BLOCK == 0:
@@ -290,17 +297,26 @@ def _texty(key: bytes, counters: bytes, heads: bytes) -> Iterator[int]:
         at = texty.find(b"\1" * BLOCK, at + 1)
 
 
-def _begun(key: bytes, counters: bytes, heads: bytes, begins: bytes) -> Iterator[int]:
+def _begun(key: bytes, counters: bytes, heads: int, begins: bytes) -> Iterator[int]:
     """As ``_texty``, for what is no text but begins with certain bytes."""
     if not counters:
         return
     stream = Cipher(AES(key), ECB()).encryptor().update(counters)
-    opened = (int.from_bytes(stream, "big") ^ int.from_bytes(heads, "big")).to_bytes(len(heads), "big")
+    opened = (int.from_bytes(stream, "big") ^ heads).to_bytes(len(counters), "big")
     at = opened.find(begins)
     while at >= 0:
         if at % BLOCK == 0:
             yield at // BLOCK
         at = opened.find(begins, at + 1)
+
+
+def _chunk_read(key: bytes, chunked: _Envelope) -> tuple[int, ...]:
+    """With which nonces an object's first chunk begins like text under a key."""
+    head = chunked.data[:BLOCK]
+    # GCM itself is that counter mode; it takes a third of the time that ``_ctr`` takes.
+    mode = AESGCM(_hkdf(key, b"ruxa1|chunks", chunked.nonce))
+    opened = [mode.encrypt(nonce, head, None)[: len(head)] for nonce in _CHUNKS]
+    return tuple(last for last, text in enumerate(opened) if b"\0" not in text.translate(_TEXTY))
 
 
 def _counter(nonce: bytes) -> bytes:
