@@ -52,6 +52,16 @@ PNG_URL = "data:image/png;base64,iVBORw=="
             TXT,
             {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "grüße"}},
         ),
+        (
+            {"fileData": {"fileUri": f"https://ai.example/v1beta/files/{ID[5:]}", "mimeType": "application/pdf"}},
+            PDF,
+            {"inlineData": {"mimeType": "application/pdf", "data": "JVBERi0x"}},
+        ),
+        (
+            {"videoMetadata": {"fps": 1}, "file_data": {"file_uri": f"files/{ID[5:]}", "mime_type": "video/mp4"}},
+            Inside(name="a", media_type="application/octet-stream", data=b"%PDF-1"),
+            {"videoMetadata": {"fps": 1}, "inlineData": {"mimeType": "video/mp4", "data": "JVBERi0x"}},
+        ),
     ],
 )
 def test_a_reference_becomes_the_file(part: dict[str, Any], file: Inside, becomes: dict[str, Any]) -> None:
@@ -93,6 +103,16 @@ def test_every_other_byte_stays() -> None:
                 ],
             },
         ),
+        (
+            "gemini_generate",
+            "generate",
+            {"contents": [{"parts": [{"fileData": {"fileUri": f"http://h:1/gemini/v1beta/files/{ID[5:]}"}}]}]},
+        ),
+        (
+            "gemini_generate",
+            "count_tokens",
+            {"generateContentRequest": {"contents": [{"parts": [{"file_data": {"file_uri": f"files/{ID[5:]}"}}]}]}},
+        ),
     ],
 )
 def test_the_dialects_name_references_and_read_what_they_become(
@@ -106,5 +126,23 @@ def test_the_dialects_name_references_and_read_what_they_become(
     assert again.claims == ()
     assert references.named(again) == ()
     assert (again.load.documents, again.load.file_ids) == (1, 0)
-    text = speaks.read(place, json.dumps({"model": "m", **body}).replace(ID, "file-of-somebody").encode())
+    told = json.dumps({"model": "m", **body}).replace(ID, "file-of-somebody").replace(ID[5:], "abc-123")
+    text = speaks.read(place, told.encode())
     assert references.named(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body", "text", "path"),
+    [
+        ("openai_chat", {"messages": [{"content": [{"file": {"file_id": ID}}]}]}, ID,
+         "messages[0].content[0].file.file_id"),
+        ("anthropic_messages", {"messages": [{"content": [1, {"source": {"file_id": ID}}]}]}, ID,
+         "messages.0.content.1.source.file_id"),
+        ("gemini_generate", {"contents": [{"parts": [{"fileData": {"fileUri": f"http://h/v1/files/{ID[5:]}"}}]}]}, ID,
+         "contents[0].parts[0].file_data.file_uri"),
+        ("openai_responses", {"input": [{"image_url": "http://10.0.0.1/"}]}, "http://10.0.0.1/", "input[0].image_url"),
+        ("openai_chat", {"messages": []}, ID, None),
+    ],
+)  # fmt: skip
+def test_a_reference_is_found_by_its_path(dialect: Any, body: dict[str, Any], text: str, path: str | None) -> None:
+    assert references.path_of(json.dumps(body).encode(), text, dialect) == path

@@ -41,8 +41,9 @@ Endpoint = Literal[
     "transcriptions",  # openai_media: audio/transcriptions
     "translations",  # openai_media: audio/translations
     "moderations",  # openai_media: moderations
-    "files",  # openai_media: ours; POST uploads, GET lists
-    "file",  # openai_media: ours; GET, DELETE (place.item)
+    "files",  # openai_media, gemini_generate: ours; POST uploads (not Gemini), GET lists
+    "upload",  # gemini_generate: ours; begins an upload, or goes on with it (place.query upload_id)
+    "file",  # openai_media, gemini_generate: ours; GET, DELETE (place.item)
     "file_content",  # openai_media: ours
     "batches",  # openai_media, anthropic_messages: ours; POST creates, GET lists
     "batch",  # openai_media: ours (place.item); anthropic_messages: DELETE too

@@ -96,6 +96,7 @@ _EXACT: dict[bytes, Place] = {
     b"/v1/messages": Place(dialect="anthropic_messages", endpoint="messages"),
     b"/anthropic/v1/messages": Place(dialect="anthropic_messages", endpoint="messages"),
 }
+_UPLOADS = frozenset(f"{base}/upload/{version}/files" for base in ("", "/gemini") for version in ("v1beta", "v1"))
 _ROOT = Place(dialect="openai_chat", endpoint="root")
 
 
@@ -110,6 +111,8 @@ def locate(method: bytes, path: bytes, query: bytes, headers: Mapping[bytes, byt
     if text == "/":
         return _ROOT if method in (b"GET", b"HEAD") else None
     text = text.rstrip("/")
+    if text in _UPLOADS:
+        return _upload(method, query)
     for prefix, owner in _PREFIXES:
         if text.startswith(prefix):
             return _under(method, text[len(prefix) :], owner, query, headers)
@@ -204,8 +207,33 @@ def _gemini(method: bytes, rest: str, query: bytes) -> Place | None:
             endpoint, stream = known
             array = stream and _asked(query).get("alt") != "sse"
             return Place(dialect="gemini_generate", endpoint=endpoint, model=model, stream=stream, array=array)
+    if rest == "files" or rest.startswith("files/"):
+        return _file(method, rest, query)
     hint = f"/{rest}" if rest.startswith(("v1beta/", "v1/")) else ""
     return _nothing("gemini_generate", f"/v1beta/{rest}", hint)
+
+
+def _file(method: bytes, rest: str, query: bytes) -> Place:
+    """Files that are kept here, as Google has them."""
+    item = unquote(rest[6:])
+    if rest == "files":
+        if method not in (b"GET", b"HEAD"):
+            return _wrong_method("gemini_generate", method, "GET; files are uploaded at /upload/v1beta/files")
+        paging = {name: value for name, value in _asked(query).items() if name in PAGING}
+        return Place(dialect="gemini_generate", endpoint="files", query=paging)
+    if "/" in item or ":" in item or len(item) > MODEL_CHARS_MAX:
+        return _nothing("gemini_generate", f"/v1beta/{rest}")
+    if method not in (b"GET", b"DELETE"):
+        return _wrong_method("gemini_generate", method, "GET or DELETE")
+    return Place(dialect="gemini_generate", endpoint="file", item=item)
+
+
+def _upload(method: bytes, query: bytes) -> Place:
+    """Google's protocol for uploads. Its SDK begins with POST and goes on so; PUT is as good to the protocol."""
+    if method not in (b"POST", b"PUT"):
+        return _wrong_method("gemini_generate", method, "POST")
+    said = {name: value for name, value in _asked(query).items() if name == "upload_id"}
+    return Place(dialect="gemini_generate", endpoint="upload", query=said)
 
 
 def _models(method: bytes, rest: str, owner: Name, query: bytes) -> Place:

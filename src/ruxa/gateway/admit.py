@@ -38,6 +38,7 @@ SCOPE_OF: dict[Endpoint, Scope | None] = {
     "moderations": "chat",
     "files": "files",
     "file": "files",
+    "upload": "files",
     "file_content": "files",
     "batches": "files",
     "batch": "files",

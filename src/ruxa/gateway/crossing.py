@@ -18,7 +18,9 @@ from ruxa.dialects import COUNTERS, DIALECTS, EMBEDDERS, TRANSLATORS
 from ruxa.dialects.call import Call, Media
 from ruxa.dialects.dialect import Name, Patched
 from ruxa.dialects.losses import Loss, told
+from ruxa.dialects.references import path_of
 from ruxa.dialects.reply import Asked, Reply
+from ruxa.dialects.table import check
 from ruxa.dialects.translated import (
     KINDS,
     Conversation,
@@ -79,6 +81,14 @@ class Crossings:
         call.stream = envelope.stream
         exchange.call = call
 
+    def refuse(self, exchange: Exchange, target: Target) -> None:
+        """Raises Unsupported for a file that is kept at a provider, where the target may not be asked for one."""
+        envelope = exchange.envelope
+        assert envelope is not None
+        kept = tuple(claim for claim in envelope.claims if claim.name == "file_id")
+        if kept:
+            check(msgspec.structs.replace(envelope, claims=kept), target.provider.terms)
+
     def unshown(self, exchange: Exchange, target: Target) -> list[Media]:
         """The media of the call whose URL may not go to the target: ``fetch`` them before ``write``."""
         call = exchange.call
@@ -95,7 +105,11 @@ class Crossings:
         shown: dict[int, Media] = {}
         load = envelope.load
         for one in media:
-            found = await self._fetcher.get(one.url, one.kind, min(bounds.FETCH_BYTES_MAX, left))
+            try:
+                found = await self._fetcher.get(one.url, one.kind, min(bounds.FETCH_BYTES_MAX, left))
+            except InvalidCall as error:
+                error.param = error.param or path_of(envelope.body, one.url, exchange.place.dialect)
+                raise
             left -= len(found.data)
             if found.media_type.startswith("text/"):
                 text = found.data.decode("utf-8", "replace")

@@ -14,11 +14,12 @@ from uuid import UUID
 from ruxa.access.grants import Grant
 from ruxa.dialects.openai_media import kept as shapes
 from ruxa.dialects.openai_media.kept import BatchShown, FileShown
-from ruxa.dialects.references import Inside, expand
+from ruxa.dialects.references import Inside, expand, path_of
 from ruxa.gateway import answer as answers
-from ruxa.gateway import message_batches
+from ruxa.gateway import message_batches, uploads
 from ruxa.gateway.exchange import Exchange
 from ruxa.gateway.message_batches import Wake
+from ruxa.gateway.uploads import Hashes
 from ruxa.kernel import bounds, ids
 from ruxa.kernel.errors import Forbidden, InvalidCall, NotFound, RuxaError, TooLarge
 from ruxa.privacy.files.batches import Batch, Batches
@@ -27,7 +28,7 @@ from ruxa.privacy.files.kept import File, Owner
 _PLAIN = b"content-type: application/octet-stream\r\nx-content-type-options: nosniff\r\n"
 
 
-async def serve(exchange: Exchange, batches: Batches, wake: Wake) -> None:
+async def serve(exchange: Exchange, batches: Batches, wake: Wake, keys: Hashes, public_url: str | None) -> None:
     """One request of these endpoints. Raises what the dialect then says."""
     entry, place, request = exchange.entry, exchange.place, exchange.request
     assert entry is not None
@@ -35,6 +36,9 @@ async def serve(exchange: Exchange, batches: Batches, wake: Wake) -> None:
     method = request.method
     if place.dialect == "anthropic_messages":
         await message_batches.serve(exchange, batches, owner, wake)
+        return
+    if place.dialect == "gemini_generate":
+        await uploads.serve(exchange, batches, owner, keys, public_url)
         return
     match place.endpoint:
         case "files" if method == b"POST":
@@ -74,7 +78,9 @@ async def expanded(exchange: Exchange, batches: Batches, wanted: Sequence[str]) 
         file = await batches.files.find(owner, ids.read("file", name))
         if file is None or file.purpose not in shapes.PURPOSES or file.purpose == "batch":
             raise InvalidCall(
-                f"There is no file {name} here that a call can use.", code="file_not_found", param="file_id"
+                f"There is no file {name} here that a call can use.",
+                code="file_not_found",
+                param=path_of(exchange.request.body, name, exchange.place.dialect),
             )
         left -= file.size * 4 // 3
         if left < 0:

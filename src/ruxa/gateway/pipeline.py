@@ -43,6 +43,7 @@ from ruxa.gateway import (
     repeated,
     reserve,
     responses,
+    uploads,
 )
 from ruxa.gateway import answer as answers
 from ruxa.gateway.admit import Caller
@@ -393,6 +394,10 @@ class Pipeline:
         try:
             if place.endpoint == "none":
                 raise place.refusal or NotFound("There is nothing here.")
+            if place.query and place.endpoint == "upload":
+                key_id, _ = uploads.holder(self._keys, place.query["upload_id"])
+                self._spawn(self._guarded(exchange, self._upload_on(exchange, key_id)))
+                return
             caller = exchange.caller = Caller(request, place, self._snapshot.near)
             request.known[CALLER] = caller
             self._admit_unsure(exchange, caller.secret)
@@ -431,7 +436,10 @@ class Pipeline:
         if place is not None and place.endpoint != "root":
             if place.refusal is not None:
                 raise place.refusal
-            self._snapshot.known(admit.secret_of(request))
+            if place.query and place.endpoint == "upload":
+                uploads.holder(self._keys, place.query["upload_id"])
+            else:
+                self._snapshot.known(admit.secret_of(request))
             admit.refuse_coding(request)
         return self._settings.body_bytes_max
 
@@ -516,6 +524,7 @@ class Pipeline:
                 entry.shapes.learn(envelope, dialect.shaping)
         else:
             self._crossings.read(exchange)
+            self._crossings.refuse(exchange, target)
             if crossing.estimates(exchange, target):
                 self._estimate(exchange, envelope)
                 return
@@ -667,12 +676,21 @@ class Pipeline:
         """Files and batches: kept here, so no provider is asked."""
         if self._batches is None or self._runner is None:
             raise NotFound("Files are not kept here.", code="unknown_url")
-        await files.serve(exchange, self._batches, self._runner.wake)
+        await files.serve(exchange, self._batches, self._runner.wake, self._keys, self._settings.public_url)
         entry.limiter.leave(0, 0)
         self._metrics.in_flight -= 1
 
     async def _admit_slowly(self, exchange: Exchange, secret: bytes) -> None:
         entry = await self._snapshot.look_up(secret)
+        if not exchange.reply.gone:
+            self._admit(exchange, entry)
+
+    async def _upload_on(self, exchange: Exchange, key_id: UUID) -> None:
+        """An upload goes on at the address that its beginning was given, without a key."""
+        entry = await self._find_entry(key_id)
+        if entry is None:
+            raise uploads.gone()
+        exchange.caller = Caller(exchange.request, exchange.place, self._snapshot.near, b"")
         if not exchange.reply.gone:
             self._admit(exchange, entry)
 
@@ -697,6 +715,7 @@ class Pipeline:
                 exchange.dialect.refuse(envelope, target.provider.terms)
             else:
                 self._crossings.read(exchange)
+                self._crossings.refuse(exchange, target)
                 unshown = self._crossings.unshown(exchange, target)
                 if unshown:
                     await self._crossings.fetch(exchange, unshown)

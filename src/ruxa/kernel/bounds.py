@@ -127,6 +127,9 @@ OBJECT_TIMEOUT_S = 30
 # Files and batches (bytes, counts, hours)
 FILE_BYTES_MAX = 32 * 1024 * 1024  # of one uploaded file; the door's own bound counts too
 FILES_MAX = 10_000  # of one organisation
+UPLOAD_PIECE_BYTES_MIN = 1024 * 1024  # of an upload in pieces, but for the last one
+UPLOAD_PIECES_MAX = 32
+UPLOAD_LIFE_S = 3600  # an upload that is not ended by then is gone
 FILE_LIFE_S_MIN = 3600  # the shortest life that a caller may choose
 BATCH_LINES_MAX = 50_000
 BATCH_LINE_BYTES_MAX = 4 * 1024 * 1024

@@ -92,8 +92,14 @@ def read_generate(place: Place, body: bytes) -> Envelope:
 def read_count(place: Place, body: bytes) -> Envelope:
     """The envelope of countTokens: contents, or a whole generateContentRequest."""
     envelope = _open(place, body, COUNT)
-    if field(envelope.members, "contents") is None and field(envelope.members, "generateContentRequest") is None:
+    contents, inner = field(envelope.members, "contents"), field(envelope.members, "generateContentRequest")
+    if contents is None and inner is None:
         _refuse_missing("CountTokensRequest.contents", "contents")
+    path = ""
+    if contents is None and inner is not None and kind_word(inner) == "object":
+        contents, path = field(cut(bytes(inner)), "contents"), "generate_content_request."
+    if contents is not None and kind_word(contents) == "array":
+        envelope.claims += _weigh(contents, None, envelope.load, path)
     return envelope
 
 
@@ -243,13 +249,13 @@ def _read_tools(envelope: Envelope) -> None:
     envelope.claims += tuple(claims)
 
 
-def _weigh(contents: msgspec.Raw | None, single: msgspec.Raw | None, load: Load) -> tuple[Claim, ...]:
+def _weigh(contents: msgspec.Raw | None, single: msgspec.Raw | None, load: Load, path: str = "") -> tuple[Claim, ...]:
     """Counts media parts into ``load`` and takes their bytes out of its text; names what the provider would fetch."""
     claims: list[Claim] = []
     if contents is not None:
         for index, content in enumerate(take("contents", _decode_contents, contents, style)):
             if content.parts:
-                _weigh_parts(_list(content.parts), f"contents[{index}].parts", load, claims)
+                _weigh_parts(_list(content.parts), f"{path}contents[{index}].parts", load, claims)
     if single is not None and kind_word(single) == "object":
         content = take("content", _decode_content, single, style)
         if content.parts:

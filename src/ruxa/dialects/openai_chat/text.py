@@ -1,4 +1,4 @@
-"""Writes answers as completions have them: text alone, whole or in chunks, after the prompt where that was asked for."""
+"""Writes answers as completions have them: text alone, whole or in chunks, after the prompt where that was asked."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from ruxa.kernel.errors import InvalidCall, NotFound
 Purpose = Literal["batch", "user_data", "vision"]
 PURPOSES: tuple[str, ...] = get_args(Purpose)
 KEPT: frozenset[Endpoint] = frozenset(
-    {"files", "file", "file_content", "batches", "batch", "batch_cancel", "batch_results"}
+    {"files", "file", "file_content", "upload", "batches", "batch", "batch_cancel", "batch_results"}
 )
 # What a batch may be made of.
 ENDPOINTS = (

@@ -25,7 +25,8 @@ from ruxa.privacy.files import records
 from ruxa.store.vault import Vault
 from ruxa.store.work import Work
 
-Purpose = Literal["batch", "batch_output", "user_data", "vision"]
+Purpose = Literal["batch", "batch_output", "user_data", "vision", "upload"]
+"""``upload``: one under way, whose pieces are rows of the same purpose with the ids that follow its own."""
 
 TABLE: Final = records.FILE_TABLE
 _NAME: Final = "content.file.name_sealed"
@@ -103,9 +104,10 @@ class Files:
         media_type: str,
         data: bytes | AsyncIterator[bytes],
         life_s: int | None,
+        file_id: UUID | None = None,
     ) -> tuple[tuple[object, ...], File]:
         """The row of a file whose bytes are in object storage already, if they are many."""
-        file_id = ids.at(int(now.timestamp() * 1000))
+        file_id = file_id or ids.at(int(now.timestamp() * 1000))
         expires_at, until = life(now, life_s)
         place = (owner.organisation_id, file_id)
         named = await self._vault.seal_bytes(_NAME, *place, name.encode(), day=until)
@@ -143,9 +145,69 @@ class Files:
 
     async def find(self, owner: Owner, file_id: UUID) -> File | None:
         """A living file of the owner's; None when there is none."""
+        file = await self._found(owner, file_id)
+        return None if file is None or file.purpose == "upload" else file
+
+    async def _found(self, owner: Owner, file_id: UUID) -> File | None:
         async with self._works.work("files") as work:
             row = await records.file(work, owner.organisation_id, owner.livemode, file_id)
         return None if row is None else await self._file(row)
+
+    # Uploads in pieces
+
+    async def begin(self, owner: Owner, name: str, media_type: str, size: int) -> UUID:
+        """An upload of so many bytes; it ends by itself in ``UPLOAD_LIFE_S``. Raises as ``add``."""
+        async with self._works.work("files") as work:
+            if await records.count_files(work, owner.organisation_id) >= bounds.FILES_MAX:
+                raise Conflict(f"There are {bounds.FILES_MAX} files already. Delete some first.", code="too_many_files")
+            now = await records.now(work)
+        first = _follower(ids.at(int(now.timestamp() * 1000)), 0)
+        row, _ = await self.prepare(
+            now, owner, "upload", name, media_type, b"%d" % size, bounds.UPLOAD_LIFE_S, file_id=first
+        )
+        async with self._works.work("files") as work:
+            await records.add_file(work, row)
+        return first
+
+    async def begun(self, owner: Owner, upload: UUID) -> File | None:
+        """An upload under way; its bytes say how many were announced."""
+        file = await self._found(owner, upload)
+        return file if file is not None and file.purpose == "upload" and upload == _follower(upload, 0) else None
+
+    async def pieces_of(self, owner: Owner, upload: File) -> list[File]:
+        """What has come of an upload, in order."""
+        found: list[File] = []
+        while len(found) < bounds.UPLOAD_PIECES_MAX:
+            piece = await self._found(owner, _follower(upload.id, len(found) + 1))
+            if piece is None:
+                break
+            found.append(piece)
+        return found
+
+    async def go_on(self, owner: Owner, upload: File, number: int, data: bytes) -> None:
+        """The piece of that number, from 0. Raises Conflict when it has come already, TooLarge for one too many."""
+        if number >= bounds.UPLOAD_PIECES_MAX:
+            raise TooLarge(f"A file comes in at most {bounds.UPLOAD_PIECES_MAX} pieces.", code="too_many_pieces")
+        async with self._works.work("files") as work:
+            now = await records.now(work)
+        piece = _follower(upload.id, number + 1)
+        left_s = int((upload.expires_at - now).total_seconds())
+        row, made = await self.prepare(now, owner, "upload", "", upload.media_type, data, max(left_s, 1), file_id=piece)
+        try:
+            async with self._works.work("files") as work:
+                await records.add_file(work, row)
+        except Conflict:
+            if made.object is not None:
+                await self._objects.remove([made.object])
+            raise
+
+    async def leave(self, owner: Owner, upload: File) -> None:
+        """Deletes an upload and its pieces; under a hold they stay until their end."""
+        for one in [*await self.pieces_of(owner, upload), upload]:
+            try:
+                await self.delete(owner, one.id)
+            except Conflict:
+                return
 
     async def list(
         self, owner: Owner, *, purpose: str | None, after: UUID | None, oldest: bool, limit: int
@@ -159,7 +221,7 @@ class Files:
                 until=row[1],
                 organisation_id=owner.organisation_id,
                 purpose=row[2],
-                media_type="",
+                media_type=row[6],
                 size=row[3],
                 name=await self._name(owner.organisation_id, row[0], row[4], row[1]),
                 expires_at=row[5],
@@ -207,6 +269,11 @@ class Files:
         except NotFound:
             return ""
         return opened.open(PURPOSE)
+
+
+def _follower(upload: UUID, number: int) -> UUID:
+    """The id of an upload's piece; 0: its own."""
+    return UUID(int=upload.int & ~0xFF | number)
 
 
 class _Counted:

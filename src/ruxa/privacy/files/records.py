@@ -42,9 +42,10 @@ async def file(work: Work, organisation_id: UUID, livemode: bool, file_id: UUID)
 async def files(
     work: Work, organisation_id: UUID, livemode: bool, purpose: str | None, after: UUID | None, oldest: bool, limit: int
 ) -> list[tuple[Any, ...]]:
-    """Living files: id, until, purpose, size, name, end."""
+    """Living files: id, until, purpose, size, name, end, media type."""
     return await work.rows(
-        "SELECT id, until, purpose, size_bytes, name_sealed, expires_at FROM content.file_list(%s, %s, %s, %s, %s, %s)",
+        "SELECT id, until, purpose, size_bytes, name_sealed, expires_at, media_type"
+        " FROM content.file_list(%s, %s, %s, %s, %s, %s)",
         organisation_id,
         livemode,
         purpose,

@@ -10,7 +10,7 @@ CREATE TABLE content.file (
     organisation_id  uuid NOT NULL,
     key_id           uuid NOT NULL,
     livemode         boolean NOT NULL,
-    purpose          text NOT NULL CHECK (purpose IN ('batch', 'batch_output', 'user_data', 'vision')),
+    purpose          text NOT NULL CHECK (purpose IN ('batch', 'batch_output', 'user_data', 'vision', 'upload')),
     media_type       text NOT NULL CHECK (length(media_type) <= 100),
     size_bytes       bigint NOT NULL CHECK (size_bytes >= 0),
     name_sealed      bytea NOT NULL,
@@ -167,16 +167,18 @@ AS $$
         AND f.until > ruxa.today() AND f.expires_at > ruxa.now()
 $$;
 
--- Newest first unless p_oldest; from after an id. The bytes of small files are left out.
+-- Newest first unless p_oldest; from after an id. The bytes of small files are left out, and what is under way ('upload').
 CREATE FUNCTION content.file_list(
     p_organisation uuid, p_livemode boolean, p_purpose text, p_after uuid, p_oldest boolean, p_limit integer
-) RETURNS TABLE (id uuid, until date, purpose text, size_bytes bigint, name_sealed bytea, expires_at timestamptz)
+) RETURNS TABLE (
+    id uuid, until date, purpose text, size_bytes bigint, name_sealed bytea, expires_at timestamptz, media_type text
+)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT f.id, f.until, f.purpose, f.size_bytes, f.name_sealed, f.expires_at FROM content.file AS f
+    SELECT f.id, f.until, f.purpose, f.size_bytes, f.name_sealed, f.expires_at, f.media_type FROM content.file AS f
     WHERE f.organisation_id = p_organisation AND f.livemode = p_livemode
         AND f.until > ruxa.today() AND f.expires_at > ruxa.now()
-        AND (p_purpose IS NULL OR f.purpose = p_purpose)
+        AND f.purpose <> 'upload' AND (p_purpose IS NULL OR f.purpose = p_purpose)
         AND (p_after IS NULL OR CASE WHEN p_oldest THEN f.id > p_after ELSE f.id < p_after END)
     ORDER BY CASE WHEN p_oldest THEN f.id END, CASE WHEN NOT p_oldest THEN f.id END DESC
     LIMIT p_limit
