@@ -65,7 +65,7 @@ class Shop:
                 self.ref,
                 amount_micros=cents * 10_000,
                 processor=name,
-                method=METHODS[name],
+                method=METHODS.get(name) or self.processors[name].methods[0],
                 expires_at=self.house.database.clock.now() + timedelta(hours=1),
                 **(given | changes),
             )

@@ -10,9 +10,21 @@ from uuid import uuid4
 import pytest
 
 from payment_tills import Till, till
-from ruxa.egress.processor import Checkout, Declined, Fact, NeedsAction, Order, Processor, ProcessorRefused
+from ruxa.egress.processor import (
+    Checkout,
+    Declined,
+    Fact,
+    NeedsAction,
+    Order,
+    Processor,
+    ProcessorRefused,
+    leads_to,
+    own_page,
+)
+from ruxa.egress.processors import paypal, stripe
 from ruxa.egress.processors.bank import Bank
 from ruxa.egress.processors.stripe_transport import SENT
+from ruxa.kernel import bounds
 from ruxa.kernel.errors import InvalidCall, NoUpstream, Unsupported, UpstreamError
 
 EXPECTED = {"stripe": "card", "paypal": "paypal"}
@@ -276,13 +288,35 @@ async def _saved_card(house: Till) -> tuple[str, str]:
 
 async def test_the_event_list_tells_what_no_webhook_did(house: Till, name: str) -> None:
     order, checkout, _ = await paid(house, name)
-    hints = await of(house, name).events(house.clock.now() - timedelta(minutes=5))
+    now = house.clock.now()
+    hints = await of(house, name).events(now - timedelta(minutes=5), now)
     assert len({hint.event_id for hint in hints}) == len(hints) > 0
     assert [hint.at for hint in hints] == sorted(hint.at for hint in hints)
     assert any(hint.ext_id == checkout.ext_id and hint.order_id == order.id for hint in hints)
     found = [fact for hint in hints for fact in await of(house, name).read(hint.kind, hint.ext_id)]
     assert {fact.status for fact in found if fact.kind == "capture"} == {"succeeded"}
-    assert await of(house, name).events(house.clock.now() + timedelta(minutes=5)) == []
+    assert await of(house, name).events(now + timedelta(minutes=5), now + timedelta(minutes=6)) == []
+    assert await of(house, name).events(now - timedelta(minutes=9), now - timedelta(minutes=5)) == []
+
+
+async def test_a_list_without_end_is_not_read_without_end(
+    house: Till, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor, now = of(house, name), house.clock.now()
+    monkeypatch.setattr(stripe, "_LIST", 1)
+    monkeypatch.setattr(paypal, "_EVENTS", 1)
+    monkeypatch.setattr(paypal, "_TRANSACTIONS", 1)
+    monkeypatch.setattr(bounds, "EVENT_PAGES_MAX", 2)
+    monkeypatch.setattr(bounds, "REPORT_PAGES_MAX", 2)
+    for _ in range(3):
+        await paid(house, name)
+    for act in (
+        lambda: processor.events(now - timedelta(minutes=5), house.clock.now()),
+        lambda: processor.report(now.date()),
+    ):
+        with pytest.raises(ProcessorRefused) as refusal:
+            await act()
+        assert refusal.value.code == "processor_too_much"
 
 
 async def test_the_books_of_a_day_agree_with_the_facts(house: Till, name: str) -> None:
@@ -370,7 +404,7 @@ async def test_only_what_is_declared_leaves(house: Till, monkeypatch: pytest.Mon
     acts: list[Callable[[], Awaitable[object]]] = [
         lambda: paid(house, "stripe", save_method=True, customer=None),
         lambda: paid(house, "paypal", save_method=True),
-        lambda: house.stripe.events(house.clock.now() - timedelta(hours=1)),
+        lambda: house.stripe.events(house.clock.now() - timedelta(hours=1), house.clock.now()),
         lambda: house.paypal.report(house.clock.now().date()),
         lambda: house.stripe.report(house.clock.now().date()),
     ]
@@ -451,3 +485,31 @@ async def test_methods_that_are_named_are_what_the_page_offers(house: Till) -> N
     assert [fact.amount_minor for fact in await named.fetch(order.id, checkout.ext_id)] == [1190]
     with pytest.raises(ProcessorRefused):
         await house.another_stripe(methods=("bitcoin",)).checkout(house.order("bitcoin"))
+
+
+def test_nobody_is_sent_to_a_page_that_is_not_the_processors(house: Till) -> None:
+    real = house.another_stripe(pages=("https://checkout.stripe.com",))
+    for good in ("https://checkout.stripe.com/", "https://checkout.stripe.com/c/pay/cs_1#fid"):
+        assert leads_to(real, good)
+        assert own_page(real, good) == good
+    for bad in (
+        "", "https://checkout.stripe.com", "https://checkout.stripe.com.evil.example/", "http://checkout.stripe.com/c",
+        "https://evil.example/https://checkout.stripe.com/", "https://checkout.stripe.com@evil.example/",
+        "https://checkout.stripe.com\\@evil.example/", "https://checkout.stripe.com:444/", " https://checkout.stripe.com/",
+        "https://checkout.stripe.com/\r\nset-cookie: a=b", "javascript:alert(1)",
+        "https://checkout.stripe.com/" + "a" * 2000,
+    ):  # fmt: skip
+        assert not leads_to(real, bad), bad
+        with pytest.raises(ProcessorRefused):
+            own_page(real, bad)
+
+
+async def test_a_refund_that_came_back_is_read_by_its_own_id(house: Till) -> None:
+    _, _, facts = await paid(house, "stripe", 5000)
+    refund = await house.stripe.refund(facts[0].ext_id, 5000, uuid4())
+    await house.control("settle", id=refund.ext_id, end="failed")
+    read = await house.stripe.read("refund.failed", refund.ext_id)
+    assert [(one.kind, one.status, one.amount_minor) for one in read] == [
+        ("capture", "succeeded", 5000),
+        ("refund", "failed", 5000),
+    ]

@@ -16,9 +16,10 @@ import pytest
 
 from payment_tills import Till, made_once, till
 from ruxa.egress.processor import WebhookRefused
-from ruxa.egress.processors import paypal, paypal_signature, stripe_signature
+from ruxa.egress.processors import paypal_signature, stripe_signature
 from ruxa.egress.processors.sandbox import forge, paypal_trust
 from ruxa.egress.processors.sandbox.paypal_api import stamp
+from ruxa.kernel import bounds
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import InvalidCall, UpstreamBusy
 
@@ -242,7 +243,7 @@ async def test_paypals_own_word_is_asked_byte_for_byte(house: Till) -> None:
 
 
 async def test_whoever_floods_us_costs_paypal_little(house: Till, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paypal, "_ASKED_A_MINUTE", 2)
+    monkeypatch.setattr(bounds, "WEBHOOK_QUESTIONS_PER_MINUTE", 2)
     house.sandbox.tell(None, "http://127.0.0.1:1/webhooks/paypal")
     asks = house.another_paypal(webhook_check="api")
     body = msgspec.json.encode(paypal_event())
@@ -358,6 +359,32 @@ async def test_who_names_unknown_certificates_makes_us_look_only_so_often(house:
         assert refusal == "webhook_forged"
     url = f"{house.sandbox.access.url}/v1/notifications/certs/CERT-20"
     assert await paypal_refusal_at(house, headers | {"paypal-cert-url": url}, body) == "certificates_exhausted"
+
+
+async def test_inventions_keep_no_certificate_from_us_that_signed_before(house: Till) -> None:
+    till = house.paypal
+    body = msgspec.json.encode(paypal_event())
+    headers = transmitted(house, body)
+    await till.verify(headers, body, house.clock.now())
+    asked: list[str] = []
+    serve = house.sandbox.listener.serve
+
+    async def hear(call: Any) -> Any:
+        asked.append(call.path)
+        return await serve(call)
+
+    house.sandbox.listener.serve = hear
+    for number in range(25):
+        url = f"{house.sandbox.access.url}/v1/notifications/certs/CERT-{number}"
+        with pytest.raises((WebhookRefused, UpstreamBusy)):
+            await till.verify(headers | {"paypal-cert-url": url}, body, house.clock.now())
+    assert len(asked) == bounds.CERTIFICATE_LOOKS_PER_MINUTE - 1
+    # Half a day later, when it is to be read again, and inventions go on.
+    later = house.clock.now() + timedelta(hours=13)
+    till._looks.extend([later] * bounds.CERTIFICATE_LOOKS_PER_MINUTE)  # pyright: ignore[reportPrivateUsage]
+    body = msgspec.json.encode(paypal_event())
+    await till.verify(transmitted(house, body, at=later), body, later)
+    assert asked[-1] == paypal_trust.CERTIFICATE_PATH
 
 
 async def paypal_refusal_at(house: Till, headers: dict[str, str], body: bytes) -> str:

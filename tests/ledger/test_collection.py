@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from itertools import pairwise
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -12,11 +13,13 @@ import pytest
 from fixtures_access import House, house, hurry
 from payment_shop import Shop, counter
 from ruxa.access import organisations
+from ruxa.egress.processors import stripe
 from ruxa.egress.processors.sandbox import stripe_charges, stripe_payments
+from ruxa.kernel import bounds
 from ruxa.kernel.errors import Conflict
 from ruxa.ledger import collection
 from ruxa.ledger.documents import profile
-from ruxa.ledger.payments import auto, disputes, facts, freezes, limits, methods, refunds
+from ruxa.ledger.payments import auto, disputes, facts, freezes, limits, methods, orders, refunds
 from ruxa.ledger.payments.orders import Order
 
 __all__ = ["house", "hurry"]
@@ -382,3 +385,100 @@ async def test_tax_that_stripe_took_is_no_credit(store: Shop) -> None:
     assert (found.state, found.received_minor) == ("paid", 1190)
     assert (await store.balance()).balance_micros == 10_000_000
     await store.prove()
+
+
+async def events_long_ago(store: Shop, hours: int, cents: int) -> Order:
+    """A payment that nobody told us of, and that happened so long ago."""
+    await store.till.control("clock", shift_s=-hours * 3600)
+    order, checkout = await store.order("stripe", cents)
+    await store.pays(checkout)
+    await store.till.control("clock", shift_s=hours * 3600)
+    return order
+
+
+async def test_what_happened_while_we_were_away_is_found_however_long_that_was(store: Shop) -> None:
+    order = await events_long_ago(store, 30, 1000)
+    assert await store.collection.missed() > 0, "an empty inbox is no reason to look only one hour back"
+    await store.collection.hints()
+    assert (await store.known(order.id)).state == "paid"
+    # From now on from where the last good look ended; one that failed is none.
+    lost = await events_long_ago(store, 2, 2000)
+    assert await store.collection.missed() == 0
+    await later(store, "UPDATE payment.looked SET until = until - interval '3 hours'")
+    await store.till.control("faults", on="GET /v1/events", do="refuse_before", times=1)
+    assert await store.collection.missed() == 0
+    assert await store.collection.missed() > 0
+    await store.collection.hints()
+    assert (await store.known(lost.id)).state == "paid"
+
+
+async def test_a_long_list_of_events_is_read_in_shorter_looks(store: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    paid = [await events_long_ago(store, hours, 1000 + hours) for hours in (600, 400, 200, 90, 20, 3)]
+    monkeypatch.setattr(stripe, "_LIST", 10)
+    monkeypatch.setattr(bounds, "EVENT_PAGES_MAX", 1)
+    assert await store.collection.missed() > 10
+    await store.collection.hints()
+    assert [(await store.known(order.id)).state for order in paid] == ["paid"] * 6
+    assert await store.collection.missed() == 0
+
+
+@pytest.mark.parametrize("end", ["succeeded", "failed"])
+async def test_a_pending_charge_at_paypal_is_found_by_polling_alone(store: Shop, end: str) -> None:
+    await store.paid("paypal", 1000, save_method=True)
+    async with store.house.console.work() as work:
+        [account] = await methods.listed(work, store.ref)
+        await auto.put(
+            work, store.ref, enabled=True, processor="paypal", saved=account.saved, scope="sandbox",
+            threshold_micros=20_000_000, target_micros=50_000_000, monthly_cap_micros=100_000_000,
+        )  # fmt: skip
+    books = store.till.sandbox.books
+    token = books.get("paypal.vault", account.saved)
+    assert token is not None
+    books.put("paypal.vault", {**token, "_does": "pending"})
+    await store.collection.top_up()
+    assert (await store.balance()).balance_micros == 10_000_000
+    [waits] = [one for one in books.every("paypal.capture") if one["status"] == "PENDING"]
+    await store.till.control("settle", id=waits["id"], end=end)
+    await store.collection.poll(seconds=0)
+    assert (await store.balance()).balance_micros == (50_000_000 if end == "succeeded" else 10_000_000)
+    await store.prove()
+
+
+async def test_a_refund_that_the_bank_sends_back_is_credit_again(store: Shop) -> None:
+    order = await store.paid("stripe", 5000)
+    refund = await asked(store, order, 5000)
+    await store.collection.refunds()
+    assert await state(store, refund.id) == "done"
+    assert (await store.balance()).balance_micros == 0
+    [made] = store.till.sandbox.books.every("refund")
+    await store.till.control("settle", id=made["id"], end="failed")
+    await store.heard()
+    assert (await store.balance()).balance_micros == 50_000_000
+    assert await state(store, refund.id) == "failed"
+    assert ((await store.known(order.id)).state, (await store.known(order.id)).refunded_minor) == ("paid", 0)
+    again = await asked(store, order, 5000)
+    await store.collection.refunds()
+    assert await state(store, again.id) == "done"
+    await store.prove()
+
+
+async def test_an_old_order_is_asked_about_ever_less_often(store: Shop) -> None:
+    order, _ = await store.order("stripe", 1000)
+    asked_about: list[int] = []
+    for minutes in range(0, 24 * 60, 5):
+        async with store.books.admin() as admin:
+            await admin.execute("SET session_replication_role = replica")
+            await admin.execute(
+                "UPDATE payment.orders SET created_at = ruxa.now() - make_interval(mins => %s),"
+                " polled_at = polled_at - interval '5 minutes' WHERE id = %s",
+                [minutes, order.id],
+            )
+        async with store.house.worker.work() as work:
+            if await orders.open_older(work, collection.POLL_AFTER_S):
+                asked_about.append(minutes)
+    assert [one for one in asked_about if one <= 30] == [5, 10, 15, 20, 25, 30]
+    gaps = [after - before for before, after in pairwise(asked_about)]
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == 60
+    async with store.house.worker.work() as work:
+        assert await orders.open_older(work, 0), "asked by hand it is asked at once"

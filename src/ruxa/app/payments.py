@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -17,14 +17,16 @@ import msgspec
 
 from ruxa.egress.http import Pool
 from ruxa.egress.processor import Processor
+from ruxa.egress.processors import thirds
 from ruxa.egress.processors.bank import Bank
 from ruxa.egress.processors.paypal import PayPal
 from ruxa.egress.processors.sandbox.access import Access
-from ruxa.egress.processors.stripe import Stripe
+from ruxa.egress.processors.stripe import PAGES, Stripe
 from ruxa.egress.recipient import Recipient, Register
 from ruxa.egress.timers import Wheel
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import InvalidCall, RuxaError
+from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.settings import ProcessorSettings, Settings, read_secret
 from ruxa.ledger.collection import Collection
 from ruxa.store.jobs import Jobs
@@ -36,8 +38,8 @@ EVERY_30_S: Final = "* * * * * */30"
 EVERY_10_MINUTES: Final = "*/10 * * * *"
 
 # What a processor learns of a payment: its amount, and a random reference that stands for the customer and the order.
-TOLD: Final = ("user.payment", "user.unique_id.pseudonymous")
-WHY: Final = ("billing",)
+TOLD: Final = thirds.TOLD
+WHY: Final = thirds.WHY
 _WHO: Final = {
     "stripe": ("Stripe, Inc. and its affiliates", "https://stripe.com/privacy"),
     "paypal": ("PayPal, Inc. and its affiliates", "https://www.paypal.com/webapps/mpp/ua/privacy-full"),
@@ -66,7 +68,8 @@ def processors(
         return _played(pool, clock, sandbox)
     made: dict[str, Processor] = {}
     for name in sorted(settings.payments, key=_place):
-        made[name] = _MAKERS[_kind(name)](pool, clock, _taxed(settings, settings.payments[name]))
+        taxed = _taxed(settings, settings.payments[name])
+        made[name] = _MAKERS[name](pool, clock, taxed) if name in _MAKERS else _brought(name, pool, clock, taxed)
     return made
 
 
@@ -100,8 +103,9 @@ async def listen(url: str, collection: Collection, stack: AsyncExitStack) -> Non
 def check(settings: Settings) -> None:
     """What is wrong with the settings of payments, before anything is started. Raises as ``processors`` does."""
     for name, told in settings.payments.items():
-        kind = _kind(name)
-        for field in _NEEDED[kind]:
+        if name not in _MAKERS:
+            thirds.find(name)
+        for field in _NEEDED.get(name, ()):
             if not getattr(told, field):
                 raise InvalidCall(f"payments.{name}.{field} must be set.", code="bad_setting")
         for field in ("key", "webhook_secret"):
@@ -120,16 +124,33 @@ def _taxed(settings: Settings, told: ProcessorSettings) -> ProcessorSettings:
     return msgspec.structs.replace(told, tax=told.tax or settings.billing.tax == "processor")
 
 
-def _kind(name: str) -> str:
-    if name not in _MAKERS:
-        raise InvalidCall(
-            f"payments.{name}: there is no such processor; known are {', '.join(_MAKERS)}.", code="bad_setting"
-        )
-    return name
+def _place(name: str) -> tuple[int, str]:
+    """Our own first, as they stand here; then those of packages, by name."""
+    return (list(_MAKERS).index(name) if name in _MAKERS else len(_MAKERS), name)
 
 
-def _place(name: str) -> int:
-    return list(_MAKERS).index(_kind(name))
+def _options(name: str, lines: Sequence[str]) -> dict[str, str]:
+    if any("=" not in line for line in lines):
+        raise InvalidCall(f"payments.{name}.options: each is NAME=VALUE.", code="bad_setting")
+    return {word.strip(): value.strip() for word, _, value in (line.partition("=") for line in lines)}
+
+
+def _brought(name: str, pool: Pool, clock: Clock, told: ProcessorSettings) -> Processor:
+    """One that an installed package brings."""
+    offered = thirds.Offered(
+        name=name,
+        pool=pool,
+        clock=clock,
+        key=Sealed(read_secret(told.key)) if told.key is not None else None,
+        webhook_secret=Sealed(read_secret(told.webhook_secret)) if told.webhook_secret is not None else None,
+        base_url=told.base_url,
+        pages=told.pages,
+        account=told.account or "",
+        methods=told.methods,
+        options=_options(name, told.options),
+        where=told.where,
+    )
+    return thirds.make(thirds.find(name), offered)
 
 
 def _stripe(pool: Pool, clock: Clock, told: ProcessorSettings) -> Processor:
@@ -141,6 +162,7 @@ def _stripe(pool: Pool, clock: Clock, told: ProcessorSettings) -> Processor:
         methods=told.methods,
         tax=told.tax,
         account=told.account or "",
+        pages=told.pages or PAGES,
         recipient=_recipient("stripe", told.where),
         **({} if told.base_url is None else {"base_url": told.base_url}),
     )
@@ -155,6 +177,7 @@ def _paypal(pool: Pool, clock: Clock, told: ProcessorSettings) -> Processor:
         webhook_check=told.webhook_check,
         account=told.account or "",
         roots=told.roots,
+        pages=told.pages,
         clock=clock,
         recipient=_recipient("paypal", told.where),
         **({} if told.base_url is None else {"base_url": told.base_url}),

@@ -108,6 +108,8 @@ async def begin(deps: Deps, principal: Principal, wanted: Wanted) -> tuple[Order
     order = await _order(deps, principal, processor, wanted)
     try:
         checkout = await processor.checkout(await _told(deps, processor, order))
+        if checkout.url is not None:
+            processing.own_page(processor, checkout.url)
     except (ProcessorRefused, UpstreamError) as error:
         async with deps.pool.work("console") as work:
             await orders.close(work, order.id, "canceled")

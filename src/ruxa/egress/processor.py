@@ -8,6 +8,7 @@ reference of the order and what it says about itself; never a name, an e-mail ad
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Final, Literal, Protocol
@@ -34,6 +35,11 @@ RANKS: Final[Mapping[Status, int]] = {
     "won": 60,
     "lost": 60,
 }
+
+
+# The code of a ProcessorRefused by which ``events`` and ``report`` say that there is more than they may read.
+TOO_MUCH: Final = "processor_too_much"
+_URL: Final = re.compile(r"[!-~]{9,2000}\Z", re.ASCII)
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,14 +266,35 @@ class Processor(Protocol):
         """A page of the processor's where a customer sees and deletes saved methods. Capability ``portal``."""
         ...
 
-    async def events(self, since: datetime) -> list[Hint]:
-        """What happened since, oldest first, for when webhooks did not reach us. Capability ``events``."""
+    async def events(self, since: datetime, until: datetime) -> list[Hint]:
+        """What happened from ``since`` to ``until``, both included, oldest first, for when webhooks did not reach us.
+
+        Capability ``events``. Raises ProcessorRefused ``processor_too_much`` when that is more than
+        ``bounds.EVENT_PAGES_MAX`` pages: whoever asks takes a shorter time.
+        """
         ...
 
     async def report(self, day: date) -> list[Entry]:
-        """The processor's own books of one UTC day. Capability ``report``."""
+        """The processor's own books of one UTC day, all of it or ProcessorRefused. Capability ``report``."""
         ...
 
     async def submit_evidence(self, dispute: str, text: str) -> None:
         """Answer a dispute. Capability ``disputes``."""
         ...
+
+
+def leads_to(processor: Processor, url: str) -> bool:
+    """Whether a page is the processor's own, as its ``origins`` declare them: nobody is sent anywhere else."""
+    return _URL.match(url) is not None and url.startswith(tuple(f"{origin}/" for origin in processor.origins))
+
+
+def own_page(processor: Processor, url: str) -> str:
+    """The page, if ``leads_to``. Raises ProcessorRefused ``processor_nonsense``."""
+    if not leads_to(processor, url):
+        raise ProcessorRefused(
+            "The payment processor gave an answer that makes no sense.",
+            code="processor_nonsense",
+            detail=f"{processor.name} page",
+            known=False,
+        )
+    return url

@@ -66,6 +66,13 @@ LEASE_GRACE_S = 900
 OUTPUT_TOKENS_DEFAULT = 4096
 FIGURE_OVER_HOLD_PERCENT = 5  # a provider may count so much more than was held before it alarms (D21)
 
+# Payment processors (counts, pages, days)
+EVENT_PAGES_MAX = 100  # of a processor's list of events in one look; a fuller time is read in shorter ones
+EVENTS_LOOK_DAYS = 29  # as far back as a list of events is read: processors keep it for 30
+REPORT_PAGES_MAX = 1000  # of a processor's books of one day
+CERTIFICATE_LOOKS_PER_MINUTE = 20  # for certificates of PayPal's that no webhook was signed with before
+WEBHOOK_QUESTIONS_PER_MINUTE = 60  # whether PayPal sent a webhook, with ``webhook_check = "api"``
+
 # Keys and people
 KEY_CACHE_MAX = 10_000
 KEY_UNKNOWN_REMEMBERED_S = 2

@@ -69,16 +69,18 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class ProcessorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[payments.NAME]``: a real payment processor, ``stripe``, ``paypal`` or ``bank`` (transfers that staff confirm);
-    its presence keeps the demo from starting (decision D9).
+    """``[payments.NAME]``: a real payment processor, ``stripe``, ``paypal``, ``bank`` (transfers that staff confirm) or
+    one that an installed package brings; its presence keeps the demo from starting (decision D9).
 
     key: Stripe's secret key, PayPal's client secret; client_id: PayPal's; webhook_secret: Stripe's signing secret,
     several with spaces between them while it is rolled over; webhook_id: PayPal's id of our webhook; webhook_check: by
     its ``signature`` here, or by PayPal's ``api``; roots: a PEM file of the certificates that PayPal's signatures must
-    go back to, instead of the system's of DigiCert; base_url: the API's, when it is not the processor's own; account:
+    go back to, instead of the system's of DigiCert; base_url: the API's, when it is not the processor's own; pages: the
+    origins of the pages that customers are sent to, when they are not (a domain of yours at Stripe); account:
     our account there (``acct_...``, PayPal's merchant id), when it can't be asked for; methods: what customers may
     choose; tax: the processor computes tax (Stripe); lines: of a bank account, as ``IBAN: DE...``, for ``bank``; where:
-    the processor's country (ISO 3166).
+    the processor's country (ISO 3166); options: what a processor of an installed package asks
+    for, each as ``NAME=VALUE``.
     """
 
     key: str | None = None
@@ -88,11 +90,13 @@ class ProcessorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     webhook_check: Literal["signature", "api"] = "signature"
     roots: Path | None = None
     base_url: str | None = None
+    pages: tuple[str, ...] = ()
     account: str | None = None
     methods: tuple[str, ...] = ()
     tax: bool = False
     lines: tuple[str, ...] = ()
     where: str = "unknown"
+    options: tuple[str, ...] = ()
 
 
 class BillingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -8,7 +8,7 @@ open.
 ``hints``     as soon as one is told (``payment_hint``)
 ``soon``      every 10 s: hints, refunds that were approved, balances below their threshold, charges whose
               answer was lost, answers to disputes
-``poll``      every 30 s: orders that wait, so that no webhook is needed for money to arrive
+``poll``      every 30 s: orders that wait, the older the less often, so that no webhook is needed for money to arrive
 ``missed``    every 10 minutes: what the event lists have and we were never told
 ``report``    once a day: the processors' own books, and what went to the bank
 ============  ==================================================================================
@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from ruxa.egress import processor as processing
 from ruxa.egress.processor import Entry, Fact, NeedsAction, Processor, ProcessorRefused
+from ruxa.kernel import bounds
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Broken, CallerError, NotFound, RuxaError, UpstreamError
 from ruxa.kernel.sealed import Sealed
@@ -53,8 +54,8 @@ POLL_AFTER_S: Final = 45
 # asked again later it would charge again.
 KEY_LIVES: Final = timedelta(hours=5)
 _OVERLAP: Final = timedelta(minutes=10)
-_FIRST_LOOK: Final = timedelta(hours=1)
-_LONGEST_LOOK: Final = timedelta(days=29)
+_LONGEST_LOOK: Final = timedelta(days=bounds.EVENTS_LOOK_DAYS)
+_SHORTEST_LOOK: Final = timedelta(minutes=1)
 # The event of a payment, by PayPal's name: what is read for it says what went back, too.
 _CAPTURED: Final = "PAYMENT.CAPTURE.COMPLETED"
 # Refusals that say nothing about this refund: our key, or the processor's own state.
@@ -190,7 +191,10 @@ class Collection:
                 self._failed(order.processor, "poll", error)
 
     async def missed(self) -> int:
-        """Puts into the inbox what the event lists have and we were never told; how much was new."""
+        """Puts into the inbox what the event lists have and we were never told; how much was new.
+
+        Read from where the last good look ended, however long ago, as far back as processors list events.
+        """
         new = 0
         now = self._clock.now()
         async with self._pool.work(PRINCIPAL) as work:
@@ -200,16 +204,33 @@ class Collection:
             if "events" not in processor.capabilities:
                 continue
             async with self._pool.work(PRINCIPAL) as work:
-                newest = await inbox.newest(work, name)
-            since = now - _FIRST_LOOK if newest is None else max(newest - _OVERLAP, now - _LONGEST_LOOK)
+                looked = await inbox.looked(work, name, livemode=processor.livemode)
+            since = now - _LONGEST_LOOK if looked is None else max(looked - _OVERLAP, now - _LONGEST_LOOK)
             try:
-                found = await processor.events(since)
+                new += await self._look_through(name, processor, since, now)
             except (ProcessorRefused, UpstreamError) as error:
                 self._failed(name, "events", error)
+        return new
+
+    async def _look_through(self, name: str, processor: Processor, since: datetime, now: datetime) -> int:
+        """The list of events from ``since`` on, in looks as long as the processor's pages allow; how much was new."""
+        new = 0
+        length = max(now - since, _SHORTEST_LOOK)
+        while since < now:
+            until = min(since + length, now)
+            try:
+                found = await processor.events(since, until)
+            except ProcessorRefused as refusal:
+                if refusal.code != processing.TOO_MUCH or length <= _SHORTEST_LOOK:
+                    raise
+                length = max(length // 4, _SHORTEST_LOOK)
                 continue
             for hint in found:
                 async with self._pool.work(PRINCIPAL) as work:
                     new += await inbox.put(work, name, hint)
+            async with self._pool.work(PRINCIPAL) as work:
+                await inbox.put_looked(work, name, until, livemode=processor.livemode)
+            since = until
         return new
 
     # --- what goes out
@@ -348,8 +369,10 @@ class Collection:
             if not isinstance(error, ProcessorRefused) or not error.known or error.code in _NOT_ABOUT_IT:
                 return
             outcome = processing.Declined(code=error.code, retry=True)
-        if isinstance(outcome, NeedsAction) and not outcome.url:
-            outcome = NeedsAction(url=f"{billing}/auto", ext_id=outcome.ext_id)
+        if isinstance(outcome, NeedsAction):
+            # A page that is none of the processor's own is nowhere to send anybody.
+            known = processing.leads_to(processor, outcome.url)
+            outcome = NeedsAction(url=outcome.url if known else f"{billing}/auto", ext_id=outcome.ext_id)
         if isinstance(outcome, Fact):
             async with self._pool.work(PRINCIPAL) as work:
                 await orders.bind(work, order.id, outcome.ext_id, None)

@@ -95,7 +95,7 @@ class Bank:
         """Nothing is saved."""
         raise _nothing()
 
-    async def events(self, since: datetime) -> list[Hint]:
+    async def events(self, since: datetime, until: datetime) -> list[Hint]:
         """None happen."""
         return []
 

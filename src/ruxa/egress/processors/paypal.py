@@ -37,6 +37,7 @@ from ruxa.egress.processor import (
 from ruxa.egress.processors import hints, minor, paypal_signature, wire
 from ruxa.egress.processors import paypal_objects as objects
 from ruxa.egress.recipient import Recipient
+from ruxa.kernel import bounds
 from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import InvalidCall, Unsupported, UpstreamBusy
 
@@ -57,9 +58,6 @@ _EVENTS: Final = 100
 _EVENTS_DAYS: Final = 30
 _TRANSACTIONS: Final = 500
 _CERTIFICATES_MAX: Final = 8
-# Whoever sends us webhooks names the certificate: so often in a minute we go and look for an unknown one.
-_LOOKS_A_MINUTE: Final = 20
-_ASKED_A_MINUTE: Final = 60
 _CERTIFICATE_LIVES: Final = timedelta(hours=12)
 _SPARE_S: Final = 60
 _CAPTURES: Final[Mapping[str, Status]] = {
@@ -163,8 +161,11 @@ class PayPal:
         self._roots_target = roots_target
         self._pinned: list[Certificate] = []
         self._signers: dict[str, tuple[datetime, Certificate]] = {}
-        self._looks: deque[datetime] = deque(maxlen=_LOOKS_A_MINUTE)
-        self._asked: deque[datetime] = deque(maxlen=_ASKED_A_MINUTE)
+        # Whoever sends us webhooks names the certificate: so often in a minute we go and look for an unknown one. Those
+        # that signed before are read again outside that count, so that nobody's inventions keep them from us.
+        self._looks: deque[datetime] = deque(maxlen=bounds.CERTIFICATE_LOOKS_PER_MINUTE)
+        self._proven: dict[str, bool] = {}
+        self._asked: deque[datetime] = deque(maxlen=bounds.WEBHOOK_QUESTIONS_PER_MINUTE)
         self._basic = "Basic " + b64encode(f"{client_id}:{secret}".encode()).decode()
         self._webhook_id = webhook_id
         self._webhook_check = webhook_check
@@ -259,12 +260,16 @@ class PayPal:
 
     async def fetch(self, order_id: UUID, ext_id: str) -> list[Fact]:
         """See Processor."""
-        return [fact for fact in await self._of_order_id(ext_id) if fact.order_id in (order_id, None)]
+        found = await self._of_order_id(ext_id) or await self._of_capture_id(ext_id)
+        return [fact for fact in found if fact.order_id in (order_id, None)]
 
     async def capture(self, order_id: UUID, ext_id: str) -> list[Fact]:
         """See Processor: an approved order is captured, once whoever asks and however often."""
         order = await self._order(ext_id)
-        if order is None or (order.purchase_units and _order_id(order) != order_id):
+        if order is None:
+            # A charge of a saved method is known by its capture: it may have been pending.
+            return [fact for fact in await self._of_capture_id(ext_id) if fact.order_id == order_id]
+        if order.purchase_units and _order_id(order) != order_id:
             return []
         if order.status == "APPROVED":
             order = await self._captured(order, f"capture-{order_id}")
@@ -448,6 +453,9 @@ class PayPal:
             await self._ask_whether(found, raw)
         else:
             paypal_signature.check(found, raw, self._webhook_id, await self._signer_at(target, now))
+            self._proven[target] = True
+            while len(self._proven) > _CERTIFICATES_MAX:
+                del self._proven[next(iter(self._proven))]
         event = hints.body(raw, objects.Event)
         seen = [event.resource.payee, *(unit.payee for unit in event.resource.purchase_units)]
         if self.account and any(payee.merchant_id not in ("", self.account) for payee in seen if payee is not None):
@@ -459,7 +467,7 @@ class PayPal:
         hints.body(raw, objects.Event)
         # Anybody may send what costs us a request: payments must not find PayPal busy with those.
         now = self._clock.now()
-        if len(self._asked) == _ASKED_A_MINUTE and now - self._asked[0] < timedelta(minutes=1):
+        if len(self._asked) == self._asked.maxlen and now - self._asked[0] < timedelta(minutes=1):
             raise UpstreamBusy("Too many webhooks to ask about.", code="webhooks_exhausted")
         self._asked.append(now)
         said = await self._ask(
@@ -484,9 +492,10 @@ class PayPal:
         kept = self._signers.get(target)
         if kept is not None and now < kept[0]:
             return kept[1]
-        if len(self._looks) == _LOOKS_A_MINUTE and now - self._looks[0] < timedelta(minutes=1):
-            raise UpstreamBusy("Too many unknown certificates.", code="certificates_exhausted")
-        self._looks.append(now)
+        if not self._proven.pop(target, False):
+            if len(self._looks) == self._looks.maxlen and now - self._looks[0] < timedelta(minutes=1):
+                raise UpstreamBusy("Too many unknown certificates.", code="certificates_exhausted")
+            self._looks.append(now)
         if not self._pinned:
             self._pinned = await self._read_roots()
         reply = await self._certificates.ask(
@@ -500,7 +509,10 @@ class PayPal:
             raise WebhookRefused("webhook_forged", "certificate missing")
         certificate = paypal_signature.signer(reply.body, self._pinned, self._signer, now)
         while len(self._signers) >= _CERTIFICATES_MAX:
-            del self._signers[next(iter(self._signers))]
+            # One that signed nothing yet goes first.
+            del self._signers[
+                next((one for one in self._signers if one not in self._proven), next(iter(self._signers)))
+            ]
         self._signers[target] = min(now + _CERTIFICATE_LIVES, certificate.not_valid_after_utc), certificate
         return certificate
 
@@ -512,17 +524,16 @@ class PayPal:
         reply = await self._wire.ask("GET", self._roots_target, {}, tells=False)
         return x509.load_pem_x509_certificates(reply.body)
 
-    async def events(self, since: datetime) -> list[Hint]:
+    async def events(self, since: datetime, until: datetime) -> list[Hint]:
         """See Processor; PayPal lists the last 30 days."""
-        now = self._clock.now()
         query = {
             "page_size": _EVENTS,
-            "start_time": _said(max(since, now - timedelta(days=_EVENTS_DAYS))),
-            "end_time": _said(now + timedelta(minutes=1)),
+            "start_time": _said(max(since, self._clock.now() - timedelta(days=_EVENTS_DAYS))),
+            "end_time": _said(until + timedelta(seconds=1)),
         }
         found: list[Hint] = []
-        target: str | None = f"/v1/notifications/webhooks-events?{urlencode(query)}"
-        while target is not None:
+        target = f"/v1/notifications/webhooks-events?{urlencode(query)}"
+        for _ in range(bounds.EVENT_PAGES_MAX):
             page = await self._ask(objects.Events, "GET", target)
             for event in page.events:
                 thing = event.resource.dispute_id or event.resource.id or ""
@@ -530,8 +541,10 @@ class PayPal:
                     found.append(_hint(event, event.id))
             following = _link(page.links, "next") if page.events else None
             parts = urlsplit(following) if following is not None else None
-            target = f"{parts.path}?{parts.query}" if parts is not None else None
-        return found[::-1]
+            if parts is None:
+                return found[::-1]
+            target = f"{parts.path}?{parts.query}"
+        raise wire.too_much("paypal events")
 
     # --- what goes back
 
@@ -621,7 +634,8 @@ class PayPal:
                 for one in found.transaction_details
                 if one.transaction_info.transaction_status not in ("D", "P")
             ]
-            pages = min(found.total_pages, 1000)
+            if (pages := found.total_pages) > bounds.REPORT_PAGES_MAX:
+                raise wire.too_much("paypal report")
             page += 1
         return entries
 

@@ -31,6 +31,7 @@ from ruxa.egress.processor import (
 from ruxa.egress.processors import hints, stripe_signature, wire
 from ruxa.egress.processors import stripe_objects as objects
 from ruxa.egress.recipient import Recipient
+from ruxa.kernel import bounds
 from ruxa.kernel.errors import InvalidCall, UpstreamBusy
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ PAGES: Final = ("https://checkout.stripe.com", "https://billing.stripe.com")
 # Stripe lets no session end sooner than 30 minutes after it was made: an order's own half hour is stretched by this.
 _EXPIRES_AFTER_S: Final = 120
 _LIST: Final = 100
-# As far back as Stripe lists events.
-_EVENTS_DAYS: Final = 30
 _INTENTS: Final[Mapping[str, Status]] = {
     "requires_payment_method": "open",
     "requires_confirmation": "open",
@@ -260,7 +259,7 @@ class Stripe:
             return await self._of_payment(charge.payment_intent)
         if prefix in ("re", "pyr"):
             refund = await self._ask(objects.Refund, lambda sdk: sdk.v1.refunds.retrieve_async(ext_id))
-            return await self._of_payment(_id(refund.payment_intent))
+            return await self._of_refunded(refund)
         if prefix in ("dp", "du"):
             dispute = await self._ask(objects.Dispute, lambda sdk: sdk.v1.disputes.retrieve_async(ext_id))
             return await self._of_payment(dispute.payment_intent)
@@ -276,6 +275,18 @@ class Stripe:
 
     async def _of_payment(self, intent: str | None) -> list[Fact]:
         return await self._of_intent(await self._intent(intent)) if intent else []
+
+    async def _of_refunded(self, refund: objects.Refund) -> list[Fact]:
+        """A refund's payment with all that went back of it, and the refund itself when it came back: a charge of which
+        nothing is refunded any more shows no refunds."""
+        payment = _id(refund.payment_intent)
+        if not payment:
+            return []
+        intent = await self._intent(payment)
+        facts = await self._of_intent(intent)
+        if all(fact.ext_id != refund.id for fact in facts):
+            facts.append(await self._of_refund(refund, intent))
+        return facts
 
     async def _of_session(self, session: objects.Session) -> list[Fact]:
         # Our own word: anybody may put a ``client_reference_id`` into the address of a payment link of the account.
@@ -420,12 +431,13 @@ class Stripe:
             raise WebhookRefused("webhook_mode", "livemode")
         return _hint(event)
 
-    async def events(self, since: datetime) -> list[Hint]:
+    async def events(self, since: datetime, until: datetime) -> list[Hint]:
         """See Processor; Stripe lists the last 30 days."""
         found: list[Hint] = []
         after: str | None = None
-        while True:
-            params: Any = {"created": {"gte": int(since.timestamp())}, "limit": _LIST}
+        for _ in range(bounds.EVENT_PAGES_MAX):
+            created = {"gte": int(since.timestamp()), "lte": int(until.timestamp()) + 1}
+            params: Any = {"created": created, "limit": _LIST}
             if after is not None:
                 params["starting_after"] = after
             page = await self._ask(
@@ -437,6 +449,7 @@ class Stripe:
             if not page.has_more or not page.data:
                 return found[::-1]
             after = page.data[-1].id
+        raise wire.too_much("stripe events")
 
     # --- what goes back
 
@@ -519,7 +532,7 @@ class Stripe:
         start = datetime.combine(day, time(), UTC)
         entries: list[Entry] = []
         after: str | None = None
-        while True:
+        for _ in range(bounds.REPORT_PAGES_MAX):
             params: Any = {
                 "created": {"gte": int(start.timestamp()), "lt": int((start + timedelta(days=1)).timestamp())},
                 "limit": _LIST,
@@ -534,6 +547,7 @@ class Stripe:
             if not page.has_more or not page.data:
                 return entries[::-1]
             after = page.data[-1].id
+        raise wire.too_much("stripe report")
 
 
 class CardRefused(ProcessorRefused):

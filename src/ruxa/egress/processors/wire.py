@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ruxa.egress.http import Deadlines, Origin, Pool
-from ruxa.egress.processor import ProcessorRefused
+from ruxa.egress.processor import TOO_MUCH, ProcessorRefused
 from ruxa.egress.recipient import Recipient
 from ruxa.kernel.errors import InvalidCall, UpstreamBroken
 
@@ -103,6 +103,13 @@ def away(what: str, status: int) -> ProcessorRefused:
     """It has trouble of its own; nobody knows what became of the request."""
     return ProcessorRefused(
         "The payment processor has trouble.", code="processor_away", detail=f"{what} {status}", known=False
+    )
+
+
+def too_much(what: str) -> ProcessorRefused:
+    """More pages than are read in one go: nothing of them is taken."""
+    return ProcessorRefused(
+        "The payment processor has more to say than is read at once.", code=TOO_MUCH, detail=what, known=False
     )
 
 

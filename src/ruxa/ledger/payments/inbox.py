@@ -51,6 +51,17 @@ async def failed(work: Work, processor: str, event_id: str, code: str) -> None:
 
 
 async def newest(work: Work, processor: str) -> datetime | None:
-    """When the newest known event happened: from there on the processor's event list is read again."""
+    """When the newest known event happened."""
     at: datetime | None = await work.value(records.INBOX_NEWEST, processor)
     return at
+
+
+async def looked(work: Work, processor: str, *, livemode: bool) -> datetime | None:
+    """Up to when the processor's list of events was read without a gap; None when never."""
+    until: datetime | None = await work.value(records.LOOKED, processor, livemode)
+    return until
+
+
+async def put_looked(work: Work, processor: str, until: datetime, *, livemode: bool) -> None:
+    """It was read up to there. Never goes back. Login ``worker`` or ``operator``."""
+    await work.run(records.LOOKED_PUT, processor, livemode, until)

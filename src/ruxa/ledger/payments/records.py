@@ -71,6 +71,8 @@ INBOX_DUE: Final = (
 INBOX_DONE: Final = "SELECT payment.inbox_done(%s, %s, %s)"
 INBOX_FAILED: Final = "SELECT payment.inbox_failed(%s, %s, %s)"
 INBOX_NEWEST: Final = "SELECT max(at) FROM payment.inbox WHERE processor = %s"
+LOOKED: Final = "SELECT until FROM payment.looked WHERE processor = %s AND livemode = %s"
+LOOKED_PUT: Final = "SELECT payment.looked_put(%s, %s, %s)"
 
 # -- refunds
 

@@ -122,7 +122,7 @@ CLASSES: Final[tuple[Store, ...]] = (
     _table("row deleted by the hourly run after 30 days", "operations instance", "payment.inbox"),
     _table("row deleted by the hourly run after two days", "security", "payment.velocity_mark"),
     _table("row deleted by the hourly run at the mark's end, a year at most", "audit", "payment.trial_mark"),
-    _table("holds nothing personal", "instance", "payment.bound", "payment.merchant"),
+    _table("holds nothing personal", "instance", "payment.bound", "payment.merchant", "payment.looked"),
     _table("holds nothing personal", "instance", "ledger.price", "ledger.evidence_day", "ledger.route_closed",
            "ledger.book", "ledger.margin", "ledger.route", "ledger.journal_run"),
     _table("ids of refused rows taken out when the segment ends, or with their day; the rest holds nothing personal",

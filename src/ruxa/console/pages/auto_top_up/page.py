@@ -11,7 +11,7 @@ from ruxa.access import authorize, entrance, sessions
 from ruxa.access.audit import log
 from ruxa.console import forms, paying, visits
 from ruxa.console.page import Go, Page, View, Visit
-from ruxa.egress.processor import ProcessorRefused
+from ruxa.egress.processor import ProcessorRefused, own_page
 from ruxa.kernel import bounds
 from ruxa.kernel.errors import CallerError, Conflict, NotFound, UpstreamError
 from ruxa.kernel.sealed import Sealed
@@ -180,7 +180,7 @@ async def portal(visit: Visit) -> Go:
     if customer is None or processor is None or "portal" not in processor.capabilities:
         raise NotFound("No such payment method.")
     try:
-        return Go(to=await processor.portal(customer, deps.base_url + PATH))
+        return Go(to=own_page(processor, await processor.portal(customer, deps.base_url + PATH)))
     except (ProcessorRefused, UpstreamError):
         raise Conflict("The payment processor cannot be reached just now.", code="processor_away") from None
 

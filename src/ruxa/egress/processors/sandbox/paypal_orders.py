@@ -79,8 +79,8 @@ def create(ask: Ask) -> tuple[int, Any]:
     if source:
         order["payment_source"] = {"paypal": {}}
     books.put("paypal.order", order)
-    if token is not None and token["_does"] == "pays":
-        approve(books, order, "pays")
+    if token is not None and token["_does"] in ("pays", "pending"):
+        approve(books, order, token["_does"])
         _take(books, order)
         return 201, shown(order)
     if ask.whole:
