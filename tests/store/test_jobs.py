@@ -304,3 +304,35 @@ async def test_the_job_of_a_killed_worker_is_run_by_the_next(
     await _until(finished)
     stop.set()
     await running
+
+
+async def test_what_looks_every_few_seconds_leaves_no_row_and_may_finish(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "AGAIN_MAX_S", 0.01)
+    pool = await database.pool("ruxa_worker")
+    begun: list[int] = []
+    ended: list[int] = []
+    heard = Heard()
+    stop = asyncio.Event()
+    work_jobs = Jobs(heard)
+
+    async def look() -> None:
+        begun.append(await _count(pool))
+        if len(begun) == 1:
+            raise ValueError("CANARY-51c2")
+        await asyncio.sleep(0.1)
+        ended.append(1)
+
+    work_jobs.add("look", look, timeout_s=5, every_s=0.01)
+    running = asyncio.create_task(work_jobs.run(database.url("ruxa_worker"), stop, grace_s=5))
+
+    async def again() -> bool:
+        return len(begun) > len(ended) + 1 and len(ended) > 1
+
+    await _until(again)
+    stop.set()
+    await running
+    assert set(begun) == {0}
+    assert len(begun) == len(ended) + 1, "the round at work did not finish"
+    assert heard.events == [("job.failed", {"job": "look", "code": "ValueError"})]

@@ -16,7 +16,6 @@ from ruxa.store.jobs import Jobs
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
 
-EVERY_5_S = "* * * * * */5"
 EVERY_MINUTE = "* * * * *"
 HOURLY = "13 * * * *"
 # Every signature is checked by command; every hour those of the last days.
@@ -62,7 +61,7 @@ def schedule(
     jobs: Jobs, pool: Pool, vault: Vault, sink: Sink, asked: Asked, base_url: str, stack: AsyncExitStack, seen: Seen
 ) -> None:
     """The worker's jobs for the log. seen: what its checks have seen of it."""
-    jobs.add("audit sequencer", lambda: sequencer.run(pool, vault), timeout_s=120, cron=EVERY_5_S)
+    jobs.add("audit sequencer", lambda: sequencer.run(pool, vault), timeout_s=120, every_s=5)
     jobs.add("audit days", lambda: sequencer.prepare(pool), timeout_s=60, cron=HOURLY)
     jobs.add("audit check", lambda: look(pool, vault, sink, seen), timeout_s=1800, cron=HOURLY)
     jobs.add("audit mail", lambda: mailing.send(pool, vault, base_url), timeout_s=600, cron=HOURLY)

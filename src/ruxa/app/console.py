@@ -37,11 +37,24 @@ class _Quiet(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.up = asyncio.Event()
+        self._leaving = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Leave signals alone."""
         yield
+
+    async def main_loop(self) -> None:
+        """As uvicorn's, which would look ten times a second: the answers' date once a second, the end when it comes."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._leaving.wait()
+
+    def leave(self) -> None:
+        """Finish what runs and end."""
+        self.should_exit = True
+        self._leaving.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's; then tell that it listens."""
@@ -136,7 +149,7 @@ async def _serve(orders: Orders, place: Path, deps: Deps) -> None:
         draining = asyncio.ensure_future(orders.drained())
         await asyncio.wait({serving, draining}, return_when=asyncio.FIRST_COMPLETED)
         draining.cancel()
-        server.should_exit = True
+        server.leave()
         await serving
     finally:
         listener.close()

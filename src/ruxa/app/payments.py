@@ -33,8 +33,6 @@ from ruxa.store.jobs import Jobs
 from ruxa.store.notify import Notices
 
 # Five fields, or six with seconds last.
-EVERY_10_S: Final = "* * * * * */10"
-EVERY_30_S: Final = "* * * * * */30"
 EVERY_10_MINUTES: Final = "*/10 * * * *"
 
 # What a processor learns of a payment: its amount, and a random reference that stands for the customer and the order.
@@ -75,8 +73,8 @@ def processors(
 
 def schedule(jobs: Jobs, collection: Collection) -> None:
     """What the worker does about payments; a hint is looked at as soon as it is told, see ``listen``."""
-    jobs.add("payments", collection.soon, timeout_s=300, cron=EVERY_10_S)
-    jobs.add("payment orders", collection.poll, timeout_s=300, cron=EVERY_30_S)
+    jobs.add("payments", collection.soon, timeout_s=300, every_s=10)
+    jobs.add("payment orders", collection.poll, timeout_s=300, every_s=30)
     jobs.add("payment events", collection.missed, timeout_s=300, cron=EVERY_10_MINUTES)
 
 

@@ -42,6 +42,8 @@ RESTART_LAST_S = 10.0
 LIVED_WELL_S = 30.0
 STARTS_MAX = 3
 START_TIMEOUT_S = 60.0
+# PostgreSQL's end is told by a signal; in between its log is looked at.
+LOOK_S = 5.0
 # Of DRAIN_S: what gateways may use, then what the others may; the rest is PostgreSQL's.
 GATEWAY_DRAIN_S = 22.0
 OTHERS_DRAIN_S = 3.0
@@ -206,6 +208,7 @@ class Supervisor:
         self._at_once = asyncio.Event()
         self._first_signal_at: float | None = None
         self._changed = asyncio.Event()
+        self._somebody_ended = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
         self._sandbox_url: str | None = None
         self._processor: Access | None = None
@@ -217,7 +220,7 @@ class Supervisor:
         for number in STOPS:
             loop.add_signal_handler(number, self._on_signal)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        loop.add_signal_handler(signal.SIGCHLD, self._on_child)
         starting = asyncio.ensure_future(self._start())
         stopping = asyncio.ensure_future(self._stopping.wait())
         watching: asyncio.Task[None] | None = None
@@ -369,7 +372,10 @@ class Supervisor:
         """PostgreSQL is restarted like a child; its connections come back by themselves."""
         failures = 0
         while True:
-            await asyncio.sleep(0.3)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._somebody_ended.wait()
+            self._somebody_ended.clear()
             if self._database.alive():
                 continue
             self._sink.emit("database.away", "error", code="ended")
@@ -387,6 +393,10 @@ class Supervisor:
                 self._sink.emit("database.back", away_ms=int((time.monotonic() - away_since) * 1000))
                 self._write_server()
                 break
+
+    def _on_child(self) -> None:
+        self._somebody_ended.set()
+        self._reap()
 
     def _reap(self) -> None:
         for child in self._children:

@@ -49,8 +49,6 @@ from ruxa.store.pool import Pool
 from ruxa.store.vault import DAY_CLASSES, Vault
 
 # Five fields, or six with seconds last.
-EVERY_5_S = "* * * * * */5"
-EVERY_10_S = "* * * * * */10"
 EVERY_MINUTE = "* * * * *"
 EVERY_15_MINUTES = "3,18,33,48 * * * *"
 HOURLY = "7 * * * *"
@@ -166,7 +164,7 @@ def _mail(settings: Settings, clock: Clock, register: Register) -> Smtp | None:
 
 
 def _schedule_ledger(jobs: Jobs, pool: Pool, sink: Sink) -> None:
-    jobs.add("ledger janitor", lambda: ledger_jobs.janitor(pool), timeout_s=60, cron=EVERY_5_S)
+    jobs.add("ledger janitor", lambda: ledger_jobs.janitor(pool), timeout_s=60, every_s=5)
     jobs.add("ledger lots", lambda: ledger_jobs.lots(pool), timeout_s=120, cron=EVERY_MINUTE)
     jobs.add("ledger seals", lambda: ledger_jobs.seals(pool), timeout_s=120, cron=EVERY_MINUTE)
     jobs.add("ledger partitions", lambda: ledger_jobs.partitions(pool), timeout_s=60, cron=HOURLY)
@@ -193,7 +191,7 @@ def _counted(smtp: Smtp, register: Register) -> Send:
 
 def _schedule_access(jobs: Jobs, pool: Pool, vault: Vault, send: Send | None, sink: Sink) -> None:
     if send is not None:
-        jobs.add("access mail", lambda: access_jobs.send_mail(pool, vault, send, sink), timeout_s=300, cron=EVERY_10_S)
+        jobs.add("access mail", lambda: access_jobs.send_mail(pool, vault, send, sink), timeout_s=300, every_s=10)
 
 
 def _schedule_keys(jobs: Jobs, pool: Pool, vault: Vault) -> None:

@@ -29,7 +29,8 @@ from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import InvalidCall, RuxaError
 from ruxa.privacy.files.batches import RUNNER_S, Batch, Batches
 
-LOOK_EVERY_S: Final = 2.0
+# What waits wakes the worker that was told of it; another one finds it, or one whose runner is gone, by looking.
+LOOK_EVERY_S: Final = 10.0
 RENEW_EVERY_S: Final = 2.0
 KEY_KNOWN_S: Final = 2.0
 AGAIN: Final = frozenset({429, 503, 529})

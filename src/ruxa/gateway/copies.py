@@ -176,6 +176,7 @@ class Copies:
         self._flushing = asyncio.Lock()
         self._dropped: dict[Why, int] = {}
         self._told = 0.0
+        self._begun = asyncio.Event()
         self.held = 0
 
     def __len__(self) -> int:
@@ -188,6 +189,7 @@ class Copies:
             self._drop("full")
             return None
         self._open.append(copy)
+        self._begun.set()
         return copy
 
     def take(self, size: int) -> bool:
@@ -205,6 +207,9 @@ class Copies:
         """Write until cancelled."""
         while True:
             pause_s = EVERY_S if await self.flush() else AGAIN_S
+            if not len(self) and not self._dropped:
+                await self._begun.wait()
+            self._begun.clear()
             await asyncio.sleep(pause_s)
 
     async def close(self) -> None:

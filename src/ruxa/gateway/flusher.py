@@ -54,6 +54,9 @@ class Flusher:
         """Flush until cancelled."""
         while True:
             pause_s = EVERY_S if await self.flush() else AGAIN_S
+            if not self._waiting and not self._journal.full:
+                await self._journal.used.wait()
+            self._journal.used.clear()
             await asyncio.sleep(pause_s)
 
     async def flush(self) -> bool:

@@ -135,6 +135,8 @@ class Journal:
         self._closing: list[Callable[[Segment | None], None]] = []  # who waits for a CLOSE among them
         self._late: asyncio.TimerHandle | None = None  # writes OPENs that no other record took along
         self._dirty = False
+        # Something was written, or a segment is full: there may be something for the database.
+        self.used = asyncio.Event()
         self._preparing: asyncio.Task[None] | None = None
         self._syncing: asyncio.Task[None] | None = None
 
@@ -308,6 +310,7 @@ class Journal:
         self._current, self._standby = fresh, None
         fresh.born = monotonic()
         self.full.append(old)
+        self.used.set()
         self._prepare()
         return fresh
 
@@ -412,6 +415,7 @@ class Journal:
         return Segment(path, fd, self.run, number, day, key, header, self.segment_bytes)
 
     def _sync_soon(self) -> None:
+        self.used.set()
         self._syncing = asyncio.get_running_loop().create_task(self._sync())
 
     async def _sync(self) -> None:

@@ -296,6 +296,7 @@ class Leases:
         purse = self._purses.get(key)
         if purse is None:
             purse = self._purses[key] = Purse(organisation_ref, scope, budget_scope, self._wake.set)
+            self._wake.set()
         return purse
 
     def find(self, organisation_ref: UUID, scope: str, budget_scope: str | None) -> Purse | None:
@@ -415,12 +416,18 @@ class Leases:
         """Tends the leases until cancelled: renews, trims, closes. One task a worker."""
         while True:
             try:
-                async with asyncio.timeout(TICK_S):
+                async with asyncio.timeout(self._pause_s()):
                     await self._wake.wait()
             except TimeoutError:
                 pass
             self._wake.clear()
             await self.tend()
+
+    def _pause_s(self) -> float | None:
+        """How long nothing can be due unless we are woken; None: for ever."""
+        if self._doubtful or any(purse.leases or purse.waiters or purse.opener for purse in self._purses.values()):
+            return TICK_S
+        return FORGET_AFTER_S if self._purses else None
 
     async def tend(self) -> None:
         """One round of ``run``: what is due now."""
@@ -609,6 +616,7 @@ class Leases:
             if not known:
                 # The commit may have happened: when the database is back the lease is closed, or kept from opening.
                 self._doubtful.append(intent)
+                self._wake.set()
         assert row is not None
         amount, refusal, free, elsewhere, ttl_ms, now_ms = row
         self._learn(now_ms, asked)
@@ -619,6 +627,7 @@ class Leases:
         if purse.current is not None:
             self._retire(purse, monotonic())
         purse.current = lease
+        self._wake.set()
         self.signals.emit("lease.opened", "debug", amount_micros=amount)
         return _Opened(lease, "", free, elsewhere)
 

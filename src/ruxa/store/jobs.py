@@ -4,6 +4,9 @@ A job's arguments are clear text in a table outside every retention rule, so the
 checked here and again by the table. A job that ends well leaves no row; one that fails is tried again, later and
 later; one whose worker died is found by its silence and tried again. Jobs may therefore run twice: each is written so
 that this does no harm.
+
+A waiting worker costs next to nothing: it hears of a new job by a notice, and asks in between only for those whose time
+to be tried again has come.
 """
 
 from __future__ import annotations
@@ -20,10 +23,13 @@ import procrastinate
 import psycopg
 import psycopg_pool
 from procrastinate import exceptions
+from procrastinate.connector import Notify
 
 from ruxa.kernel.clock import monotonic
 from ruxa.kernel.errors import Broken, RuxaError
 from ruxa.kernel.signals import Sink
+from ruxa.store import notify
+from ruxa.store.pool import has_news
 from ruxa.store.work import Work
 
 Argument = UUID | int | bool
@@ -31,22 +37,30 @@ Argument = UUID | int | bool
 QUEUE: Final = "ruxa"
 ATTEMPTS_MAX: Final = 8
 RETRY_EXPONENT_S: Final = 4
-POLL_S: Final = 2.0
+POLL_S: Final = 5.0
 HEARTBEAT_S: Final = 5.0
+# Nobody aborts a job here, so nothing is to be found.
+ABORTS_S: Final = 3600.0
+AGAIN_MAX_S: Final = 60.0
 STALLED_S: Final = 20.0
 FAILED_KEPT_H: Final = 30 * 24
 _MEND_S: Final = 5.0
 _RECONNECT_S: Final = 0.5
+_ALIVE_S: Final = 30.0
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of job: what it runs, how long it may take (seconds), how often it is tried, when it starts by itself."""
+    """A kind of job: what it runs, how long it may take (seconds), how often it is tried, when it starts by itself.
+
+    every_s: run by this process itself, without a row, so many seconds after it last ended.
+    """
 
     name: str
     run: Callable[..., Awaitable[object]]
     timeout_s: float
     attempts: int
     cron: str | None
+    every_s: float | None
     alone: bool
 
 
@@ -96,15 +110,24 @@ class Jobs:
         timeout_s: float,
         attempts: int = ATTEMPTS_MAX,
         cron: str | None = None,
+        every_s: float | None = None,
         alone: bool = False,
     ) -> None:
         """A kind of job; ids arrive in ``run`` as keyword arguments, uuids as UUID.
 
-        cron: five fields, or six with seconds; such a job is alone: never two at once, never two waiting.
+        cron: five fields, or six with seconds; such a job is alone: never two at once, never two waiting. every_s: for
+        what looks every few seconds whether there is something to do; each worker does so by itself, two may at once.
         """
         assert name not in self._jobs, name
+        assert every_s is None or cron is None, name
         self._jobs[name] = Job(
-            name=name, run=run, timeout_s=timeout_s, attempts=attempts, cron=cron, alone=alone or cron is not None
+            name=name,
+            run=run,
+            timeout_s=timeout_s,
+            attempts=attempts,
+            cron=cron,
+            every_s=every_s,
+            alone=alone or cron is not None,
         )
 
     async def run(self, url: str, stop: asyncio.Event, *, concurrency: int = 4, grace_s: float = 10.0) -> None:
@@ -133,6 +156,7 @@ class Jobs:
         app = self._app(url)
         async with app.open_async():
             mending = asyncio.ensure_future(self._mend(app))
+            rounds = [_Round(self._guarded(job), job.every_s) for job in self._jobs.values() if job.every_s is not None]
             try:
                 await app.run_worker_async(
                     queues=[QUEUE],
@@ -141,15 +165,16 @@ class Jobs:
                     install_signal_handlers=False,
                     delete_jobs="successful",
                     fetch_job_polling_interval=POLL_S,
+                    abort_job_polling_interval=ABORTS_S,
                     update_heartbeat_interval=HEARTBEAT_S,
                     stalled_worker_timeout=STALLED_S,
                 )
             finally:
                 mending.cancel()
-                await asyncio.gather(mending, return_exceptions=True)
+                await asyncio.gather(mending, *(one.end(grace_s) for one in rounds), return_exceptions=True)
 
     def _app(self, url: str) -> procrastinate.App:
-        connector = procrastinate.PsycopgConnector(
+        connector = _Connector(
             conninfo=url,
             min_size=1,
             max_size=4,
@@ -157,10 +182,13 @@ class Jobs:
             # A pool that gave up says so at once; our own loop tries again.
             reconnect_timeout=1.0,
             configure=_configure,
+            pool_factory=_pool,
             kwargs={"application_name": "ruxa jobs"},
         )
         app = procrastinate.App(connector=connector)
         for job in self._jobs.values():
+            if job.every_s is not None:
+                continue
             lock = job.name if job.alone else None
             retries = job.attempts - 1
             strategy = procrastinate.RetryStrategy(max_attempts=retries, exponential_wait=RETRY_EXPONENT_S)
@@ -212,6 +240,39 @@ class Jobs:
             await asyncio.sleep(_MEND_S)
 
 
+class _Round:
+    """A job that this process runs again and again; after a failure later and later, up to a minute."""
+
+    def __init__(self, run: Callable[[], Awaitable[None]], every_s: float) -> None:
+        self._run = run
+        self._every_s = every_s
+        self._busy = False
+        self._ending = False
+        self._task = asyncio.ensure_future(self._go_round())
+
+    async def _go_round(self) -> None:
+        pause_s = self._every_s
+        while not self._ending:
+            await asyncio.sleep(pause_s)
+            self._busy = True
+            try:
+                await self._run()
+            except Broken:
+                pause_s = min(2 * pause_s, max(AGAIN_MAX_S, self._every_s))
+            else:
+                pause_s = self._every_s
+            finally:
+                self._busy = False
+
+    async def end(self, grace_s: float) -> None:
+        """What is at work may finish within so many seconds."""
+        self._ending = True
+        if self._busy:
+            await asyncio.wait({self._task}, timeout=grace_s)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
 # A job cannot run longer than its bound: one that seems to has lost its worker's last word.
 _RETRY_LOST: Final = """
     SELECT procrastinate_retry_job_v2(job.id, now(), NULL, NULL, NULL)
@@ -222,6 +283,42 @@ _RETRY_LOST: Final = """
 
 
 async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
+    # What procrastinate does is one statement each time: no transaction has to be begun and ended around it.
+    await connection.set_autocommit(True)
     # procrastinate names its tables without their schema.
     await connection.execute("SET search_path = jobs, pg_catalog, pg_temp")
-    await connection.commit()
+
+
+async def _check(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Whether the server said goodbye is asked of the socket, not of the server."""
+    if has_news(connection):
+        await connection.close()
+        raise psycopg.OperationalError
+
+
+def _pool(**given: Any) -> psycopg_pool.AsyncConnectionPool[psycopg.AsyncConnection[Any]]:
+    own: dict[str, Any] = {"check": _check}
+    return psycopg_pool.AsyncConnectionPool(**{**given, **own})
+
+
+class _Connector(procrastinate.PsycopgConnector):
+    """procrastinate's, which sleeps until something is told."""
+
+    async def _loop_notify(
+        self,
+        on_notification: Notify,
+        connection: psycopg.AsyncConnection[Any],
+        timeout: float = _ALIVE_S,  # noqa: ASYNC109 - procrastinate's name
+    ) -> None:
+        heard: list[psycopg.Notify] = []
+        connection.add_notify_handler(heard.append)
+        # Until the server is gone; then procrastinate connects anew.
+        with contextlib.suppress(psycopg.OperationalError):
+            # What was told while nobody heard is lost: look at once.
+            await on_notification(channel="", payload='{"type": "job_inserted", "job_id": 0}')
+            while True:
+                if not await notify.arrived(connection, timeout):
+                    await connection.execute("")
+                while heard:
+                    notice = heard.pop(0)
+                    await on_notification(channel=notice.channel, payload=notice.payload)

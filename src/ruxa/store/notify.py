@@ -2,6 +2,7 @@
 
 Told in the same transaction as the change (``pg_notify`` in a Work). What is said while the connection is down is
 lost: ``on_gap`` is called when it is back, and whoever must not miss anything looks then, and polls besides.
+While nothing is told nothing runs: the loop says when the socket has something (psycopg would look ten times a second).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
@@ -83,6 +84,7 @@ class Notices:
         self._connection = await psycopg.AsyncConnection.connect(
             self._url, autocommit=True, connect_timeout=5, application_name="ruxa notices"
         )
+        self._connection.add_notify_handler(self._tell)
         await self._subscribe()
 
     async def _subscribe(self) -> None:
@@ -120,14 +122,16 @@ class Notices:
 
     async def _read(self) -> None:
         assert self._connection is not None
+        while True:
+            if not await arrived(self._connection, _ALIVE_S):
+                # A connection that a firewall cut in silence is noticed by asking.
+                await self._connection.execute("")
+
+    def _tell(self, notice: psycopg.Notify) -> None:
         # By call_soon: a callback that raises is the loop's to report, and the hub goes on hearing.
         call_soon = asyncio.get_running_loop().call_soon
-        while True:
-            async for notice in self._connection.notifies(timeout=_ALIVE_S):
-                for callback in self._callbacks.get(notice.channel, ()):
-                    call_soon(callback, notice.payload)
-            # A connection that a firewall cut in silence is noticed by asking.
-            await self._connection.execute("")
+        for callback in self._callbacks.get(notice.channel, ()):
+            call_soon(callback, notice.payload)
 
     async def _reconnect(self) -> None:
         attempt = 0
@@ -143,3 +147,32 @@ class Notices:
                 for gap in self._gaps:
                     gap()
                 return
+
+
+async def arrived(connection: psycopg.AsyncConnection[Any], within_s: float) -> bool:
+    """Hands what the server has told to the connection's notify handlers, once something came; False when nothing did.
+
+    Nothing else may run on the connection meanwhile. Raises psycopg.OperationalError when the server is gone.
+    """
+    loop = asyncio.get_running_loop()
+    come: asyncio.Future[bool] = loop.create_future()
+
+    def tell(something: bool) -> None:
+        if not come.done():
+            come.set_result(something)
+
+    descriptor = connection.fileno()
+    loop.add_reader(descriptor, tell, True)
+    timer = loop.call_later(within_s, tell, False)
+    try:
+        if not await come:
+            return False
+    finally:
+        timer.cancel()
+        loop.remove_reader(descriptor)
+    server = connection.pgconn
+    server.consume_input()
+    while (notice := server.notifies()) is not None:
+        if server.notify_handler is not None:
+            server.notify_handler(notice)
+    return True

@@ -13,6 +13,7 @@ import os
 import select
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -91,7 +92,7 @@ class Pool:
             raise Unavailable("The store is closed.", code="database_away")
         while self._idle:
             connection, ends = self._idle.pop()
-            if monotonic() < ends and not _has_news(connection):
+            if monotonic() < ends and not has_news(connection):
                 return connection, ends
             await connection.close()
         return await self._connect(), monotonic() + CONNECTION_LIFE_S
@@ -139,7 +140,7 @@ def _step_back(connection: Connection, login: Login, niceness: int) -> None:
             os.setpriority(os.PRIO_PROCESS, pid, niceness)
 
 
-def _has_news(connection: Connection) -> bool:
+def has_news(connection: psycopg.AsyncConnection[Any]) -> bool:
     """Whether an idle connection's socket has something to read: the server said goodbye or broke off."""
     if connection.closed:
         return True
