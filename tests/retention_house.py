@@ -41,6 +41,8 @@ class RetentionHouse:
         self.objects = Objects.of_folder(self.data / "objects")
         self.began = datetime.now(UTC)
         self.day = 0
+        # The days of content are there when the database was seeded; of a later day they are made for what is stored.
+        self.content_since: int | None = 0 if database.seeded else None
         self.signals = books.signals
 
     def tools(self, **changed: Any) -> Tools:
@@ -59,12 +61,11 @@ class RetentionHouse:
         return await engine.run(self.tools(**changed))
 
     async def to(self, day: int) -> None:
-        """Moves the clock, announced, and makes what the worker's hourly jobs make."""
+        """Moves the clock, announced, and makes what the worker's hourly jobs make, but the days of content."""
         self.day = day
         instance.move_clock(self.database.url("ruxa_owner"), day * DAY_S)
         async with self.books.worker.work() as work:
             await work.value("SELECT ledger.partitions_ahead(7)")
-            await items.prepare(work)
         for key_class in ("usage", "content", "security", "audit"):
             await self.vault.create_day_keys(key_class, items.DAYS_AHEAD if key_class == "content" else 1)
 
@@ -94,6 +95,10 @@ class RetentionHouse:
 
     async def store(self, organisation_id: UUID, days: int, *, size: int = 10, call: UUID | None = None) -> UUID:
         """Content of a call of now, kept for so many days; above 64 KiB as an object."""
+        if self.content_since != self.day:
+            async with self.books.worker.work() as work:
+                await items.prepare(work)
+            self.content_since = self.day
         at_ms = int((datetime.now(UTC) + timedelta(days=self.day)).timestamp() * 1000)
         call = call or ids.at(at_ms)
         item = items.Item(

@@ -14,7 +14,9 @@ from ruxa.gateway import metrics
 from ruxa.kernel.errors import Unavailable
 
 
-async def test_a_run_leaves_its_time_as_a_metric_and_a_pause_too(database: Database, tmp_path: Path) -> None:
+async def test_a_run_leaves_its_time_as_a_metric_and_a_pause_too(
+    shipped: None, database: Database, tmp_path: Path
+) -> None:
     house = await open_house(database, tmp_path)
     await retention.run(house.tools(reading=reading()))
     text = metrics.render(metrics.read_others(house.data / "run" / "metrics", "w0")).decode()
@@ -27,7 +29,9 @@ async def test_a_run_leaves_its_time_as_a_metric_and_a_pause_too(database: Datab
     assert done in text
 
 
-async def test_a_job_that_leaves_something_fails_and_is_tried_again(database: Database, tmp_path: Path) -> None:
+async def test_a_job_that_leaves_something_fails_and_is_tried_again(
+    shipped: None, database: Database, tmp_path: Path
+) -> None:
     class Away(Objects):
         async def folders(self, prefix: str) -> list[str]:
             raise Unavailable("The object store can't be reached now.", code="storage_away")

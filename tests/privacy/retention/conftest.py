@@ -11,5 +11,5 @@ from retention_house import RetentionHouse, open_house
 
 
 @pytest.fixture
-async def house(database: Database, tmp_path: Path) -> RetentionHouse:
+async def house(shipped: None, database: Database, tmp_path: Path) -> RetentionHouse:
     return await open_house(database, tmp_path)
