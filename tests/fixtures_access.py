@@ -85,6 +85,21 @@ class House:
     def worker(self) -> Pool:
         return self.pools["ruxa_worker"]
 
+    @property
+    def writer(self) -> Pool:
+        """What adds to the audit log's tree."""
+        return self.database.lent("ruxa_audit")
+
+    @property
+    def eraser(self) -> Pool:
+        """What ends people and organisations."""
+        return self.database.lent("ruxa_erase")
+
+    @property
+    def copies(self) -> Pool:
+        """What reads for a copy."""
+        return self.database.lent("ruxa_export")
+
     async def deliver(self) -> list[Letter]:
         """Lets the worker send what is in the outbox; what arrived just now, oldest first."""
         before = len(self.mail)

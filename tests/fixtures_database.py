@@ -151,6 +151,10 @@ class Database:
         self._pools.append(pool)
         return pool
 
+    def lent(self, login: Login) -> Pool:
+        """The connections of a login that is there for one purpose, made when they are needed."""
+        return Pool.on_demand(self.url(login), login=login, clock=self.clock, max_size=8)
+
     async def vault(self) -> Vault:
         """An open vault on this database and its KEYS directory; closed when the test ends."""
         vault = await Vault.unlock(self.address, self.keys, clock=self.clock)

@@ -171,6 +171,7 @@ async def shop(house: House, *, pool: Pool | None = None) -> AsyncGenerator[Shop
     async with counter(house) as made:
         deps = Deps(
             pool=pool or house.console,
+            copies=house.copies,
             vault=house.vault,
             hasher=house.hasher,
             clock=house.database.clock,

@@ -21,6 +21,8 @@ from ruxa.kernel import ids
 from ruxa.kernel.errors import Broken, Conflict, RuxaError
 from ruxa.store.logins import LOGINS
 
+# What the log's own login adds to, and how a row that does not come next is refused.
+ADDED = {"leaf": "RX353", "node": "23502", "checkpoint": "RX354", "cosignature": "23502"}
 TABLES = ("entry", "customer_entry", "pending", "leaf", "node", "checkpoint", "cosignature", "acknowledgement")
 
 
@@ -178,7 +180,7 @@ async def test_no_login_writes_changes_or_removes_a_row_of_the_log(house: House)
     async with house.console.work() as work:
         await log.add(work, house.vault, None, "key:created")
         await log.add(work, house.vault, Principal(kind="member", id=uuid4()), "member:signed_in")
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     tried = 0
     for login in (*LOGINS, None):
         url = house.database.admin_url if login is None else house.database.url(login)
@@ -196,7 +198,10 @@ async def test_no_login_writes_changes_or_removes_a_row_of_the_log(house: House)
                         continue  # the sequencer's own way to empty its queue
                     with pytest.raises(psycopg.Error) as caught:
                         connection.execute(sql)  # pyright: ignore[reportArgumentType]
-                    assert caught.value.sqlstate in ("42501", "RX351"), (login, sql, caught.value.sqlstate)
+                    refused = {"42501", "RX351"}
+                    if login == "ruxa_audit" and table in ADDED and sql.startswith("INSERT"):
+                        refused = {ADDED[table]}  # it may add what comes next: an empty row does not
+                    assert caught.value.sqlstate in refused, (login, sql, caught.value.sqlstate)
                     tried += 1
     # Everybody but the owner and the administrator tries to insert, too; those two may empty the queue.
     assert tried == (len(LOGINS) - 1) * 8 * 4 + 2 * (8 * 3 - 1)

@@ -22,7 +22,7 @@ def admin(house: House, sql: str) -> None:
 async def act(house: House) -> None:
     async with house.console.work() as work:
         await log.add(work, house.vault, None, "retention:run")
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
 
 
 async def test_each_reader_gets_todays_checkpoint_once_and_nobody_else(house: House) -> None:

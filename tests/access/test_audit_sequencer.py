@@ -48,11 +48,11 @@ async def test_many_writers_and_two_sequencers_leave_no_gap_and_nothing_twice(ho
 
     async def place() -> None:
         for _ in range(20):
-            await sequencer.place(house.worker, limit=7)
+            await sequencer.place(house.worker, house.writer, limit=7)
             await asyncio.sleep(0)
 
     await asyncio.gather(*(write() for _ in range(4)), place(), place())
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     assert await numbers(house) == list(range(120))
     report = await check.check(house.worker, house.vault)
     assert (report.problems, report.size, report.vouched) == ([], 120, 120)
@@ -62,8 +62,8 @@ async def test_what_was_not_committed_has_no_place_and_blocks_nobody(house: Hous
     async with house.console.work() as slow:
         await log.add(slow, house.vault, None, "retention:run")
         await act(house, 2)
-        assert await sequencer.run(house.worker, house.vault) == 2
-    assert await sequencer.run(house.worker, house.vault) == 1
+        assert await sequencer.run(house.worker, house.writer, house.vault) == 2
+    assert await sequencer.run(house.worker, house.writer, house.vault) == 1
     report = await check.check(house.worker, house.vault)
     assert report.problems == []
 
@@ -74,28 +74,28 @@ async def test_a_head_is_signed_after_a_minute_or_a_thousand_leaves_if_there_is_
             last = await sequencer.checkpoint(work)
         return 0 if last is None else last.size
 
-    assert await sequencer.sign(house.worker, house.vault) is None
+    assert await sequencer.sign(house.worker, house.writer, house.vault) is None
     await act(house, 3)
-    await sequencer.run(house.worker, house.vault)
+    await sequencer.run(house.worker, house.writer, house.vault)
     assert await signed() == 3, "the first is signed at once"
     await act(house, 2)
-    await sequencer.run(house.worker, house.vault)
+    await sequencer.run(house.worker, house.writer, house.vault)
     assert await signed() == 3, "not every time"
     admin(house, "UPDATE audit.checkpoint SET at = at - interval '61 seconds'")
-    await sequencer.run(house.worker, house.vault)
+    await sequencer.run(house.worker, house.writer, house.vault)
     assert await signed() == 5
     admin(house, "UPDATE audit.checkpoint SET at = at - interval '1 hour'")
-    await sequencer.run(house.worker, house.vault)
+    await sequencer.run(house.worker, house.writer, house.vault)
     assert await signed() == 5, "nothing new"
     admin(house, "UPDATE audit.checkpoint SET at = at + interval '1 hour'")
     await act(house, 1000)
-    await sequencer.run(house.worker, house.vault)
+    await sequencer.run(house.worker, house.writer, house.vault)
     assert await signed() == 1005, "a thousand do not wait"
 
 
 async def test_a_checkpoint_says_what_the_leaves_are_and_verifies(house: House) -> None:
     await act(house, 300)
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     async with house.worker.work() as work:
         last = await sequencer.checkpoint(work)
         leaves = await records.leaves(work, 0, 1000)
@@ -110,8 +110,8 @@ async def test_a_checkpoint_says_what_the_leaves_are_and_verifies(house: House) 
 
 async def test_the_database_refuses_leaves_and_heads_that_do_not_come_next(house: House) -> None:
     await act(house, 4)
-    await sequencer.place(house.worker, limit=2)
-    async with house.worker.work() as work:
+    await sequencer.place(house.worker, house.writer, limit=2)
+    async with house.writer.work() as work:
         size, at_ms = await records.last_leaf(work)
         ((entry, commitment), _) = await records.pending(work, 2)
         wrong: list[tuple[int, int, UUID, bytes]] = [
@@ -136,14 +136,14 @@ async def test_the_database_refuses_leaves_and_heads_that_do_not_come_next(house
 
 async def test_a_clock_set_back_does_not_turn_the_log_back(house: House) -> None:
     await act(house, 2)
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     admin(
         house,
         "UPDATE audit.leaf SET at_ms = at_ms + 3600000",
         "UPDATE audit.checkpoint SET at = at + interval '1 hour'",
     )
     await act(house, 1)
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     async with house.worker.work() as work:
         times = [leaf.at_ms for leaf in await records.leaves(work, 0, 10)]
         last = await records.last_checkpoint(work)
@@ -162,7 +162,7 @@ async def test_two_hundred_thousand_leaves_are_placed_in_seconds(house: House, s
         started = time.perf_counter()
         await work.copy("COPY audit.pending (entry_id, commitment) FROM STDIN (FORMAT BINARY)", ["uuid", "bytea"], rows)
     copied = time.perf_counter() - started
-    assert await sequencer.run(house.worker, house.vault) == count
+    assert await sequencer.run(house.worker, house.writer, house.vault) == count
     took = time.perf_counter() - started
     assert copied < count / 20_000, copied
     assert took < count / 2_000, took
@@ -216,7 +216,7 @@ LIVE: dict[str, tuple[str, ...]] = {
 @pytest.mark.parametrize("name", LIVE)
 async def test_the_live_check_names_the_first_bad_leaf(house: House, name: str) -> None:
     await act(house, 40)
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     k = 10  # even: an entry of the system
     assert (await check.check(house.worker, house.vault)).problems == []
     admin(house, *(sql.format(k=k) for sql in LIVE[name]))
@@ -233,16 +233,16 @@ async def test_an_hourly_check_reads_what_came_since_and_finds_what_is_wrong_wit
         return {one.kind for one in report.problems}, report.first_bad_leaf
 
     await act(house, size)
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     assert await wrong() == (set(), None)
     await act(house, 60)
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     assert await wrong() == (set(), None)
     assert marks[0].size == size + 60
     (before,) = marks
     assert await wrong() == (set(), None), "nothing new is fine too"
     await act(house, 300)
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     admin(house, "CREATE TABLE audit.kept AS SELECT * FROM audit.leaf")
     back = ("TRUNCATE audit.leaf", "INSERT INTO audit.leaf SELECT * FROM audit.kept")
     for sql, kinds, leaf in (
@@ -262,9 +262,9 @@ async def test_an_hourly_check_reads_what_came_since_and_finds_what_is_wrong_wit
 
 async def test_the_live_check_sees_forged_heads_lost_entries_and_a_sequencer_that_stands(house: House) -> None:
     await act(house, 10)
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     await act(house, 1)
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
 
     async def kinds() -> set[str]:
         return {one.kind for one in (await check.check(house.worker, house.vault)).problems}
@@ -292,7 +292,7 @@ async def test_the_live_check_sees_forged_heads_lost_entries_and_a_sequencer_tha
 
 async def test_destroyed_keys_are_no_finding(house: House) -> None:
     await act(house, 6)
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     async with house.worker.work() as work:
         tomorrow = (await records.now(work)).date()
     await house.vault.destroy_days_before("audit", tomorrow.replace(year=tomorrow.year + 1))
@@ -304,7 +304,7 @@ async def test_an_export_is_whole_and_checks_itself(house: House, tmp_path: Path
     with pytest.raises(Conflict, match="empty"):
         await export.export(house.operator, house.vault, out)
     await act(house, 300)
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     plain, shown = tmp_path / "plain", tmp_path / "shown"
     done = await export.export(house.operator, house.vault, plain)
     assert (done.size, done.opened, (plain / "entries.jsonl").exists()) == (300, 0, False)
@@ -329,9 +329,9 @@ async def test_an_export_is_whole_and_checks_itself(house: House, tmp_path: Path
 
 async def test_public_tiles_show_what_is_signed_and_no_more(house: House) -> None:
     await act(house, 300)
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     await act(house, 5)
-    await sequencer.place(house.worker)
+    await sequencer.place(house.worker, house.writer)
     async with house.worker.work() as work:
         assert len(await sequencer.tile(work, 0, 0, 256) or b"") == 8192
         assert len(await sequencer.tile(work, 0, 1, 44) or b"") == 44 * 32
@@ -345,7 +345,7 @@ async def test_an_entry_that_is_gone_before_its_own_time_is_found(
     house: House, monkeypatch: pytest.MonkeyPatch, age: int, found: int
 ) -> None:
     await act(house, 4)
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     admin(house, "DELETE FROM audit.entry", "DELETE FROM audit.customer_entry")
     now = records.now
 

@@ -29,7 +29,7 @@ async def grow(house: House, count: int) -> None:
     async with house.console.work() as work:
         for _ in range(count):
             await log.add(work, house.vault, None, "retention:run")
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
 
 
 async def test_a_witness_cosigns_each_checkpoint_once_and_auditors_see_it(
@@ -38,11 +38,13 @@ async def test_a_witness_cosigns_each_checkpoint_once_and_auditors_see_it(
     register = Register(Signals())
     witness = Witness("one", served.url, register)
     try:
-        assert not await witnesses.ask(house.worker, witness, served.key), "an empty log has nothing to sign"
+        assert not await witnesses.ask(house.worker, house.writer, witness, served.key), (
+            "an empty log has nothing to sign"
+        )
         for count in (3, 300, 41):
             await grow(house, count)
-            assert await witnesses.ask(house.worker, witness, served.key)
-            assert await witnesses.ask(house.worker, witness, served.key)
+            assert await witnesses.ask(house.worker, house.writer, witness, served.key)
+            assert await witnesses.ask(house.worker, house.writer, witness, served.key)
     finally:
         await witness.close()
     assert [status for _, status in served.asked] == [200, 200, 200]
@@ -63,10 +65,10 @@ async def test_a_witness_cosigns_each_checkpoint_once_and_auditors_see_it(
 
 async def test_what_a_witness_gets_is_sizes_hashes_and_signatures(house: House, served: WitnessServer) -> None:
     person, member_id, organisation_id = await house.owner()
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     witness = Witness("one", served.url, Register(Signals()))
     try:
-        await witnesses.ask(house.worker, witness, served.key)
+        await witnesses.ask(house.worker, house.writer, witness, served.key)
     finally:
         await witness.close()
     ((body, _),) = served.asked
@@ -82,14 +84,14 @@ async def test_a_witness_that_remembers_more_or_less_is_met_where_it_is(house: H
     witness = Witness("one", served.url, Register(Signals()))
     try:
         await grow(house, 5)
-        await witnesses.ask(house.worker, witness, served.key)
+        await witnesses.ask(house.worker, house.writer, witness, served.key)
         five = served.seen
         await grow(house, 5)
-        await witnesses.ask(house.worker, witness, served.key)
+        await witnesses.ask(house.worker, house.writer, witness, served.key)
         # It lost its last memory, as after a restore of its own.
         served.seen = five
         await grow(house, 5)
-        assert await witnesses.ask(house.worker, witness, served.key)
+        assert await witnesses.ask(house.worker, house.writer, witness, served.key)
         assert [status for _, status in served.asked][-2:] == [409, 200]
     finally:
         await witness.close()
@@ -100,19 +102,19 @@ async def test_a_log_set_back_is_noticed_by_who_saw_more(house: House, served: W
     try:
         await grow(house, 5)
         await grow(house, 5)
-        await witnesses.ask(house.worker, witness, served.key)
+        await witnesses.ask(house.worker, house.writer, witness, served.key)
         with psycopg.connect(house.database.admin_url, autocommit=True) as admin:
             admin.execute("SET session_replication_role = replica")
             admin.execute("DELETE FROM audit.cosignature")
             admin.execute("DELETE FROM audit.checkpoint WHERE size > 5")
             admin.execute("DELETE FROM audit.leaf WHERE seq >= 5")
         with pytest.raises(UpstreamBroken) as caught:
-            await witnesses.ask(house.worker, witness, served.key)
+            await witnesses.ask(house.worker, house.writer, witness, served.key)
         assert caught.value.code == "witness_ahead"
         # Grown past the old size on another past, the proof does not hold.
         await grow(house, 20)
         with pytest.raises(UpstreamBroken) as caught:
-            await witnesses.ask(house.worker, witness, served.key)
+            await witnesses.ask(house.worker, house.writer, witness, served.key)
         assert caught.value.code == "witness_refused"
         assert served.asked[-1][1] == 422
     finally:
@@ -126,7 +128,7 @@ async def test_what_the_witnesss_key_did_not_sign_is_not_kept(house: House, serv
     try:
         await grow(house, 2)
         with pytest.raises(UpstreamBroken) as caught:
-            await witnesses.ask(house.worker, witness, served.key)
+            await witnesses.ask(house.worker, house.writer, witness, served.key)
     finally:
         await witness.close()
     assert caught.value.code == "witness_unsigned"
@@ -143,7 +145,7 @@ async def test_a_witness_that_is_away_or_undeclared_is_an_error_of_the_way_out(
     away = Witness("one", "http://127.0.0.1:9/", Register(Signals()))
     try:
         with pytest.raises(UpstreamError):
-            await witnesses.ask(house.worker, away, served.key)
+            await witnesses.ask(house.worker, house.writer, away, served.key)
     finally:
         await away.close()
     register = Register(Signals())
@@ -152,7 +154,7 @@ async def test_a_witness_that_is_away_or_undeclared_is_an_error_of_the_way_out(
         register.withdraw(recipient, host, port)
     try:
         with pytest.raises(NoUpstream):
-            await witnesses.ask(house.worker, witness, served.key)
+            await witnesses.ask(house.worker, house.writer, witness, served.key)
     finally:
         await witness.close()
     assert served.asked == []

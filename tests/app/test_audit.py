@@ -52,17 +52,17 @@ async def test_a_broken_log_is_told_and_stops_nothing(house: House) -> None:
     async with house.console.work() as work:
         await log.add(work, house.vault, None, "retention:run")
         await log.add(work, house.vault, None, "retention:run")
-    await sequencer.run(house.worker, house.vault, sign_now=True)
+    await sequencer.run(house.worker, house.writer, house.vault, sign_now=True)
     signals = Signals()
     seen = audit.Seen()
-    await audit.begin(house.worker, house.vault, signals, seen)
+    await audit.begin(house.worker, house.writer, house.vault, signals, seen)
     assert signals.told == []
     with psycopg.connect(house.database.admin_url, autocommit=True) as admin:
         admin.execute("SET session_replication_role = replica")
         admin.execute("UPDATE audit.leaf SET commitment = sha256('x') WHERE seq = 1")
     # What was in order an hour ago is read again once a day, and at every start.
     await audit.look(house.worker, house.vault, signals, seen)
-    await audit.begin(house.worker, house.vault, signals, audit.Seen())
+    await audit.begin(house.worker, house.writer, house.vault, signals, audit.Seen())
     ((event, fields),) = signals.told
     assert (event, fields["leaf"]) == ("audit.broken", 1)
     seen.times = audit.WHOLE_EVERY

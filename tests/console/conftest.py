@@ -114,6 +114,7 @@ def made(
     """The application over ``house``."""
     deps = Deps(
         pool=house.console,
+        copies=house.copies,
         vault=house.vault,
         hasher=house.hasher,
         clock=house.database.clock,

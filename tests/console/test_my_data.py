@@ -59,7 +59,7 @@ async def test_an_account_is_erased_after_a_day_or_at_once(console: Console) -> 
     await browser.get(PATH)
     await browser.post(PATH, "end")
     assert "Keep it after all" in (await browser.get(PATH)).text
-    assert await erase.due(house.worker, house.vault) == 0
+    assert await erase.due(house.worker, house.eraser, house.vault) == 0
     await browser.post(PATH, "back")
     asked = (await browser.api("POST", "/api/v1/privacy/erase", {}, status=202)).json()
     assert asked["state"] == "waiting"
@@ -71,7 +71,7 @@ async def test_an_account_is_erased_after_a_day_or_at_once(console: Console) -> 
         member_id = await work.value("SELECT subject FROM privacy.erasure WHERE kind = 'member' AND state = 'waiting'")
         waits = await erase.waiting(work, member_id)
     assert waits is not None
-    assert await erase.due(house.worker, house.vault) >= 1
+    assert await erase.due(house.worker, house.eraser, house.vault) >= 1
     await browser.api("GET", "/api/v1/privacy/export", status=401)
     shown = await console.browser().api("GET", f"/api/v1/privacy/erase/{ids.text('ers', waits.id)}")
     assert shown.json()["state"] == "done"

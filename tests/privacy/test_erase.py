@@ -141,7 +141,7 @@ async def test_nothing_of_a_member_is_left_and_the_certificate_says_so(house: Ho
         found = await members.find_by_email(work, house.vault, person.email)
     assert found == member_id
 
-    signed = await erase.subject(house.operator, house.vault, member_id)
+    signed = await erase.subject(house.operator, house.eraser, house.vault, member_id)
 
     await _is_certified(house, signed)
     said = signed.content
@@ -178,7 +178,7 @@ async def test_nothing_of_a_member_is_left_and_the_certificate_says_so(house: Ho
 
 async def test_the_text_names_nobody(house: House) -> None:
     person, member_id, organisation_id = await house.owner()
-    signed = await erase.subject(house.operator, house.vault, member_id)
+    signed = await erase.subject(house.operator, house.eraser, house.vault, member_id)
     text = signed.text.decode()
     for word in (person.mark, member_id.hex, str(member_id), organisation_id.hex, str(organisation_id)):
         assert word not in text
@@ -191,26 +191,26 @@ async def test_the_text_names_nobody(house: House) -> None:
 
 async def test_a_second_run_gives_the_same_certificate_by_id_and_by_address(house: House) -> None:
     person, member_id, _ = await house.owner()
-    first = await erase.subject(house.operator, house.vault, member_id)
-    assert await erase.subject(house.operator, house.vault, member_id) == first
+    first = await erase.subject(house.operator, house.eraser, house.vault, member_id)
+    assert await erase.subject(house.operator, house.eraser, house.vault, member_id) == first
     async with house.operator.work() as work:
         assert await erase.again(work, house.vault, Sealed(" " + person.email.open("provide").upper())) == first
         assert await erase.again(work, house.vault, Person().email) is None
     with pytest.raises(NotFound):
-        await erase.subject(house.operator, house.vault, ids.fresh())
+        await erase.subject(house.operator, house.eraser, house.vault, ids.fresh())
 
 
 async def test_the_address_is_free_again_and_its_mark_goes_after_a_month(house: House) -> None:
     person, member_id, _ = await house.owner()
-    first = await erase.subject(house.operator, house.vault, member_id)
+    first = await erase.subject(house.operator, house.eraser, house.vault, member_id)
     entered = await house.join(person)
     assert entered.member_id != member_id
-    second = await erase.subject(house.operator, house.vault, entered.member_id)
+    second = await erase.subject(house.operator, house.eraser, house.vault, entered.member_id)
     async with house.operator.work() as work:
         assert await erase.again(work, house.vault, person.email) == second != first
     async with await psycopg.AsyncConnection.connect(house.database.admin_url, autocommit=True) as admin:
         await admin.execute("UPDATE privacy.erasure SET done_at = done_at - interval '31 days'")
-    await erase.due(house.worker, house.vault)
+    await erase.due(house.worker, house.eraser, house.vault)
     async with house.operator.work() as work:
         assert await erase.again(work, house.vault, person.email) is None
 
@@ -218,7 +218,10 @@ async def test_the_address_is_free_again_and_its_mark_goes_after_a_month(house: 
 async def test_two_at_once_are_one(house: House) -> None:
     _, member_id, _ = await house.owner()
     signed = await asyncio.gather(
-        *(erase.subject(pool, house.vault, member_id) for pool in (house.operator, house.operator, house.operator))
+        *(
+            erase.subject(pool, house.eraser, house.vault, member_id)
+            for pool in (house.operator, house.operator, house.operator)
+        )
     )
     assert signed[0] == signed[1] == signed[2]
     async with house.operator.work() as work:
@@ -238,12 +241,12 @@ async def test_cut_off_anywhere_a_job_finishes(house: House, point: str) -> None
             raise Cut(point)
 
     with pytest.raises(Cut):
-        await erase.subject(house.operator, house.vault, member_id, checkpoint=checkpoint)
+        await erase.subject(house.operator, house.eraser, house.vault, member_id, checkpoint=checkpoint)
     async with house.console.work() as work:
         row = await work.row("SELECT suspended_at FROM access.member WHERE id = %s", member_id)
     assert row is None or row[0] is not None, "who is being erased is stopped"
-    assert await erase.due(house.worker, house.vault) >= 1
-    signed = await erase.subject(house.worker, house.vault, member_id)
+    assert await erase.due(house.worker, house.eraser, house.vault) >= 1
+    signed = await erase.subject(house.worker, house.eraser, house.vault, member_id)
     await _is_certified(house, signed)
     assert signed.content.keys
     assert await _left(house, "member", member_id) == {}
@@ -269,7 +272,8 @@ ERASE = textwrap.dedent("""
         clock = Clock()
         pool = await Pool.open(address.url("ruxa_operator"), login="ruxa_operator", clock=clock)
         vault = await Vault.unlock(address, Path(keys), clock=clock)
-        await erase.subject(pool, vault, UUID(member), checkpoint=checkpoint)
+        eraser = Pool.on_demand(address.url("ruxa_erase"), login="ruxa_erase", clock=clock)
+        await erase.subject(pool, eraser, vault, UUID(member), checkpoint=checkpoint)
     asyncio.run(main())
 """)
 
@@ -287,9 +291,9 @@ async def test_killed_nine_times_over(house: House, sizes: Sizes) -> None:
         assert await process.wait() == -signal.SIGKILL
         # The dead process's lease on keys has to end before anybody may say that they are gone.
         await _end_leases(database)
-        while await erase.due(house.worker, house.vault):
+        while await erase.due(house.worker, house.eraser, house.vault):
             pass
-        await _is_certified(house, await erase.subject(house.worker, house.vault, member_id))
+        await _is_certified(house, await erase.subject(house.worker, house.eraser, house.vault, member_id))
         assert await _left(house, "organisation", organisation_id) == {}
 
 
@@ -313,24 +317,24 @@ async def test_nothing_is_certified_while_a_process_may_hold_a_key(
     with monkeypatch.context() as deaf:
         deaf.setattr(Vault, "acknowledged", never)
         with pytest.raises(RuxaError) as caught:
-            await erase.subject(house.operator, house.vault, member_id)
+            await erase.subject(house.operator, house.eraser, house.vault, member_id)
         assert caught.value.code == "erasure_unacknowledged"
         async with house.operator.work() as work:
             assert await work.value("SELECT count(*) FROM privacy.erasure WHERE state = 'done'") == 0
-    await _is_certified(house, await erase.subject(house.operator, house.vault, member_id))
+    await _is_certified(house, await erase.subject(house.operator, house.eraser, house.vault, member_id))
 
 
 async def test_the_last_owner_of_others_may_not_leave_them(house: House) -> None:
     _, member_id, organisation_id = await house.owner()
     viewer = await _colleague(house, organisation_id, "viewer")
     with pytest.raises(Conflict) as caught:
-        await erase.subject(house.operator, house.vault, member_id, forfeit=True)
+        await erase.subject(house.operator, house.eraser, house.vault, member_id, forfeit=True)
     assert caught.value.code == "last_owner"
     async with house.operator.work() as work:
         assert [one.code for one in (await erase.outlook(work, member_id)).obstacles] == ["last_owner"]
         await members.set_role(work, organisation_id, viewer, "owner")
     created = await _key(house, organisation_id, member_id)
-    await erase.subject(house.operator, house.vault, member_id)
+    await erase.subject(house.operator, house.eraser, house.vault, member_id)
     async with house.console.work() as work:
         assert (await organisations.find(work, house.vault, organisation_id)).members == 1
         row = await work.row("SELECT created_by, revoked_at FROM access.key WHERE id = %s", created.id)
@@ -352,7 +356,7 @@ async def test_an_invited_owner_takes_the_organisation_along(house: House) -> No
     async with house.operator.work() as work:
         assert await organisations.ownerless(work) == [], "an invitation is waited for"
         assert (await erase.outlook(work, invited)).organisations == (made.id,)
-    signed = await erase.subject(house.operator, house.vault, invited)
+    signed = await erase.subject(house.operator, house.eraser, house.vault, invited)
     assert len(signed.content.together_with) == 1
     async with house.operator.work() as work:
         assert await organisations.ownerless(work) == []
@@ -372,7 +376,7 @@ async def test_an_invited_owner_does_not_take_it_from_others(house: House) -> No
         assert (await erase.outlook(work, invited)).organisations == (made.id,)
     async with await psycopg.AsyncConnection.connect(house.database.admin_url, autocommit=True) as admin:
         await admin.execute("UPDATE access.membership SET accepted_at = ruxa.now() WHERE member_id = %s", [viewer])
-    await erase.subject(house.operator, house.vault, invited)
+    await erase.subject(house.operator, house.eraser, house.vault, invited)
     async with house.operator.work() as work:
         await organisations.find(work, house.vault, made.id)
         assert await organisations.ownerless(work) == [made.id], "which the doctor tells"
@@ -382,7 +386,7 @@ async def test_an_invited_owner_leaves_it_to_another_invited_owner(house: House)
     async with house.operator.work() as work:
         made = await organisations.create(work, house.vault, Sealed("Acme"))
     invited, other = await _invited(house, made.id), await _invited(house, made.id)
-    await erase.subject(house.operator, house.vault, invited)
+    await erase.subject(house.operator, house.eraser, house.vault, invited)
     async with house.operator.work() as work:
         await organisations.find(work, house.vault, made.id)
         assert await organisations.ownerless(work) == [], "it waits for the other one"
@@ -403,14 +407,14 @@ async def test_no_organisation_is_left_without_anybody(house: House, why: str) -
         async with house.console.work() as work:
             asked = await erase.ask(work, house.vault, member_id, by="subject")
         if why == "the_other_owner_went":
-            await erase.subject(house.operator, house.vault, other_id)
+            await erase.subject(house.operator, house.eraser, house.vault, other_id)
         else:
             async with house.console.work() as work:
                 waits = await erase.waiting(work, organisation_id)
                 assert waits is not None
                 await erase.take_back(work, waits.id)
         await admin.execute("UPDATE privacy.erasure SET due_at = ruxa.now() WHERE id = %s", (asked,))
-        assert await erase.due(house.worker, house.vault) == 1
+        assert await erase.due(house.worker, house.eraser, house.vault) == 1
         found = await admin.execute("SELECT erased_at FROM access.organisation WHERE id = %s", (organisation_id,))
         assert await found.fetchone() not in (None, (None,))
     assert not [key for key in await house.vault.keys_of(organisation_id) if key.slot.key_class != "billing"]
@@ -425,14 +429,14 @@ async def test_paid_credit_stops_an_erasure_unless_it_is_given_up(house: House) 
         assert (await erase.outlook(work, member_id)).obstacles == (), "the sandbox's money is no money"
         await topups.credit(work, ref, 1_000_000)
     with pytest.raises(Conflict) as caught:
-        await erase.subject(house.operator, house.vault, member_id)
+        await erase.subject(house.operator, house.eraser, house.vault, member_id)
     assert caught.value.code == "balance_left"
     assert caught.value.public.startswith(f"1.000000 USD of credit are left in {ids.text('org', organisation_id)}")
     assert "--forfeit" in caught.value.public
     assert "paid" not in caught.value.public
     async with house.operator.work() as work:
         assert (await erase.outlook(work, member_id)).obstacles[0].micros == 1_000_000
-    await _is_certified(house, await erase.subject(house.operator, house.vault, member_id, forfeit=True))
+    await _is_certified(house, await erase.subject(house.operator, house.eraser, house.vault, member_id, forfeit=True))
 
 
 async def test_a_hold_stops_an_erasure_and_tells_no_more_than_that(house: House) -> None:
@@ -445,14 +449,14 @@ async def test_a_hold_stops_an_erasure_and_tells_no_more_than_that(house: House)
                 [ids.fresh(), "member" if held == member_id else "organisation", held, ids.fresh()],
             )
             with pytest.raises(Conflict) as caught:
-                await erase.subject(house.operator, house.vault, member_id, forfeit=True)
+                await erase.subject(house.operator, house.eraser, house.vault, member_id, forfeit=True)
             assert caught.value.code == "erasure_not_now"
             assert "hold" not in caught.value.public
             if held == organisation_id:
                 with pytest.raises(Conflict):
-                    await erase.organisation(house.operator, house.vault, organisation_id)
+                    await erase.organisation(house.operator, house.eraser, house.vault, organisation_id)
             await admin.execute("UPDATE privacy.hold SET ended_at = ruxa.now() WHERE ended_at IS NULL")
-    await _is_certified(house, await erase.subject(house.operator, house.vault, member_id))
+    await _is_certified(house, await erase.subject(house.operator, house.eraser, house.vault, member_id))
 
 
 async def test_waits_a_day_unless_told_otherwise_and_can_be_taken_back(house: House) -> None:
@@ -463,18 +467,20 @@ async def test_waits_a_day_unless_told_otherwise_and_can_be_taken_back(house: Ho
         found = await erase.waiting(work, member_id)
         assert found is not None
         assert found.due_at - found.asked_at == timedelta(hours=24)
-    assert await erase.due(house.worker, house.vault) == 0
+    assert await erase.due(house.worker, house.eraser, house.vault) == 0
     async with house.console.work() as work:
         await erase.take_back(work, asked)
         assert await erase.waiting(work, member_id) is None
         assert await erase.waiting(work, organisation_id) is None
     with pytest.raises(NotFound):
-        await erase.run(house.worker, house.vault, asked)
+        await erase.run(house.eraser, house.vault, asked)
     assert (await entrance.sign_in(house.door, person.email, person.password, _visitor())).member_id == member_id
     async with house.console.work() as work:
         asked = await erase.ask(work, house.vault, member_id, by="subject")
         await erase.hurry(work, asked)
-    assert await erase.due(house.worker, house.vault) == 2, "the member, and the organisation nobody is left in"
+    assert await erase.due(house.worker, house.eraser, house.vault) == 2, (
+        "the member, and the organisation nobody is left in"
+    )
     async with house.console.work() as work:
         assert await erase.waiting(work, member_id) is None
         with pytest.raises(NotFound):
@@ -488,8 +494,8 @@ async def test_a_restored_database_is_erased_again(house: House) -> None:
         kept = ("access.member", "access.membership", "access.organisation")
         for table in kept:
             await admin.execute(f"CREATE TABLE public.kept_{table[7:]} AS SELECT * FROM {table}")  # type: ignore[arg-type]
-        await erase.subject(house.operator, house.vault, member_id)
-        assert await erase.replay(house.operator, house.vault) == 0
+        await erase.subject(house.operator, house.eraser, house.vault, member_id)
+        assert await erase.replay(house.operator, house.eraser, house.vault) == 0
         # What a restore of yesterday's backup does.
         await admin.execute("SET session_replication_role = replica")
         await admin.execute("DELETE FROM access.organisation")
@@ -499,7 +505,7 @@ async def test_a_restored_database_is_erased_again(house: House) -> None:
             )
     async with house.operator.work() as work:
         assert await work.value("SELECT count(*) FROM access.member WHERE id = %s", member_id) == 1
-    assert await erase.replay(house.operator, house.vault) == 2
+    assert await erase.replay(house.operator, house.eraser, house.vault) == 2
     assert await _left(house, "member", member_id) == {}
     async with house.operator.work() as work:
         with pytest.raises(NotFound):
@@ -542,7 +548,7 @@ async def test_a_new_column_is_erased_on_its_first_day(house: House) -> None:
         await owner.execute("INSERT INTO access.note VALUES (%s, %s, 'canary')", [note, member_id])
         await owner.execute("INSERT INTO access.note VALUES (%s, %s, 'other')", [ids.fresh(), ids.fresh()])
         await owner.execute("INSERT INTO access.reply VALUES (%s, %s, 'canary')", [ids.fresh(), note])
-        signed = await erase.subject(house.operator, house.vault, member_id)
+        signed = await erase.subject(house.operator, house.eraser, house.vault, member_id)
         assert {one.place: one.rows for one in signed.content.rows}.items() >= {
             "access.note": 1,
             "access.reply": 1,
@@ -557,14 +563,18 @@ async def test_no_login_erases_without_a_recorded_erasure(house: House) -> None:
     _, member_id, _ = await house.owner()
     async with house.console.work() as work:
         asked = await erase.ask(work, house.vault, member_id, by="subject")
-    for pool in (house.worker, house.operator):
-        for statement in ("SELECT privacy.erasure_freeze(%s)", "SELECT privacy.erasure_clear(%s, '{}')"):
-            with pytest.raises(Conflict) as caught:
-                async with pool.work() as work:
-                    await work.run(statement, asked)
-            assert caught.value.code == "RX661"
+    acts = ("SELECT privacy.erasure_freeze(%s)", "SELECT privacy.erasure_clear(%s, '{}')")
+    for statement in acts:
+        with pytest.raises(Conflict) as caught:
+            async with house.eraser.work() as work:
+                await work.run(statement, asked)
+        assert caught.value.code == "RX661"
     refused = (
-        (house.console, "SELECT privacy.erasure_clear(%s, '{}')"),
+        *((pool, act) for pool in (house.console, house.worker, house.operator, house.copies) for act in acts),
+        (house.worker, "UPDATE privacy.erasure SET state = 'shredded' WHERE id = %s"),
+        (house.operator, "UPDATE privacy.erasure SET subject = NULL WHERE id = %s"),
+        (house.eraser, "DELETE FROM access.member WHERE id = %s"),
+        (house.eraser, "DELETE FROM privacy.erasure WHERE id = %s"),
         (house.gateway, "SELECT subject FROM privacy.erasure WHERE id = %s"),
         (house.console, "UPDATE privacy.erasure SET state = 'shredded' WHERE id = %s"),
         (house.operator, "SELECT privacy.clear_rows('member', %s, NULL)"),
@@ -590,7 +600,7 @@ async def test_money_stays_proven_when_an_organisation_is_erased(house: House) -
         await books.close(lease)
     late = await books.lend(ref, 1_000, "sandbox")
     await books.prove()
-    signed = await erase.organisation(house.operator, house.vault, organisation_id)
+    signed = await erase.organisation(house.operator, house.eraser, house.vault, organisation_id)
     await books.prove()
     assert {one.place: one.rows for one in signed.content.rows}["ledger.usage_event"] == 3
 
@@ -609,7 +619,7 @@ async def test_money_stays_proven_when_an_organisation_is_erased(house: House) -
     await books.flush([books.row(ref, late, 40, "sandbox")])
     await books.close(late)
     await books.prove()
-    await erase.due(house.worker, house.vault)
+    await erase.due(house.worker, house.eraser, house.vault)
     assert await usage() == (0, 2, 3, 1_540, 1)
     await books.prove()
     kept = {one.place: one for one in signed.content.kept}
@@ -620,7 +630,7 @@ async def test_money_stays_proven_when_an_organisation_is_erased(house: House) -
 
 async def test_the_log_hears_of_it_before_and_after(house: House) -> None:
     _, member_id, _ = await house.owner()
-    signed = await erase.subject(house.operator, house.vault, member_id)
+    signed = await erase.subject(house.operator, house.eraser, house.vault, member_id)
     found: list[tuple[str, str]] = []
     async with await psycopg.AsyncConnection.connect(house.database.admin_url) as admin:
         rows = await (

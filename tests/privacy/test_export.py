@@ -37,7 +37,7 @@ __all__ = ["house", "hurry"]
 async def _copy(house: House, member_id: UUID, objects: Objects | None = None) -> dict[str, bytes]:
     async with house.operator.work() as work:
         export_id = await export.ask(work, member_id)
-    copy = export.stream(house.operator, house.vault, export_id, member_id, objects=objects)
+    copy = export.stream(house.copies, house.vault, export_id, member_id, objects=objects)
     pieces = [piece async for piece in copy]
     with zipfile.ZipFile(io.BytesIO(b"".join(pieces))) as archive:
         assert archive.testzip() is None
@@ -173,9 +173,34 @@ async def test_fetched_once_within_a_week_by_nobody_else(house: House) -> None:
         asked = await export.ask(work, member_id)
         tie = next(tie for tie in await records.ties(work, "organisation") if tie.tab == "key")
     with pytest.raises(Conflict) as caught:
-        async with house.console.work() as work:
+        async with house.copies.work() as work:
             await records.export_rows(work, asked, tie, organisation_id, None, 10)
     assert caught.value.code == "RX662"
+
+
+async def test_the_login_of_copies_reads_every_column_of_a_copy_and_changes_nothing(house: House) -> None:
+    async with await psycopg.AsyncConnection.connect(house.database.admin_url) as admin:
+        found = await admin.execute("""
+            SELECT t.place || '.' || t.tab || '.' || c,
+                has_column_privilege('ruxa_export', t.place || '.' || t.tab, c, 'SELECT')
+            FROM unnest(ARRAY['member', 'organisation']) AS k (kind), privacy.ties(k.kind) AS t,
+                unnest(privacy.exported(t.place, t.tab, t.action, k.kind)) AS c
+            WHERE t.action <> 'leave' AND t.place <> 'jobs'
+            """)
+        read = await found.fetchall()
+        wide = await (
+            await admin.execute("""
+            SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspowner = 'ruxa_owner'::regrole AND c.relkind IN ('r', 'p')
+                AND has_any_column_privilege('ruxa_export', c.oid, 'INSERT, UPDATE, REFERENCES')
+                OR c.relkind IN ('r', 'p') AND has_table_privilege('ruxa_export', c.oid, 'DELETE, TRUNCATE')
+            """)
+        ).fetchall()
+    assert len(read) > 100
+    assert [name for name, may in read if not may] == [], (
+        "call privacy.grant_export() after a column of copies is added"
+    )
+    assert wide == []
 
 
 async def test_every_exported_column_of_the_map_can_be_reached(database: Database) -> None:
@@ -265,7 +290,7 @@ async def test_copies_take_turns_so_that_slow_readers_leave_connections_to_other
         turns.require()
         async with house.operator.work() as work:
             asked = await export.ask(work, member_id)
-        begun.append(export.stream(house.operator, house.vault, asked, member_id, turns=turns))
+        begun.append(export.stream(house.copies, house.vault, asked, member_id, turns=turns))
         await anext(begun[-1])
     with pytest.raises(Unavailable) as fault:
         turns.require()

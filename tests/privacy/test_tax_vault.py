@@ -58,7 +58,7 @@ async def test_the_owners_copy_has_profile_and_documents_in_full(house: House) -
     async with house.console.work() as work:
         export_id = await export.ask(work, member_id)
     paper = show.paper(house.vault, words.Library().words, assets.VENDOR)
-    copy = export.stream(house.console, house.vault, export_id, member_id, paper=paper)
+    copy = export.stream(house.copies, house.vault, export_id, member_id, paper=paper)
     pieces = [piece async for piece in copy]
     with zipfile.ZipFile(io.BytesIO(b"".join(pieces))) as archive:
         files = {name.rpartition("/")[2]: archive.read(name) for name in archive.namelist() if "schema" not in name}
@@ -78,7 +78,7 @@ async def test_after_an_erasure_documents_are_the_laws_alone_and_each_reading_is
     _, _, other_id = await house.owner()
     ref, other = await _reference(house, organisation_id), await _reference(house, other_id)
     one, spared = await _issued(house, ref), await _issued(house, other)
-    signed = await erase.organisation(house.operator, house.vault, organisation_id, forfeit=True)
+    signed = await erase.organisation(house.operator, house.eraser, house.vault, organisation_id, forfeit=True)
     kept = {line["place"]: line for line in json.loads(signed.text)["kept"]}
     assert kept["ledger.document"]["ground"] == "tax"
     assert kept["ledger.document"]["until"] == f"{one.issued_at.year + 7}-12-31"
@@ -118,7 +118,7 @@ async def test_after_an_erasure_documents_are_the_laws_alone_and_each_reading_is
 async def test_nothing_is_written_for_who_was_erased(house: House) -> None:
     _, _, organisation_id = await house.owner()
     ref = await _reference(house, organisation_id)
-    await erase.organisation(house.operator, house.vault, organisation_id, forfeit=True)
+    await erase.organisation(house.operator, house.eraser, house.vault, organisation_id, forfeit=True)
     async with house.console.work() as work:
         with pytest.raises(NotFound):
             await profile.put(work, house.vault, ref, Sealed(profile.checked(NAME)))

@@ -52,6 +52,25 @@ async def test_the_servers_process_steps_back_for_others_when_it_is_asked_to(dat
     assert found[1] - found[0] == 10
 
 
+async def test_what_is_rarely_done_holds_no_connection_before_and_after(database: Database) -> None:
+    def backends() -> int:
+        with psycopg.connect(database.admin_url) as admin:
+            row = admin.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ruxa_audit'"
+            ).fetchone()
+        assert row is not None
+        return row[0]
+
+    pool = Pool.on_demand(database.url("ruxa_audit"), login="ruxa_audit", clock=database.clock)
+    assert backends() == 0
+    async with pool.work() as work:
+        assert await work.value("SELECT count(*) FROM audit.leaf") == 0
+        assert backends() == 1
+    async with asyncio.timeout(10):
+        while backends():
+            await asyncio.sleep(0.01)
+
+
 async def test_cancelled_work_is_rolled_back_and_the_pool_goes_on(database: Database) -> None:
     await _table(database)
     pool = await database.pool("ruxa_worker", max_size=1)

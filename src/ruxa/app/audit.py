@@ -9,9 +9,11 @@ from datetime import timedelta
 from ruxa.access.audit import check, log, mailing, sequencer, verify, witnesses
 from ruxa.egress.recipient import Register
 from ruxa.egress.witness import Witness
+from ruxa.kernel.clock import Clock
 from ruxa.kernel.errors import Broken, InvalidCall, RuxaError, UpstreamError
 from ruxa.kernel.settings import Settings
 from ruxa.kernel.signals import Sink
+from ruxa.store.address import Address
 from ruxa.store.jobs import Jobs
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
@@ -57,23 +59,38 @@ def key_of(name: str, text: str) -> verify.Key:
     return key
 
 
+def writer_of(address: Address, clock: Clock) -> Pool:
+    """The log's own login, which adds to its tree; connected only while there is something to add."""
+    return Pool.on_demand(address.url("ruxa_audit"), login="ruxa_audit", clock=clock)
+
+
 def schedule(
-    jobs: Jobs, pool: Pool, vault: Vault, sink: Sink, asked: Asked, base_url: str, stack: AsyncExitStack, seen: Seen
+    jobs: Jobs,
+    pool: Pool,
+    writer: Pool,
+    vault: Vault,
+    sink: Sink,
+    asked: Asked,
+    base_url: str,
+    stack: AsyncExitStack,
+    seen: Seen,
 ) -> None:
     """The worker's jobs for the log. seen: what its checks have seen of it."""
-    jobs.add("audit sequencer", lambda: sequencer.run(pool, vault), timeout_s=120, every_s=5)
+    jobs.add("audit sequencer", lambda: sequencer.run(pool, writer, vault), timeout_s=120, every_s=5)
     jobs.add("audit days", lambda: sequencer.prepare(pool), timeout_s=60, cron=HOURLY)
     jobs.add("audit check", lambda: look(pool, vault, sink, seen), timeout_s=1800, cron=HOURLY)
     jobs.add("audit mail", lambda: mailing.send(pool, vault, base_url), timeout_s=600, cron=HOURLY)
     for witness, key in asked:
         stack.push_async_callback(witness.close)
-        jobs.add(f"audit witness {witness.name}", _asking(pool, witness, key, sink), timeout_s=90, cron=EVERY_MINUTE)
+        jobs.add(
+            f"audit witness {witness.name}", _asking(pool, writer, witness, key, sink), timeout_s=90, cron=EVERY_MINUTE
+        )
 
 
-def _asking(pool: Pool, witness: Witness, key: verify.Key, sink: Sink) -> Callable[[], Awaitable[None]]:
+def _asking(pool: Pool, writer: Pool, witness: Witness, key: verify.Key, sink: Sink) -> Callable[[], Awaitable[None]]:
     async def ask() -> None:
         try:
-            await witnesses.ask(pool, witness, key)
+            await witnesses.ask(pool, writer, witness, key)
         except UpstreamError as error:
             sink.emit("audit.unwitnessed", "warning", witness=witness.name, code=error.code)
 
@@ -92,11 +109,11 @@ async def rotate_epoch(pool: Pool, vault: Vault) -> None:
         await log.write(work, vault, "crypto:rotated", actor="system", details=details)
 
 
-async def begin(pool: Pool, vault: Vault, sink: Sink, seen: Seen) -> None:
+async def begin(pool: Pool, writer: Pool, vault: Vault, sink: Sink, seen: Seen) -> None:
     """The check at the start, beside the work; what it finds is told and stops nothing."""
     try:
         # What was left waiting when the last worker stopped is no finding.
-        await sequencer.run(pool, vault)
+        await sequencer.run(pool, writer, vault)
         await look(pool, vault, sink, seen)
     except RuxaError as error:
         if error.code != BROKEN:

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from ruxa.access.audit import log, sequencer
+from ruxa.app import audit
 from ruxa.app import instance as instance_
 from ruxa.app.instance import Instance
 from ruxa.app.targets import target_of
@@ -128,7 +129,7 @@ class Archive:
         # The keys of backups to come: an export opens those that are made after it, too.
         await self.vault.create_day_keys(logical.CLASS)
         # What waits gets its place in the log first: an export carries as much of the log as there is.
-        await sequencer.run(self.pool, self.vault, sign_now=True)
+        await sequencer.run(self.pool, audit.writer_of(self.address, self.clock), self.vault, sign_now=True)
         pen = await self._pen(target, lambda _, __: None, lambda _: None)
         owner = self.address.url("ruxa_owner")
         made = await self._recorded(

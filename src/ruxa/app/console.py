@@ -83,13 +83,15 @@ async def run(start: Start, orders: Orders) -> None:
         tills = payments.processors(settings, register, clock, stack, sandbox=start.processor)
         if tills:
             outbound.watch(register, pool, stack)
-        deps = _deps(start, pool, vault, hasher, objects, tills, clock, sink)
+        copies = Pool.on_demand(address.url("ruxa_export"), login="ruxa_export", clock=clock)
+        deps = _deps(start, pool, copies, vault, hasher, objects, tills, clock, sink)
         await _serve(orders, Path(start.console_socket), deps)
 
 
 def _deps(
     start: Start,
     pool: Pool,
+    copies: Pool,
     vault: Vault,
     hasher: Hasher,
     objects: Objects,
@@ -100,6 +102,7 @@ def _deps(
     settings = start.read_settings()
     return Deps(
         pool=pool,
+        copies=copies,
         vault=vault,
         objects=objects,
         processors=tills,

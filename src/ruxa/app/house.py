@@ -20,6 +20,7 @@ from ruxa.kernel.signals import JsonLines, Sink
 from ruxa.privacy.restore import quarantine
 from ruxa.store import instance as owner
 from ruxa.store.address import Address
+from ruxa.store.logins import Login
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
 from ruxa.store.work import Work
@@ -59,6 +60,10 @@ class House:
     def work(self) -> AbstractAsyncContextManager[Work]:
         """One transaction as the operator."""
         return self.pool.work(PRINCIPAL)
+
+    def lend(self, login: Login) -> Pool:
+        """The connections of a login that is there for one purpose; made when they are needed."""
+        return Pool.on_demand(self.address.url(login), login=login, clock=self.clock)
 
     @property
     def objects(self) -> Objects:

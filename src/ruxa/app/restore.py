@@ -143,6 +143,7 @@ async def opened(settings: Settings, wish: Wish, sink: Sink, say: Say) -> AsyncG
             if found.simulated:
                 clock = Clock(await asyncio.to_thread(owner.offset_s, address.url("ruxa_owner")))
             operator = await _pool(address, "ruxa_operator", clock, stack)
+            eraser = await _pool(address, "ruxa_erase", clock, stack)
             rows = await _pool(address, "ruxa_owner", clock, stack)
             vault = await Vault.unlock(
                 address, custody.epoch_keys(settings, found, register), clock=clock, name="restore"
@@ -152,7 +153,7 @@ async def opened(settings: Settings, wish: Wish, sink: Sink, say: Say) -> AsyncG
                 say("Keys are in; a new epoch ends what the copies still hold under the old one.")
                 await vault.rotate_epoch()
             facts = _Facts(made, export, found, laid, data_at, own_keys)
-            restored = await _settled(settings, wish, facts, rows, operator, vault, mark, say)
+            restored = await _settled(settings, wish, facts, rows, operator, eraser, vault, mark, say)
         except (RuxaError, OSError):
             await stack.aclose()
             _take_back(settings, wish)
@@ -346,6 +347,7 @@ async def _settled(
     facts: _Facts,
     rows: Pool,
     operator: Pool,
+    eraser: Pool,
     vault: Vault,
     mark: Quarantine,
     say: Say,
@@ -355,7 +357,7 @@ async def _settled(
     living_at = export.made.taken_at if made.kind == "logical" else export.made.real_at
     newer = living_at >= data_at
     did, reasons = await replay.put_right(rows, export.extract, newer=newer)
-    erased = await replay.erase_again(operator, vault)
+    erased = await replay.erase_again(operator, eraser, vault)
     if erased:
         did["erased_again"] = erased
     known = await replay.tell(operator, vault, data_at, living_at, newer=newer or facts.own_keys)
@@ -434,7 +436,7 @@ def _largest_known(wish: Wish) -> int:
 
 
 async def _pool(
-    address: Address, login: Literal["ruxa_operator", "ruxa_owner"], clock: Clock, stack: AsyncExitStack
+    address: Address, login: Literal["ruxa_operator", "ruxa_erase", "ruxa_owner"], clock: Clock, stack: AsyncExitStack
 ) -> Pool:
     pool = await Pool.open(address.url(login), login=login, min_size=0, max_size=4, clock=clock)
     stack.push_async_callback(pool.close)

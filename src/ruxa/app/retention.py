@@ -35,11 +35,18 @@ def step_back() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
 
 
-def tools(settings: Settings, pool: Pool, vault: Vault, objects: Objects, sink: Sink, clock: Clock) -> Tools:
-    """Everything a run needs. ``pool``: of the worker's login."""
+def eraser_of(address: Address, clock: Clock) -> Pool:
+    """The login that ends people and organisations, connected only while it does."""
+    return Pool.on_demand(address.url("ruxa_erase"), login="ruxa_erase", clock=clock, max_size=4)
+
+
+def tools(
+    settings: Settings, pool: Pool, eraser: Pool, vault: Vault, objects: Objects, sink: Sink, clock: Clock
+) -> Tools:
+    """Everything a run needs. ``pool``: of the worker's login, ``eraser``: of ``ruxa_erase``."""
 
     async def erased(organisation_id: UUID) -> None:
-        await erase.organisation(pool, vault, organisation_id, by="system", forfeit=True, objects=objects)
+        await erase.organisation(pool, eraser, vault, organisation_id, by="system", forfeit=True, objects=objects)
 
     return Tools(pool=pool, vault=vault, objects=objects, sink=sink, clock=clock, data=settings.data, erase=erased)
 

@@ -88,7 +88,8 @@ async def run(start: Start, orders: Orders) -> None:
         _schedule_access(jobs, pool, vault, mail and _counted(mail, register), sink)
         _schedule_keys(jobs, pool, vault)
         seen = audit.Seen()
-        audit.schedule(jobs, pool, vault, sink, asked, start.base_url, stack, seen)
+        writer = audit.writer_of(address, clock)
+        audit.schedule(jobs, pool, writer, vault, sink, asked, start.base_url, stack, seen)
         collection = Collection(
             pool,
             vault,
@@ -103,17 +104,20 @@ async def run(start: Start, orders: Orders) -> None:
         objects = Objects.of_settings(settings.storage, settings.data, register)
         _schedule_alerts(jobs, pool, vault, start.base_url, sink)
         jobs.add("files over", lambda: kept.end_over(pool, objects), timeout_s=600, cron=EVERY_MINUTE)
-        jobs.add("privacy erasures", lambda: erase.due(pool, vault, objects, sink), timeout_s=900, cron=EVERY_MINUTE)
+        eraser = retention.eraser_of(address, clock)
+        jobs.add(
+            "privacy erasures", lambda: erase.due(pool, eraser, vault, objects, sink), timeout_s=900, cron=EVERY_MINUTE
+        )
         ending = await retention.pool_of(address, clock)
         stack.push_async_callback(ending.close)
-        _schedule_retention(jobs, retention.tools(settings, ending, vault, objects, sink, clock))
+        _schedule_retention(jobs, retention.tools(settings, ending, eraser, vault, objects, sink, clock))
         backup_jobs.schedule(jobs, settings, start.instance, address, pool, vault, clock, sink, register)
         await _schedule_journal(jobs, settings.data / "journal", address, clock, vault, sink, stack)
         await payments.listen(address.url("ruxa_worker"), collection, stack)
         if settings.role == "worker":
             await _tell_health(start, sink, pool, stack)
         stop = asyncio.Event()
-        checking = asyncio.ensure_future(audit.begin(pool, vault, sink, seen))
+        checking = asyncio.ensure_future(audit.begin(pool, writer, vault, sink, seen))
         stack.callback(checking.cancel)
         running = asyncio.ensure_future(jobs.run(address.url("ruxa_worker"), stop, grace_s=2.0))
         orders.ready()

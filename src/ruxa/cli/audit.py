@@ -22,7 +22,7 @@ def verify(args: Namespace) -> int:
     async def act(house: House) -> tuple[verifier.Report, list[str]]:
         if house.server is None:
             # No worker runs: what waits gets its place here.
-            await sequencer.run(house.pool, house.vault)
+            await sequencer.run(house.pool, house.lend("ruxa_audit"), house.vault)
         witnesses = [audit.key_of(name, one.key) for name, one in house.settings.witnesses.items() if one.key]
         report = await check.check(house.pool, house.vault, kept=kept, witnesses=witnesses)
         async with house.work() as work:
@@ -83,7 +83,7 @@ def export_(args: Namespace) -> int:
                 outcome="planned",
                 details=details,
             )
-        await sequencer.run(house.pool, house.vault, sign_now=True)
+        await sequencer.run(house.pool, house.lend("ruxa_audit"), house.vault, sign_now=True)
         done = await export.export(house.pool, house.vault, Path(args.out), purpose=args.open)
         async with house.work() as work:
             await log.write(

@@ -402,7 +402,7 @@ async def _audit(home: House) -> Finding:
 
     if home.server is None:
         # No worker runs: what waits gets its place here.
-        await sequencer.run(home.pool, home.vault)
+        await sequencer.run(home.pool, home.lend("ruxa_audit"), home.vault)
     report = await check.check(home.pool, home.vault)
     worst = report.worst
     return Finding(

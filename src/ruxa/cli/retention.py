@@ -27,7 +27,8 @@ def run(args: Namespace) -> int:
         retention.step_back()
         pool = await retention.pool_of(house.address, house.clock)
         try:
-            given = retention.tools(house.settings, pool, house.vault, house.objects, house.sink, house.clock)
+            eraser = house.lend("ruxa_erase")
+            given = retention.tools(house.settings, pool, eraser, house.vault, house.objects, house.sink, house.clock)
             return await engine.run(given, cause="command")
         finally:
             await pool.close()

@@ -37,7 +37,10 @@ def erase(args: Namespace) -> int:
         engine.refuse(seen.obstacles, forfeit=args.forfeit)
         if not args.yes:
             _confirm(member_id, seen)
-        return await engine.subject(house.pool, house.vault, member_id, forfeit=args.forfeit, objects=house.objects)
+        eraser = house.lend("ruxa_erase")
+        return await engine.subject(
+            house.pool, eraser, house.vault, member_id, forfeit=args.forfeit, objects=house.objects
+        )
 
     signed = session.within(args, act)
     if signed is None:
@@ -64,7 +67,7 @@ def export(args: Namespace) -> int:
         paper = show.paper(house.vault, words.Library().words, assets.VENDOR)
         # The umask of a command lets nobody else read it.
         async for piece in exports.stream(
-            house.pool, house.vault, export_id, member_id, objects=house.objects, paper=paper
+            house.lend("ruxa_export"), house.vault, export_id, member_id, objects=house.objects, paper=paper
         ):
             file.write(piece)
         async with house.work() as work:

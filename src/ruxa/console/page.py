@@ -43,10 +43,11 @@ class Deps:
     called, None for all that are priced; operator, contact: who runs this server and where they are reached, a mail
     or https address (empty: not said); rollups: what home has added up lately; pace: who wrote how much to the audit
     log; objects: where stored content over 64 KiB lies; processors: who takes payments, by name, in the order in which
-    customers see them; terms: who sells and what is taxed.
+    customers see them; terms: who sells and what is taxed; copies: of the login that reads what a person's copy has.
     """
 
     pool: Pool
+    copies: Pool
     vault: Vault
     hasher: Hasher
     clock: Clock

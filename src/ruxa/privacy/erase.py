@@ -8,6 +8,7 @@ map says; done: the certificate is signed and the journal has forgotten who it w
 may be repeated, so a run that was killed anywhere is finished by the next, and of two at once the second finds the
 first one's certificate. No table is named here: a new column is erased on the day it is declared.
 
+Asking is done with the login of whoever asks; the rest (``eraser``) with ``ruxa_erase``, which reads no value.
 What the erasure cannot reach by deleting, it reaches by the keys: a destroyed key's data can be read in no copy, at
 once in service, and when the epoch ends also in write-ahead logs and base backups (D28).
 """
@@ -210,6 +211,7 @@ async def take_back(work: Work, erasure_id: UUID) -> None:
 
 async def subject(
     pool: Pool,
+    eraser: Pool,
     vault: Vault,
     member_id: UUID,
     *,
@@ -228,11 +230,12 @@ async def subject(
         except NotFound:
             erasure_id = await _before(work, vault, member_id)
         await records.hurry(work, erasure_id)
-    return await run(pool, vault, erasure_id, objects=objects, checkpoint=checkpoint)
+    return await run(eraser, vault, erasure_id, objects=objects, checkpoint=checkpoint)
 
 
 async def organisation(
     pool: Pool,
+    eraser: Pool,
     vault: Vault,
     organisation_id: UUID,
     *,
@@ -251,7 +254,7 @@ async def organisation(
         except NotFound:
             erasure_id = await _before(work, vault, organisation_id)
         await records.hurry(work, erasure_id)
-    return await run(pool, vault, erasure_id, objects=objects, checkpoint=checkpoint)
+    return await run(eraser, vault, erasure_id, objects=objects, checkpoint=checkpoint)
 
 
 async def _before(work: Work, vault: Vault, one: UUID) -> UUID:
@@ -272,21 +275,24 @@ async def again(work: Work, vault: Vault, email: Sealed[str]) -> Signed | None:
     return _signed(row)
 
 
-async def due(pool: Pool, vault: Vault, objects: Objects | None = None, sink: Sink | None = None) -> int:
+async def due(pool: Pool, eraser: Pool, vault: Vault, objects: Objects | None = None, sink: Sink | None = None) -> int:
     """Runs what is due and finishes what was cut off; how many were finished. What cannot be now is told and left to
     later (``refused``), and keeps nobody else from theirs."""
     async with pool.work("erasure") as work:
         wanted = await records.due(work, LOOKED_AT)
         await records.forget_addresses(work, MARK_DAYS)
-        await records.clear_late(work)
         await records.sweep_exports(work)
+        lately = await records.erased_lately(work)
+    if lately:
+        async with eraser.work("erasure") as work:
+            await records.clear_late(work)
     finished = 0
     refusals: Counter[str] = Counter()
     for erasure_id in wanted:
         if finished >= AT_ONCE:
             break
         try:
-            await run(pool, vault, erasure_id, objects=objects)
+            await run(eraser, vault, erasure_id, objects=objects)
             finished += 1
         except (Conflict, Unavailable, NotFound) as fault:
             refusals[fault.code] += 1
@@ -323,7 +329,7 @@ async def refused(work: Work) -> list[Refused]:
     return found
 
 
-async def replay(pool: Pool, vault: Vault) -> int:
+async def replay(pool: Pool, eraser: Pool, vault: Vault) -> int:
     """Erases again whoever the journal says was erased and a restored database has brought back; how many."""
     back = 0
     kinds: tuple[Kind, ...] = ("member", "organisation")
@@ -339,13 +345,13 @@ async def replay(pool: Pool, vault: Vault) -> int:
                     await records.insert(work, erasure_id, kind, one, hashed, "replay", None, True, None, 0)
                 else:
                     await records.hurry(work, erasure_id)
-            await run(pool, vault, erasure_id)
+            await run(eraser, vault, erasure_id)
             back += 1
     return back
 
 
 async def run(
-    pool: Pool,
+    eraser: Pool,
     vault: Vault,
     erasure_id: UUID,
     *,
@@ -354,44 +360,45 @@ async def run(
 ) -> Signed:
     """Takes an erasure from where it is to its end; the certificate, the same one every time.
 
-    Without ``objects`` what lies in the object store is unreadable at once, and goes when its day does.
+    eraser: of ``ruxa_erase``. Without ``objects`` what lies in the object store is unreadable at once, and goes when
+    its day does.
 
     Raises Conflict when something new stands against it, Unavailable ``erasure_unacknowledged`` when a process does not
     say that it has dropped the keys: then it is finished later.
     """
-    if (signed := await _advance(pool, vault, objects, erasure_id, checkpoint, alone=False)) is not None:
+    if (signed := await _advance(eraser, vault, objects, erasure_id, checkpoint, alone=False)) is not None:
         return signed
-    async with pool.work("erasure") as work:
+    async with eraser.work("erasure") as work:
         together = await records.going_with(work, erasure_id)
     for other in together:
-        await run(pool, vault, other, objects=objects, checkpoint=checkpoint)
-    signed = await _advance(pool, vault, objects, erasure_id, checkpoint, alone=True)
+        await run(eraser, vault, other, objects=objects, checkpoint=checkpoint)
+    signed = await _advance(eraser, vault, objects, erasure_id, checkpoint, alone=True)
     assert signed is not None
     return signed
 
 
 async def _advance(
-    pool: Pool, vault: Vault, objects: Objects | None, erasure_id: UUID, checkpoint: Checkpoint, *, alone: bool
+    eraser: Pool, vault: Vault, objects: Objects | None, erasure_id: UUID, checkpoint: Checkpoint, *, alone: bool
 ) -> Signed | None:
     """Step after step; stops once planned unless ``alone``: what goes with it is erased before it."""
-    async with pool.work("erasure") as guard:
+    async with eraser.work("erasure") as guard:
         await records.take_turns(guard, erasure_id)
         while True:
-            async with pool.work("erasure") as work:
+            async with eraser.work("erasure") as work:
                 row = await records.find(work, erasure_id)
             if row is None:
                 raise NotFound("No such erasure.")
             match cast(State, row.state):
                 case "waiting":
-                    await _plan(pool, vault, row)
+                    await _plan(eraser, vault, row)
                 case "planned" | "shredding":
                     if not alone:
                         return None
-                    await _shred(pool, vault, row, checkpoint)
+                    await _shred(eraser, vault, row, checkpoint)
                 case "shredded":
-                    await _clear(pool, vault, objects, row)
+                    await _clear(eraser, vault, objects, row)
                 case "cleared":
-                    await _certify(pool, vault, row)
+                    await _certify(eraser, vault, row)
                 case "done":
                     return _signed(row)
                 case "cancelled":
@@ -452,10 +459,10 @@ async def _money(work: Work, organisation_id: UUID, ref: UUID) -> list[Obstacle]
     return [Obstacle(code="balance", subject=organisation_id, micros=left)] if left > 0 else []
 
 
-async def _plan(pool: Pool, vault: Vault, row: Row) -> None:
+async def _plan(eraser: Pool, vault: Vault, row: Row) -> None:
     """The subject is stopped in the same transaction in which the log hears of it."""
     assert row.subject is not None
-    async with pool.work("erasure") as work:
+    async with eraser.work("erasure") as work:
         if row.asked_by != "replay" and row.kind == "member":
             seen = await outlook(work, row.subject)
             refuse(seen.obstacles, forfeit=row.forfeit)
@@ -481,18 +488,18 @@ async def _take_along(work: Work, vault: Vault, row: Row, alone: Sequence[UUID])
             )
 
 
-async def _shred(pool: Pool, vault: Vault, row: Row, checkpoint: Checkpoint) -> None:
+async def _shred(eraser: Pool, vault: Vault, row: Row, checkpoint: Checkpoint) -> None:
     """Lists the keys, destroys them, and waits until no process holds one."""
     assert row.subject is not None
     while keys := [
         key for key in await vault.keys_of(row.subject) if key.slot.kind == "subject" and key.slot.key_class in CLASSES
     ]:
-        async with pool.work("erasure") as work:
+        async with eraser.work("erasure") as work:
             await records.list_keys(work, row.id, [key.id for key in keys])
         checkpoint("listed")
         await vault.destroy_subject(row.subject, CLASSES)
         checkpoint("destroyed")
-    async with pool.work("erasure") as work:
+    async with eraser.work("erasure") as work:
         await records.list_keys(work, row.id, [])
         listed = await records.find(work, row.id)
         assert listed is not None
@@ -503,14 +510,14 @@ async def _shred(pool: Pool, vault: Vault, row: Row, checkpoint: Checkpoint) -> 
             code="erasure_unacknowledged",
         )
     checkpoint("acknowledged")
-    async with pool.work("erasure") as work:
+    async with eraser.work("erasure") as work:
         await records.shredded(work, row.id)
 
 
-async def _clear(pool: Pool, vault: Vault, objects: Objects | None, row: Row) -> None:
+async def _clear(eraser: Pool, vault: Vault, objects: Objects | None, row: Row) -> None:
     """Rows by the map; an organisation's stored content with what of it lies in the object store."""
     assert row.subject is not None
-    async with pool.work("erasure") as work:
+    async with eraser.work("erasure") as work:
         gone: list[str] = []
         if row.kind == "organisation" and objects is not None:
             _, calls = await items.destroy_organisation(work, vault, objects, row.subject)
@@ -518,7 +525,7 @@ async def _clear(pool: Pool, vault: Vault, objects: Objects | None, row: Row) ->
         await records.clear(work, row.id, gone)
 
 
-async def _certify(pool: Pool, vault: Vault, row: Row) -> None:
+async def _certify(eraser: Pool, vault: Vault, row: Row) -> None:
     assert row.subject is not None
     gone = await _ended(vault, row)
     kept: list[tuple[str, date | None]] = [
@@ -526,7 +533,7 @@ async def _certify(pool: Pool, vault: Vault, row: Row) -> None:
         for key in await vault.keys_of(row.subject)
     ]
     signer = await vault.signing_key("report")
-    async with pool.work("erasure") as work:
+    async with eraser.work("erasure") as work:
         now = await records.now(work)
         together = await records.going_with(work, row.id)
         text = certificates.encode(

@@ -154,8 +154,8 @@ async def stream(
     """The ZIP of an export, piece by piece as it is made; one page of a table, or one call, is in memory at a time.
 
     Without ``objects`` content that lies in the object store is left out; with ``paper`` documents are printed too.
-    The audit entry and the fetching are the
-    caller's to write first. Raises Unavailable when the object store is away: then the copy ends in the middle.
+    The audit entry and the fetching are the caller's to write first. pool: of ``ruxa_export``. Raises Unavailable when
+    the object store is away: then the copy ends in the middle.
     """
     out = _Pipe()
     with (turns or Turns()).taken(), zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:

@@ -44,6 +44,9 @@ _PATIENCE: Final[dict[Login, tuple[str, str]]] = {  # statement_timeout, idle_in
     "ruxa_operator": ("2min", "2min"),
     "ruxa_support": ("15s", "30s"),
     "ruxa_tax": ("2min", "2min"),
+    "ruxa_audit": ("15s", "30s"),
+    "ruxa_erase": ("2min", "2min"),
+    "ruxa_export": ("2min", "2min"),
 }
 
 

@@ -18,7 +18,7 @@ from ruxa.store import files
 
 Login = Literal[
     "ruxa_owner", "ruxa_gateway", "ruxa_console", "ruxa_worker", "ruxa_keystore", "ruxa_operator", "ruxa_support",
-    "ruxa_tax",
+    "ruxa_tax", "ruxa_audit", "ruxa_erase", "ruxa_export",
 ]  # fmt: skip
 
 # The superuser of the embedded cluster; an external PostgreSQL has its own and never this one.

@@ -35,13 +35,17 @@ class Pool:
     """Connections of one login. Belongs to one event loop.
 
     niceness: how far the server's processes behind these connections step back for others, where that is possible.
+    keep: whether a connection that comes back waits for the next work; else it is closed.
     """
 
-    def __init__(self, url: str, *, login: Login, max_size: int, clock: Clock, niceness: int = 0) -> None:
+    def __init__(
+        self, url: str, *, login: Login, max_size: int, clock: Clock, niceness: int = 0, keep: bool = True
+    ) -> None:
         self.url = url
         self.login: Login = login
         self.clock = clock
         self.niceness = niceness
+        self.keep = keep
         self._idle: list[tuple[Connection, float]] = []
         self._slots = asyncio.Semaphore(max_size)
         self._closed = False
@@ -59,6 +63,11 @@ class Pool:
             await pool.close()
             raise
         return pool
+
+    @classmethod
+    def on_demand(cls, url: str, *, login: Login, clock: Clock, max_size: int = 2) -> Pool:
+        """For what is rarely done: no connection but while a work is under way, so there is nothing to close."""
+        return cls(url, login=login, max_size=max_size, clock=clock, keep=False)
 
     async def close(self) -> None:
         """Closes the idle connections now and those at work when they come back."""
@@ -107,7 +116,12 @@ class Pool:
         except asyncio.CancelledError:
             await connection.close()
             raise
-        if self._closed or connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:
+        if (
+            not self.keep
+            or self._closed
+            or connection.closed
+            or connection.info.transaction_status != TransactionStatus.IDLE
+        ):
             await connection.close()
         else:
             self._idle.append((connection, ends))

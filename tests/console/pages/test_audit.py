@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 async def sign(console: Console) -> None:
-    await sequencer.run(console.house.worker, console.house.vault, sign_now=True)
+    await sequencer.run(console.house.worker, console.house.writer, console.house.vault, sign_now=True)
 
 
 async def as_staff(console: Console, role: Any) -> Browser:

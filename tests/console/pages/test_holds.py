@@ -73,7 +73,7 @@ async def test_an_erasure_that_is_late_is_shown_with_what_stands_against_it(cons
     assert await _mails(house, "erasure") == 1, "whoever it was that asked, the person learns of it"
     with psycopg.connect(house.database.admin_url) as admin:
         admin.execute("UPDATE privacy.erasure SET due_at = ruxa.now() - interval '2 hours'")
-    assert await erase.due(house.worker, house.vault, sink=house.signals) == 0
+    assert await erase.due(house.worker, house.eraser, house.vault, sink=house.signals) == 0
     assert [told for told in house.signals.told if told[0] == "erasure.refused"] == [
         ("erasure.refused", {"code": "erasure_not_now", "count": 2})
     ]

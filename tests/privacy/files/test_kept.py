@@ -61,7 +61,7 @@ async def test_an_export_has_the_files_byte_for_byte(house: House, tmp_path: Pat
                 wanted[ids.text("file", made.id)] = data
     async with house.operator.work() as work:
         export_id = await export.ask(work, member_id)
-    copy = export.stream(house.operator, house.vault, export_id, member_id, objects=objects)
+    copy = export.stream(house.copies, house.vault, export_id, member_id, objects=objects)
     with zipfile.ZipFile(io.BytesIO(b"".join([piece async for piece in copy]))) as archive:
         found = {name.rpartition("/")[2]: archive.read(name) for name in archive.namelist() if "/files/" in name}
         rows = json.loads(archive.read(f"organisation/{ids.text('org', organisation_id)}/content.file.json"))

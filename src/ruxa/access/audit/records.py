@@ -1,4 +1,4 @@
-"""The SQL of the audit log: each statement beside the row it gives. Only functions of the schema write."""
+"""The SQL of the audit log: each statement beside the row it gives. Entries are written by functions of the schema."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def instance(work: Work) -> UUID:
 
 async def lock(work: Work) -> None:
     """Be the one sequencer, until the work ends."""
-    await work.run("SELECT audit.lock()")
+    await work.run("SELECT pg_advisory_xact_lock(hashtextextended('ruxa.audit', 0))")
 
 
 async def last_leaf(work: Work) -> tuple[int, int]:
@@ -113,14 +113,25 @@ async def append(
     leaf_hashes: Sequence[bytes],
     nodes: Sequence[tuple[int, int, bytes]],
 ) -> None:
-    """The next leaves. Raises Conflict ``RX353`` when they do not come next."""
+    """The next leaves, whose entries leave the queue, and the roots of the tiles they filled; by the log's own login.
+
+    Raises Conflict ``RX353`` when they do not come next or an entry does not wait.
+    """
     await work.run(
-        "SELECT audit.append(%s, %s, %s::uuid[], %s::bytea[], %s::bytea[], %s::integer[], %s::bigint[], %s::bytea[])",
+        """
+        INSERT INTO audit.leaf (seq, at_ms, entry_id, commitment, hash)
+        SELECT %s + given.place - 1, %s, given.id, given.commitment, given.hash
+        FROM unnest(%s::uuid[], %s::bytea[], %s::bytea[]) WITH ORDINALITY AS given (id, commitment, hash, place)
+        ORDER BY given.place
+        """,
         first,
         at_ms,
         [entry for entry, _ in entries],
         [commitment for _, commitment in entries],
         list(leaf_hashes),
+    )
+    await work.run(
+        "INSERT INTO audit.node (level, number, hash) SELECT * FROM unnest(%s::integer[], %s::bigint[], %s::bytea[])",
         [level for level, _, _ in nodes],
         [number for _, number, _ in nodes],
         [node for _, _, node in nodes],
@@ -128,8 +139,15 @@ async def append(
 
 
 async def sign(work: Work, size: int, root: bytes, key_id: bytes, note: str, at: datetime) -> None:
-    """A checkpoint. Raises Conflict ``RX354`` when it does not come next."""
-    await work.run("SELECT audit.sign(%s, %s, %s, %s, %s)", size, root, key_id, note, at)
+    """A checkpoint, by the log's own login. Raises Conflict ``RX354`` when it does not come next."""
+    await work.run(
+        "INSERT INTO audit.checkpoint (size, root, key_id, note, at) VALUES (%s, %s, %s, %s, %s)",
+        size,
+        root,
+        key_id,
+        note,
+        at,
+    )
 
 
 async def last_checkpoint(work: Work) -> Signed | None:
@@ -158,8 +176,15 @@ async def signed_before(work: Work, age: timedelta) -> int:
 
 
 async def cosign(work: Work, size: int, witness: str, line: str) -> bool:
-    """A witness's line; False when it is there already."""
-    return await work.value("SELECT audit.cosign(%s, %s, %s)", size, witness, line)
+    """A witness's line, by the log's own login; False when it is there already."""
+    return bool(
+        await work.run(
+            "INSERT INTO audit.cosignature (size, witness, line) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            size,
+            witness,
+            line,
+        )
+    )
 
 
 async def cosignatures(work: Work, size: int) -> list[str]:

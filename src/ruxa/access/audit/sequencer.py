@@ -2,6 +2,7 @@
 
 A leaf's bytes are canonical JSON of its time, its entry's id and commitment, and its number. Places are given without
 gaps, times never step back; the database refuses anything else. Killed at any point, it leaves the tree as it was.
+It looks with any login that reads the log, and writes (``writer``) with ``ruxa_audit``, which only adds to the tree.
 """
 
 from __future__ import annotations
@@ -62,25 +63,26 @@ async def prepare(pool: Pool) -> None:
             await partitions.ensure(work, table)
 
 
-async def run(pool: Pool, vault: Vault, *, sign_now: bool = False) -> int:
+async def run(pool: Pool, writer: Pool, vault: Vault, *, sign_now: bool = False) -> int:
     """Places all that waits and signs when it is time (60 s or 1000 leaves since the last, or ``sign_now``).
 
     Gives the number of leaves placed.
     """
     placed = 0
     while True:
-        count = await place(pool)
+        count = await place(pool, writer)
         placed += count
-        await sign(pool, vault, now=sign_now and count < BATCH)
+        await sign(pool, writer, vault, now=sign_now and count < BATCH)
         if count < BATCH:
             return placed
 
 
-async def place(pool: Pool, *, limit: int = BATCH) -> int:
+async def place(pool: Pool, writer: Pool, *, limit: int = BATCH) -> int:
     """Gives up to ``limit`` waiting entries their place; how many."""
     async with pool.work() as work:
         if not await records.pending(work, 1):
             return 0
+    async with writer.work() as work:
         await records.lock(work)
         waiting = await records.pending(work, limit)
         if not waiting:
@@ -102,15 +104,16 @@ def _hashes(size: int, at_ms: int, waiting: Sequence[tuple[UUID, bytes]]) -> lis
     ]
 
 
-async def sign(pool: Pool, vault: Vault, *, now: bool = False) -> Checkpoint | None:
+async def sign(pool: Pool, writer: Pool, vault: Vault, *, now: bool = False) -> Checkpoint | None:
     """Signs the tree's head when there is something new and it is time; the new checkpoint."""
     async with pool.work() as work:
         last = await records.last_checkpoint(work)
         size, _ = await records.last_leaf(work)
         if not _due(last, size, await records.now(work), now):
             return None
-        # The key may have to be fetched: not under the lock.
-        signer = await vault.signing_key("audit")
+    # The key may have to be fetched: not under the lock.
+    signer = await vault.signing_key("audit")
+    async with writer.work() as work:
         await records.lock(work)
         last = await records.last_checkpoint(work)
         size, last_ms = await records.last_leaf(work)

@@ -22,9 +22,10 @@ class Cosigner(Protocol):
         ...
 
 
-async def ask(pool: Pool, cosigner: Cosigner, key: verify.Key) -> bool:
+async def ask(pool: Pool, writer: Pool, cosigner: Cosigner, key: verify.Key) -> bool:
     """Gets the cosignature of the last checkpoint, unless it is there; whether it is there now.
 
+    writer: of ``ruxa_audit``.
     Raises UpstreamBroken (``witness_refused``, ``witness_unsigned``), UpstreamError when the witness does not answer.
     """
     async with pool.work() as work:
@@ -44,7 +45,7 @@ async def ask(pool: Pool, cosigner: Cosigner, key: verify.Key) -> bool:
         reply = await cosigner.add_checkpoint("\n".join(lines).encode())
         if reply.status == 200:
             line = _line(signed.note, reply.text, key)
-            async with pool.work() as work:
+            async with writer.work() as work:
                 await records.cosign(work, last.size, key.name, line)
             return True
         size = reply.text.strip()

@@ -96,7 +96,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             await export.fetch(who.work, session.member_id, wanted)
             await who.note("subject:exported", wanted, purpose="legal")
         pieces: AsyncGenerator[bytes, None] = export.stream(
-            deps.pool, deps.vault, wanted, session.member_id, objects=deps.objects, turns=turns, paper=paper
+            deps.copies, deps.vault, wanted, session.member_id, objects=deps.objects, turns=turns, paper=paper
         )
         head = {"content-disposition": f'attachment; filename="{ids.text("exp", wanted)}.zip"'}
         return Stream(pieces, media_type="application/zip", headers=head)

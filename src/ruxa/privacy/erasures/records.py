@@ -201,6 +201,14 @@ async def clear(work: Work, erasure_id: UUID, gone: Sequence[str]) -> None:
     await work.run("SELECT privacy.erasure_clear(%s, %s)", erasure_id, list(gone))
 
 
+async def erased_lately(work: Work) -> bool:
+    """Whether rows of an erased organisation may still come late."""
+    found: bool = await work.value(
+        "SELECT EXISTS (SELECT FROM access.organisation WHERE erased_at > ruxa.now() - interval '100 days')"
+    )
+    return found
+
+
 async def clear_late(work: Work) -> int:
     """Rows of erased organisations that came late; how many went."""
     await work.run("SET LOCAL statement_timeout = 0")

@@ -145,9 +145,9 @@ async def put_right(owner: Pool, read: Read, *, newer: bool) -> tuple[dict[str, 
     return {what: count for what, count in did.items() if count}, reasons
 
 
-async def erase_again(pool: Pool, vault: Vault) -> int:
+async def erase_again(pool: Pool, eraser: Pool, vault: Vault) -> int:
     """Erases whoever the journal says was erased and the backup has brought back; how many."""
-    return await erase.replay(pool, vault)
+    return await erase.replay(pool, eraser, vault)
 
 
 async def tell(pool: Pool, vault: Vault, taken_at: datetime, living_at: datetime, *, newer: bool) -> Known:

@@ -173,7 +173,7 @@ async def living(work: Work) -> list[HoldRow]:
 
 async def holds_back(work: Work, subject_id: UUID) -> bool:
     """Whether deletion of this organisation or member is on hold now: who erases asks first."""
-    return any(row.subject_id == subject_id for row in await living(work))
+    return await records.held_back(work, subject_id)
 
 
 async def count(work: Work) -> int:

@@ -339,6 +339,12 @@ async def holds_living(work: Work) -> int:
     return count
 
 
+async def held_back(work: Work, subject_id: UUID) -> bool:
+    """Whether a hold stops now the deletion of an organisation or member."""
+    found: bool = await work.value("SELECT content.held(%s)", subject_id)
+    return found
+
+
 async def keep(work: Work, rows: Sequence[tuple[UUID, str, UUID, str, bytes]]) -> None:
     """Items of holds: hold, store, item, part, sealed body; one that is kept already stays."""
     await work.many(

@@ -144,7 +144,8 @@ BEGIN
 END $$;
 
 GRANT EXECUTE ON FUNCTION ruxa.now(), ruxa.today(), ruxa.id_floor(timestamptz), ruxa.id_time(uuid)
-    TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_keystore, ruxa_operator, ruxa_support, ruxa_tax;
+    TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_keystore, ruxa_operator, ruxa_support, ruxa_tax,
+        ruxa_audit, ruxa_erase, ruxa_export;
 GRANT EXECUTE ON FUNCTION ruxa.partition_create(regclass, date), ruxa.partition_drop(regclass, date)
     TO ruxa_worker, ruxa_operator;
 GRANT SELECT ON ruxa.migration, ruxa.instance, ruxa.clock_offset

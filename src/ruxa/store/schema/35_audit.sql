@@ -1,7 +1,8 @@
 -- The audit log: an append-only Merkle tree (RFC 6962, C2SP tiles of height 8) over salted hashes of entries.
 -- An act and its entry are one transaction; a sequencer gives committed entries their place in the tree.
 -- Entries are sealed under the key of their day and go with it; the tree stays whole without them (D41, D46).
--- No login may insert, change or remove a row here: the functions at the end are the only writers.
+-- No login may change or remove a row here. Entries are written by the functions at the end, in the transaction of the
+-- act; the tree is added to by the sequencer's login and by no other.
 
 CREATE SCHEMA audit;
 REVOKE ALL ON SCHEMA audit FROM PUBLIC;
@@ -141,62 +142,46 @@ BEGIN
     INSERT INTO audit.pending VALUES (p_id, p_commitment);
 END $$;
 
--- The sequencer's batch: the next leaves, their entries out of the queue, and the roots of the tiles they filled. One
--- sequencer at a time (whoever holds the lock); a gap, a step back in time or an entry that does not wait is refused.
+-- The sequencer writes with a login of its own, which adds to the tree and does nothing else: it reads no entry, and
+-- changes or removes no row. One at a time (whoever holds the lock); a gap, a step back in time or an entry that does
+-- not wait is refused, and with its place an entry leaves the queue. (The owner puts back what a restore brings.)
 
-CREATE FUNCTION audit.lock() RETURNS void
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT pg_advisory_xact_lock(hashtextextended('ruxa.audit', 0))
-$$;
-
-CREATE FUNCTION audit.append(
-    p_first bigint, p_at_ms bigint, p_ids uuid[], p_commitments bytea[], p_hashes bytea[],
-    p_levels integer[], p_numbers bigint[], p_nodes bytea[]
-) RETURNS void
+CREATE FUNCTION audit.placed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     last audit.leaf;
-    taken bigint;
 BEGIN
-    PERFORM audit.lock();
+    PERFORM pg_advisory_xact_lock(hashtextextended('ruxa.audit', 0));
     SELECT * INTO last FROM audit.leaf ORDER BY seq DESC LIMIT 1;
-    IF p_first <> coalesce(last.seq + 1, 0) OR p_at_ms < coalesce(last.at_ms, 0) THEN
-        RAISE EXCEPTION 'these leaves do not come next' USING ERRCODE = 'RX353';
+    IF NEW.seq IS DISTINCT FROM coalesce(last.seq + 1, 0) OR NEW.at_ms < coalesce(last.at_ms, 0) THEN
+        RAISE EXCEPTION 'this leaf does not come next' USING ERRCODE = 'RX353';
     END IF;
-    DELETE FROM audit.pending p USING unnest(p_ids, p_commitments) AS given (id, commitment)
-        WHERE p.entry_id = given.id AND p.commitment = given.commitment;
-    GET DIAGNOSTICS taken = ROW_COUNT;
-    IF taken <> cardinality(p_ids) THEN
-        RAISE EXCEPTION 'an entry does not wait for its place' USING ERRCODE = 'RX353';
+    DELETE FROM audit.pending WHERE entry_id = NEW.entry_id AND commitment = NEW.commitment;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'this entry does not wait for its place' USING ERRCODE = 'RX353';
     END IF;
-    INSERT INTO audit.leaf (seq, at_ms, entry_id, commitment, hash)
-        SELECT p_first + given.place - 1, p_at_ms, given.id, given.commitment, given.hash
-        FROM unnest(p_ids, p_commitments, p_hashes) WITH ORDINALITY AS given (id, commitment, hash, place);
-    INSERT INTO audit.node (level, number, hash) SELECT * FROM unnest(p_levels, p_numbers, p_nodes);
+    RETURN NEW;
 END $$;
+CREATE TRIGGER placed BEFORE INSERT ON audit.leaf FOR EACH ROW WHEN (current_user = 'ruxa_audit')
+    EXECUTE FUNCTION audit.placed();
 
 -- A signed tree head: of all leaves there are, larger and not earlier than the last.
 
-CREATE FUNCTION audit.sign(p_size bigint, p_root bytea, p_key_id bytea, p_note text, p_at timestamptz) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION audit.signed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     last audit.checkpoint;
 BEGIN
-    PERFORM audit.lock();
+    PERFORM pg_advisory_xact_lock(hashtextextended('ruxa.audit', 0));
     SELECT * INTO last FROM audit.checkpoint ORDER BY size DESC LIMIT 1;
-    IF p_size <= coalesce(last.size, 0) OR p_at < last.at OR p_size <> (SELECT max(seq) + 1 FROM audit.leaf) THEN
+    IF NEW.size IS NULL OR NEW.size <= coalesce(last.size, 0) OR NEW.at < last.at
+        OR NEW.size IS DISTINCT FROM (SELECT max(seq) + 1 FROM audit.leaf)
+    THEN
         RAISE EXCEPTION 'this checkpoint does not come next' USING ERRCODE = 'RX354';
     END IF;
-    INSERT INTO audit.checkpoint (size, root, key_id, note, at) VALUES (p_size, p_root, p_key_id, p_note, p_at);
+    RETURN NEW;
 END $$;
-
-CREATE FUNCTION audit.cosign(p_size bigint, p_witness text, p_line text) RETURNS boolean
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    WITH kept AS (
-        INSERT INTO audit.cosignature (size, witness, line) VALUES (p_size, p_witness, p_line)
-        ON CONFLICT DO NOTHING RETURNING 1
-    ) SELECT EXISTS (SELECT FROM kept)
-$$;
+CREATE TRIGGER signed BEFORE INSERT ON audit.checkpoint FOR EACH ROW WHEN (current_user = 'ruxa_audit')
+    EXECUTE FUNCTION audit.signed();
 
 CREATE FUNCTION audit.acknowledge(p_id uuid, p_size bigint, p_organisation_id uuid) RETURNS void
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -266,12 +251,14 @@ COMMENT ON COLUMN audit.mailing.over IS 'data: none';
 GRANT USAGE ON SCHEMA audit TO ruxa_console, ruxa_worker, ruxa_operator;
 GRANT EXECUTE ON FUNCTION audit.write(uuid, boolean, uuid, bytea, bytea, bytea, bytea)
     TO ruxa_console, ruxa_worker, ruxa_operator;
-GRANT EXECUTE ON FUNCTION audit.lock(),
-    audit.append(bigint, bigint, uuid[], bytea[], bytea[], integer[], bigint[], bytea[]),
-    audit.sign(bigint, bytea, bytea, text, timestamptz), audit.cosign(bigint, text, text) TO ruxa_worker, ruxa_operator;
 GRANT EXECUTE ON FUNCTION audit.acknowledge(uuid, bigint, uuid) TO ruxa_console, ruxa_operator;
 GRANT SELECT ON ALL TABLES IN SCHEMA audit TO ruxa_console, ruxa_worker, ruxa_operator;
 GRANT INSERT, UPDATE (after, over) ON audit.mailing TO ruxa_worker;
+
+GRANT USAGE ON SCHEMA ruxa, audit TO ruxa_audit;
+GRANT SELECT ON ruxa.instance TO ruxa_audit; -- the log's name
+GRANT SELECT ON audit.pending TO ruxa_audit;
+GRANT SELECT, INSERT ON audit.leaf, audit.node, audit.checkpoint, audit.cosignature TO ruxa_audit;
 
 SELECT ruxa.partition_create(root, ruxa.today() + ahead)
     FROM unnest(ARRAY['audit.entry'::regclass, 'audit.customer_entry'::regclass]) root, generate_series(-1, 7) ahead;

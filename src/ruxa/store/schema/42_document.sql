@@ -560,7 +560,8 @@ DECLARE
 BEGIN
     FOREACH t IN ARRAY ARRAY['document', 'document_line', 'document_tax'] LOOP
         EXECUTE format('ALTER TABLE ledger.%I ENABLE ROW LEVEL SECURITY', t);
-        EXECUTE format('CREATE POLICY serving ON ledger.%I FOR SELECT TO ruxa_console, ruxa_worker, ruxa_operator'
+        EXECUTE format('CREATE POLICY serving ON ledger.%I FOR SELECT TO ruxa_console, ruxa_worker, ruxa_operator,'
+            ' ruxa_export'
             ' USING (NOT ledger.is_erased(organisation_ref))', t);
         EXECUTE format('CREATE POLICY kept ON ledger.%I FOR SELECT TO ruxa_tax USING (true)', t);
     END LOOP;

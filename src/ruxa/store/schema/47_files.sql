@@ -149,13 +149,13 @@ COMMENT ON COLUMN content.batch_line.outcome_sealed IS
     'data: category=user.content subject=organisation purpose=provide,legal basis=contract,legal_obligation
      keep=content seal=dual erase=shred export=yes';
 
--- Whether a hold forbids now to delete anything of the organisation.
-CREATE FUNCTION content.held(p_organisation uuid) RETURNS boolean
+-- Whether a hold forbids now to delete anything of the organisation, or of the member.
+CREATE FUNCTION content.held(p_subject uuid) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM privacy.hold AS h
-        WHERE h.subject_id = p_organisation AND h.ended_at IS NULL AND h.ends_at > ruxa.now()
+        WHERE h.subject_id = p_subject AND h.ended_at IS NULL AND h.ends_at > ruxa.now()
             AND (h.approved_at IS NOT NULL OR h.placed_at > ruxa.now() - interval '3 days'));
 END $$;
 
@@ -386,7 +386,7 @@ BEGIN
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA content FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION content.held(uuid) TO ruxa_worker;
+GRANT EXECUTE ON FUNCTION content.held(uuid) TO ruxa_console, ruxa_worker, ruxa_operator;
 GRANT INSERT ON content.file, content.batch TO ruxa_gateway;
 GRANT EXECUTE ON FUNCTION
     content.file_find(uuid, boolean, uuid), content.file_list(uuid, boolean, text, uuid, boolean, integer),

@@ -1,8 +1,9 @@
 -- Erasure: whose rows are whose and what becomes of them, read from the columns' own declarations and foreign keys, so
 -- that a column is covered on the day it is born; the journal of erasures; and the two functions that act.
 --
--- No login may delete or change another table for an erasure: they hold EXECUTE on the functions below, which act on
--- the subject of a recorded erasure in the right state, and on nobody else.
+-- Erasures are done by the login ruxa_erase, which reads ids, runs the journal and holds EXECUTE on the functions below:
+-- they act on the subject of a recorded erasure in the right state, and on nobody else, which a right to delete could
+-- not say. No other login that serves ends anybody. Copies are read by ruxa_export (69_rights.sql).
 --
 -- SQLSTATEs of this file: RX661 no such erasure, or not in the state for this; RX662 no such export.
 
@@ -377,12 +378,21 @@ COMMENT ON COLUMN privacy.export.used_at IS
     'data: category=user.behavior subject=member purpose=legal basis=legal_obligation keep=export seal=none erase=delete
      export=yes';
 
+-- The columns of a table that a copy for a subject of this kind has.
+CREATE FUNCTION privacy.exported(p_place text, p_tab text, p_action text, p_kind text) RETURNS text[]
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(array_agg(d.col ORDER BY d.num), '{}') FROM privacy.declared d
+    WHERE d.place = p_place AND d.tab = p_tab AND CASE
+        WHEN d.subject IS NULL THEN d.col = 'id' OR p_action <> 'null' AND d.type <> 'bytea'
+        ELSE d.export = 'yes' AND privacy.is_about(d.subject, p_kind) END
+$$;
+
 -- Rows of one tie for an export that is under way: the columns that are declared export=yes about the subject, and those
 -- without personal data beside them, as JSON. `p_organisation` is one that the member owns, or null for their own rows.
 CREATE FUNCTION privacy.export_rows(
     p_export uuid, p_place text, p_tab text, p_col text, p_organisation uuid, p_after uuid, p_limit integer
 ) RETURNS SETOF jsonb
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     who uuid;
     ref uuid;
@@ -403,12 +413,9 @@ BEGIN
         SELECT o.organisation_ref INTO ref FROM access.organisation o WHERE o.id = who;
     END IF;
     SELECT * INTO tie FROM privacy.ties(kind) t WHERE (t.place, t.tab, t.col) = (p_place, p_tab, p_col);
-    SELECT string_agg(format('%I', d.col), ', ' ORDER BY d.num) INTO wanted
-        FROM privacy.declared d
-        WHERE d.place = p_place AND d.tab = p_tab AND CASE
-            WHEN d.subject IS NULL THEN d.col = 'id' OR tie.action <> 'null' AND d.type <> 'bytea'
-            ELSE d.export = 'yes' AND privacy.is_about(d.subject, kind) END;
-    IF tie.col IS NULL OR wanted IS NULL THEN
+    wanted := array_to_string(ARRAY(SELECT format('%I', one.col)
+        FROM unnest(privacy.exported(p_place, p_tab, tie.action, kind)) AS one (col)), ', ');
+    IF tie.col IS NULL OR wanted = '' THEN
         RETURN;
     END IF;
     -- Tables whose rows have an id are read page by page.
@@ -419,21 +426,19 @@ BEGIN
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA privacy FROM PUBLIC;
-GRANT SELECT ON privacy.declared TO ruxa_console, ruxa_worker, ruxa_operator;
+GRANT SELECT ON privacy.declared TO ruxa_console, ruxa_worker, ruxa_operator, ruxa_export;
 GRANT EXECUTE ON FUNCTION privacy.is_about(text, text), privacy.fate(oid, text, text, text), privacy.ties(text)
-    TO ruxa_console, ruxa_worker, ruxa_operator;
-GRANT EXECUTE ON FUNCTION privacy.owned_by(uuid), privacy.paid_left(uuid), privacy.invited_only(uuid) TO ruxa_console, ruxa_worker, ruxa_operator;
+    TO ruxa_console, ruxa_worker, ruxa_operator, ruxa_export;
+GRANT EXECUTE ON FUNCTION privacy.owned_by(uuid), privacy.paid_left(uuid), privacy.invited_only(uuid)
+    TO ruxa_console, ruxa_worker, ruxa_operator, ruxa_erase;
+GRANT EXECUTE ON FUNCTION privacy.owned_by(uuid) TO ruxa_export;
 GRANT SELECT (closed_at, erased_at) ON access.organisation TO ruxa_worker;
 GRANT UPDATE (organisation_sealed) ON access.mail TO ruxa_worker;
-GRANT EXECUTE ON FUNCTION privacy.erasure_freeze(uuid), privacy.erasure_clear(uuid, text[]), privacy.erasure_clear_late()
-    TO ruxa_worker, ruxa_operator;
-GRANT SELECT, INSERT (id, kind, subject, subject_hash, asked_by, goes_with, forfeit, address_mark, due_at)
-    ON privacy.erasure TO ruxa_console, ruxa_worker, ruxa_operator;
-GRANT UPDATE (due_at) ON privacy.erasure TO ruxa_console; -- not waiting any longer
-GRANT UPDATE (state, subject, due_at, key_ids, done_at, address_mark, certificate, signature, signed_by)
-    ON privacy.erasure TO ruxa_worker, ruxa_operator;
+-- Who asks writes the journal's first line, and may hurry; who erases runs it.
+GRANT SELECT, INSERT (id, kind, subject, subject_hash, asked_by, goes_with, forfeit, address_mark, due_at),
+    UPDATE (due_at) ON privacy.erasure TO ruxa_console, ruxa_worker, ruxa_operator;
+GRANT UPDATE (address_mark) ON privacy.erasure TO ruxa_worker; -- forgotten after 30 days
 GRANT EXECUTE ON FUNCTION privacy.erasure_take_back(uuid) TO ruxa_console, ruxa_operator;
-GRANT EXECUTE ON FUNCTION privacy.export_rows(uuid, text, text, text, uuid, uuid, integer) TO ruxa_console, ruxa_operator;
 GRANT SELECT, INSERT, DELETE ON privacy.export TO ruxa_console, ruxa_operator;
 GRANT UPDATE (used_at) ON privacy.export TO ruxa_console, ruxa_operator;
 GRANT SELECT, DELETE ON privacy.export TO ruxa_worker;

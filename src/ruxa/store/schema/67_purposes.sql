@@ -26,9 +26,11 @@ GRANT EXECUTE ON FUNCTION privacy.is_restricted(uuid) TO ruxa_support, ruxa_cons
 
 ALTER TABLE access.member ENABLE ROW LEVEL SECURITY;
 CREATE POLICY serving ON access.member TO ruxa_console, ruxa_worker, ruxa_operator USING (true) WITH CHECK (true);
+CREATE POLICY whole ON access.member FOR SELECT TO ruxa_erase, ruxa_export USING (true);
 CREATE POLICY unrestricted ON access.member FOR SELECT TO ruxa_support USING (NOT privacy.is_restricted(id));
 ALTER TABLE access.membership ENABLE ROW LEVEL SECURITY;
 CREATE POLICY serving ON access.membership TO ruxa_console, ruxa_worker, ruxa_operator USING (true) WITH CHECK (true);
+CREATE POLICY whole ON access.membership FOR SELECT TO ruxa_export USING (true);
 CREATE POLICY unrestricted ON access.membership FOR SELECT TO ruxa_support USING (NOT privacy.is_restricted(member_id));
 
 -- Which login may read which column: for the check of grants against what the columns declare.
