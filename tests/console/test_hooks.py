@@ -60,7 +60,8 @@ async def test_a_webhook_credits_once_however_often_and_in_whatever_order_it_com
     await store.collection.missed()
     await store.collection.hints()
     assert (await store.balance()).balance_micros == 25_000_000
-    assert set(await store.statuses()) == {200}
+    # One whose answer was late on a busy machine was sent again until it was taken.
+    assert {200} <= set(await store.statuses()) <= {0, 200}
     assert await store.collection.hints() == 0
     await store.prove()
 

@@ -90,7 +90,7 @@ class Capture:
 
     def tax_part(self, minor: int) -> int:
         if self.taken + minor >= self.amount:
-            return self.tax - self.taken_tax
+            return min(self.tax - self.taken_tax, minor * CENT)
         return min(self.tax - self.taken_tax, (2 * self.tax * minor + self.amount) // (2 * self.amount))
 
 

@@ -444,3 +444,18 @@ async def test_sandbox_payments_buy_sandbox_credit_only(books: Books) -> None:
     assert await desk.sums("asset:clearing:stripe:sandbox") == 5_950_000 - 200_000
     assert await desk.sums("liability:tax:de:sandbox") == -950_000
     await books.prove()
+
+
+async def test_the_tax_of_what_goes_back_is_never_more_than_it(desk: Desk) -> None:
+    """A dispute about cents that a refund was asked for, which then gives way to a smaller one made at the processor."""
+    order = await desk.order(20_000, tax=20_000)
+    await desk.capture(order)
+    await desk.ask(order, 30_000)
+    await desk.dispute(order, 3, "open")
+    assert (await desk.refund(order, 1, "re_1")).outcome == "posted"
+    await desk.books.prove()
+    await desk.dispute(order, 3, "won")
+    assert (await desk.refund(order, 3, "re_2")).outcome == "posted"
+    assert await desk.sums("liability:tax:de") == 0
+    assert (await desk.balance()).balance_micros == 0
+    await desk.books.prove()

@@ -607,12 +607,13 @@ BEGIN
     END IF;
 END $$;
 
--- The tax in `amount` more of a capture, so that all of it together is the capture's tax.
+-- The tax in `amount` more of a capture, so that all of it together is the capture's tax; never more than the amount: a
+-- refund and a dispute may be about the same cents, and one of them may have ended since.
 CREATE FUNCTION payment.tax_part(c payment.fact, p_minor bigint) RETURNS bigint
     LANGUAGE sql STABLE
-    RETURN CASE WHEN c.taken_minor + p_minor >= c.amount_minor THEN c.tax_micros - c.taken_tax_micros
-        ELSE least(c.tax_micros - c.taken_tax_micros,
-            round(c.tax_micros::numeric * p_minor / greatest(c.amount_minor, 1))::bigint) END;
+    RETURN least(c.tax_micros - c.taken_tax_micros, p_minor * 10000,
+        CASE WHEN c.taken_minor + p_minor < c.amount_minor
+            THEN round(c.tax_micros::numeric * p_minor / greatest(c.amount_minor, 1))::bigint END);
 
 -- What an order's facts make of it.
 CREATE FUNCTION payment.order_state(o payment.orders) RETURNS text
