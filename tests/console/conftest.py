@@ -15,6 +15,8 @@ from litestar.testing import AsyncTestClient
 from books import Books
 from fixtures_access import BASE_URL, House, Person, house, hurry
 from ruxa.access import members, organisations
+from ruxa.access.audit import reading
+from ruxa.access.roles import StaffRole
 from ruxa.console import assets, site
 from ruxa.console.page import Deps, Mode
 from ruxa.egress.objects import Objects
@@ -93,9 +95,23 @@ class Console:
     async def operator(self) -> tuple[Browser, Person]:
         """A signed-in operator who also has an organisation."""
         person, _, _ = await self.house.owner()
-        async with self.house.operator.work("operator") as work:
-            await members.add_staff(work, self.house.vault, Sealed(person.email.open("provide")), "operator")
+        await self._make_staff(person, "operator")
         return await self.signed_in(person), person
+
+    async def staff(self, role: StaffRole) -> Browser:
+        """A signed-in member of the staff."""
+        person, _, _ = await self.house.owner()
+        await self._make_staff(person, role)
+        return await self.signed_in(person)
+
+    async def _make_staff(self, person: Person, role: StaffRole) -> None:
+        async with self.house.operator.work("operator") as work:
+            await members.add_staff(work, self.house.vault, Sealed(person.email.open("provide")), role)
+
+    async def acts(self) -> list[str]:
+        """What the audit log says was done, newest first."""
+        async with self.house.console.work() as work:
+            return [one.act for one in await reading.page(work, self.house.vault, "proof", limit=200)]
 
     async def ref(self, organisation_id: UUID) -> UUID:
         """What money knows the organisation by."""

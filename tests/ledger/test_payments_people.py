@@ -18,7 +18,7 @@ from books import Books
 from payment_books import CARD, Desk, desk_of
 from ruxa.egress.processor import Declined, Hint, NeedsAction
 from ruxa.kernel.errors import Conflict, InvalidCall
-from ruxa.ledger import jobs, topups
+from ruxa.ledger import accounts, jobs, topups
 from ruxa.ledger.payments import (
     auto,
     corrections,
@@ -380,6 +380,19 @@ async def test_large_corrections_need_two_people_in_live_mode(books: Books) -> N
         await corrections.reject(work, wish.id, "staff:1")
         assert await corrections.waiting(work) == []
     async with books.operator.work() as work:
+        [large] = [one.id for one in await accounts.lots(work, ref) if one.granted_micros == 5_000_000_000]
+        assert await corrections.void_lot(work, large, by="staff:1") is None, "so does taking much of it back"
+        with pytest.raises(Conflict) as twice:
+            await corrections.void_lot(work, large, by="staff:2")
+        assert twice.value.code == "lot_waits"
+        [wish] = await corrections.waiting(work)
+        assert (wish.kind, wish.lot_id, wish.amount_micros) == ("void", large, 5_000_000_000)
+        with pytest.raises(Conflict):
+            await corrections.approve(work, wish.id, "staff:1")
+        assert (await accounts.balance(work, ref))["live"].balance_micros == 6_000_000_000
+        await corrections.approve(work, wish.id, "staff:2")
+        assert (await accounts.balance(work, ref))["live"].balance_micros == 1_000_000_000
+    async with books.operator.work() as work:
         parts = [await corrections.credit(work, ref, 600_000_000, by="staff:1") for _ in range(2)]
         assert [one is not None for one in parts] == [True, False], "in parts it is as large as at once"
         assert await corrections.credit(work, uuid4(), 600_000_000, by="staff:1") is not None
@@ -521,7 +534,9 @@ async def test_debts_are_given_up_by_name_and_lots_taken_back(desk: Desk) -> Non
     lease = await desk.books.lend(desk.ref, 500_000)
     async with desk.books.operator.work() as work:
         assert await corrections.void_lot(work, gift, by="staff:1") == 1_500_000
-    for lot, code in ((gift, "no_lot"), (uuid4(), "no_lot")):
+    async with desk.books.operator.work() as work:
+        [paid, *_] = [one for one in await accounts.lots(work, desk.ref) if one.category == "paid"]
+    for lot, code in ((gift, "no_lot"), (uuid4(), "no_lot"), (paid.id, "lot_was_paid")):
         with pytest.raises(Conflict) as refused:
             async with desk.books.operator.work() as work:
                 await corrections.void_lot(work, lot, by="staff:1")

@@ -11,12 +11,13 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.access import keys
+from ruxa.access import keys, organisations
 from ruxa.access.organisations import Organisation
 from ruxa.console import records
 from ruxa.console.page import Deps
 from ruxa.console.words import Words
 from ruxa.kernel import ids
+from ruxa.kernel.errors import NotFound
 from ruxa.kernel.sealed import Sealed
 from ruxa.ledger import accounts, activity, budgets, plans, prices, topups
 from ruxa.ledger.accounts import Balance
@@ -26,6 +27,8 @@ from ruxa.store.work import Work
 TRIAL_DAYS = 30
 LABEL_TRIAL = "trial-used"
 REASON_COLUMN = "ledger.lot.reason_sealed"
+WISH_COLUMN = "payment.wish.reason_sealed"
+PURPOSE = "billing"
 PLAYGROUND_MICROS = 1_000_000
 LINE_KEYS: Mapping[str, str] = {
     "sandbox_credit": "billing.line_topup",
@@ -173,6 +176,35 @@ async def give_credit(
         work, organisation.organisation_ref, amount_micros, by=by, lot_id=lot_id, reason_sealed=sealed
     )
     return lot_id, booked is not None
+
+
+async def take_back(
+    work: Work, deps: Deps, organisation: Organisation, lot_id: UUID, reason: str, by: str
+) -> tuple[UUID, int | None]:
+    """Takes back what is left of a credit that nobody paid for: the correction's id, and what moved at once, None when
+    it waits for a second person. Raises NotFound when the lot is not the organisation's; Conflict as
+    ``corrections.void_lot``."""
+    if lot_id not in {one.id for one in await accounts.lots(work, organisation.organisation_ref)}:
+        raise NotFound("No such credit of this organisation.")
+    wish_id = ids.fresh()
+    year = deps.terms.fiscal_year(deps.clock.now())
+    sealed = await deps.vault.seal(WISH_COLUMN, organisation.id, wish_id, reason, year=year)
+    return wish_id, await corrections.void_lot(work, lot_id, by=by, wish_id=wish_id, reason_sealed=sealed)
+
+
+async def reason(
+    work: Work, deps: Deps, organisation_ref: UUID, column: str, row: UUID, sealed: bytes | None, at: datetime
+) -> str:
+    """Why somebody asked for a correction or refund, for whoever has to approve it; empty when that was erased."""
+    organisation_id = None if sealed is None else await organisations.of_ref(work, organisation_ref)
+    if sealed is None or organisation_id is None:
+        return ""
+    year = at.year if column == REASON_COLUMN else deps.terms.fiscal_year(at)
+    try:
+        opened = await deps.vault.open(column, organisation_id, row, bytes(sealed), purpose=PURPOSE, year=year)
+    except NotFound:
+        return ""
+    return opened.open(PURPOSE)
 
 
 async def make_key(

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from ruxa.access import members
 from ruxa.egress.processors.bank import Bank
-from ruxa.kernel.sealed import Sealed
 
 LINES = ("IBAN: DE00 0000 0000 0000 0000 00",)
 PAGES = ("payments", "quarantine", "refunds", "disputes", "transfers", "books", "processors", "plans")
@@ -19,14 +17,6 @@ PAGES = ("payments", "quarantine", "refunds", "disputes", "transfers", "books", 
 def console(house: Any, made_console: Any) -> Any:
     """A console whose customers pay by bank."""
     return made_console(house, processors={"bank": Bank(LINES, livemode=False)})
-
-
-async def staff(console: Any, role: str) -> Any:
-    """A signed-in member of staff."""
-    person, _, _ = await console.house.owner()
-    async with console.house.operator.work("operator") as work:
-        await members.add_staff(work, console.house.vault, Sealed(person.email.open("provide")), role)
-    return await console.signed_in(person)
 
 
 async def ordered(browser: Any, usd: str) -> str:
@@ -55,7 +45,7 @@ async def arrived(first: Any, second: Any, shown: str, usd: str, line: str = "RX
 async def test_a_transfer_is_credited_when_two_people_have_seen_it(console: Any, books: Any) -> None:
     customer, _, _ = await console.owner()
     shown = await ordered(customer, "25")
-    first, second = await staff(console, "finance"), await staff(console, "operator")
+    first, second = await console.staff("finance"), await console.staff("operator")
     reference = re.search(r"RX-[0-9A-Z-]{9}", (await customer.get(f"/billing/orders/{shown}")).text)
     assert reference
     await first.get("/staff/transfers")
@@ -81,7 +71,7 @@ async def test_a_transfer_is_credited_when_two_people_have_seen_it(console: Any,
 
 async def test_a_large_refund_waits_for_somebody_else(console: Any) -> None:
     customer, _, _ = await console.owner()
-    first, second = await staff(console, "finance"), await staff(console, "finance")
+    first, second = await console.staff("finance"), await console.staff("finance")
     shown = await ordered(customer, "2000")
     await arrived(first, second, shown, "2000")
     path = f"/staff/payments/{shown}"
@@ -103,7 +93,7 @@ async def test_a_large_refund_waits_for_somebody_else(console: Any) -> None:
 
 async def test_a_customer_asks_for_what_is_unspent(console: Any) -> None:
     customer, _, _ = await console.owner()
-    first, second = await staff(console, "finance"), await staff(console, "finance")
+    first, second = await console.staff("finance"), await console.staff("finance")
     shown = await ordered(customer, "30")
     await arrived(first, second, shown, "30")
     path = f"/billing/orders/{shown}"
@@ -118,7 +108,7 @@ async def test_a_customer_asks_for_what_is_unspent(console: Any) -> None:
 
 async def test_spending_is_stopped_and_lifted(console: Any) -> None:
     customer, _, organisation_id = await console.owner()
-    one = await staff(console, "operator")
+    one = await console.staff("operator")
     await one.get("/staff/disputes")
     wrong = await one.post("/staff/disputes", "freeze", 422, organisation="org_0", scope="live")
     assert "No organisation has this id" in wrong.text
@@ -128,7 +118,7 @@ async def test_spending_is_stopped_and_lifted(console: Any) -> None:
 
 async def test_the_books_balance_and_nothing_is_owed(console: Any) -> None:
     _, _, organisation_id = await console.owner()
-    one = await staff(console, "finance")
+    one = await console.staff("finance")
     page = (await one.get("/staff/books")).text
     assert "Debits equal credits" in page
     assert "asset:" in (await one.get("/staff/books?as=csv")).text
@@ -147,7 +137,7 @@ async def test_the_books_balance_and_nothing_is_owed(console: Any) -> None:
 
 @pytest.mark.parametrize("role", ["auditor", "support"])
 async def test_who_may_only_look_has_no_button_and_no_way(console: Any, role: str) -> None:
-    one = await staff(console, role)
+    one = await console.staff(role)
     for name in PAGES:
         answer = await one.get(f"/staff/{name}", 200 if role == "auditor" else 403)
         if role == "auditor":
@@ -169,7 +159,7 @@ async def test_customers_do_not_know_of_these_pages(console: Any) -> None:
 async def test_payments_are_found_and_filtered(console: Any) -> None:
     customer, _, organisation_id = await console.owner()
     shown = await ordered(customer, "25")
-    one = await staff(console, "finance")
+    one = await console.staff("finance")
     for asked in (shown, f"org_{organisation_id.hex}"):
         assert shown in (await one.get(f"/staff/payments?find={asked}")).text
     assert "No payments" in (await one.get("/staff/payments?find=nonsense")).text

@@ -6,11 +6,11 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Request, Response, get, put
+from litestar import Request, Response, get, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from ruxa.console import assets, tables
+from ruxa.console import assets, paying, tables
 from ruxa.console.api import caller
 from ruxa.console.api.billing import Before
 from ruxa.console.api.caller import ManyLimit
@@ -21,7 +21,7 @@ from ruxa.kernel import ids
 from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.sealed import Sealed
 from ruxa.ledger.alerts import alerts
-from ruxa.ledger.documents import document, monthly, profile, show
+from ruxa.ledger.documents import document, issue, monthly, profile, show
 
 Money = Annotated[Literal["live", "sandbox"], QueryParameter(description="Which credit the statement is about.")]
 HEAD = ("kind", "label", "quantity", "amount_micros")
@@ -131,6 +131,20 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         named = {"content-disposition": f'attachment; filename="{found.name}.pdf"'}
         return Response(made, media_type="application/pdf", headers=named)
 
+    @post(
+        "/api/v1/orders/{order_id:str}/invoice",
+        operation_id="orders_invoice",
+        status_code=200,
+        tags=["Billing"],
+        summary="The invoices of a payment from before there were billing details, made now where they are missing",
+    )
+    async def orders_invoice(request: Request[Any, Any, Any], order_id: FromPath[str]) -> list[Document]:
+        async with caller.entered(deps, edge, request, "billing:change") as who:
+            order = await paying.own(who.work, order_id, who.organisation_ref)
+            made = await issue.invoice_for(who.work, deps.vault, deps.terms, order.id)
+            await who.note("document:asked", order.id)
+            return [document_of(await document.find(who.work, one)) for one in made]
+
     @get(
         "/api/v1/statements/{month:str}",
         operation_id="statements_csv",
@@ -146,7 +160,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             rows = [(line.kind, line.label, line.quantity, line.amount_micros) for line in found.lines]
         return Response(tables.as_csv(HEAD, rows), media_type="text/csv")
 
-    return [documents_list, documents_show, documents_pdf, statements_csv, *_settings(deps, edge)]
+    return [documents_list, documents_show, documents_pdf, orders_invoice, statements_csv, *_settings(deps, edge)]
 
 
 def _month(text: str) -> date:

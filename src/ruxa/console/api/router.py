@@ -19,8 +19,10 @@ from ruxa.console.api import (
     orders,
     organisation,
     payments,
+    plans,
     privacy,
     provider_keys,
+    reconciliation,
     staff,
     usage,
 )
@@ -54,5 +56,7 @@ def handlers(deps: Deps, edge: Edge, published: openapi.Description) -> list[HTT
         *staff.handlers(deps, edge),
         *holds.handlers(deps, edge),
         *payments.handlers(deps, edge),
+        *reconciliation.handlers(deps, edge),
+        *plans.handlers(deps, edge),
         description,
     ]

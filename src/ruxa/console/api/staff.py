@@ -18,7 +18,9 @@ from ruxa.console.api.caller import PURPOSE, After, Limit
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 from ruxa.kernel import ids
+from ruxa.kernel.errors import InvalidCall
 from ruxa.ledger import accounts, proofs
+from ruxa.ledger.payments import facts
 
 
 class StaffOrganisation(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +48,33 @@ class Credit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     micros: int
     scope: Literal["sandbox", "live"]
+    reason: str
+
+
+class StaffCredit(msgspec.Struct, frozen=True, kw_only=True):
+    """A credit that something is left of, in micros. order: the payment that bought it; such a one is refunded."""
+
+    id: str
+    category: str
+    scope: str
+    granted_micros: int
+    left_micros: int
+    held_micros: int
+    expires_at: datetime | None
+    order: str | None
+
+
+class TakenBack(msgspec.Struct, frozen=True, kw_only=True):
+    """Credit taken back: micros that moved at once; ``waits``: for a second person, under Corrections."""
+
+    id: str
+    moved_micros: int
+    waits: bool
+
+
+class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The reason, kept sealed."""
+
     reason: str
 
 
@@ -114,6 +143,37 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             await who.note("credit:given", lot_id, organisation_id=one.id)
             return Booked(ids.text("lot", lot_id), waits=not booked)
 
+    @get(
+        "/api/v1/staff/organisations/{organisation_id:str}/credit",
+        operation_id="staff_credit_list",
+        tags=["Staff"],
+        summary="What an organisation's balance is made of",
+    )
+    async def staff_credit_list(request: Request[Any, Any, Any], organisation_id: FromPath[str]) -> list[StaffCredit]:
+        async with caller.entered(deps, edge, request, "staff_organisation:list") as who:
+            one = await organisations.find(who.work, deps.vault, ids.read("org", organisation_id))
+            lots = await accounts.lots(who.work, one.organisation_ref)
+            return [await _credit(who, lot) for lot in lots if lot.left_micros > 0 and lot.voided_at is None]
+
+    @post(
+        "/api/v1/staff/organisations/{organisation_id:str}/credit/{lot_id:str}/take-back",
+        operation_id="staff_credit_take_back",
+        status_code=200,
+        tags=["Staff"],
+        summary="Take back what is left of a credit that nobody paid for",
+    )
+    async def staff_credit_take_back(
+        request: Request[Any, Any, Any], organisation_id: FromPath[str], lot_id: FromPath[str], data: JSONBody[Why]
+    ) -> TakenBack:
+        async with caller.entered(deps, edge, request, "staff_credit:give") as who:
+            if not 1 <= len(data.reason.strip()) <= 300:
+                raise InvalidCall("A reason has 1 to 300 characters.", param="reason")
+            one = await organisations.find(who.work, deps.vault, ids.read("org", organisation_id))
+            lot, by = ids.read("lot", lot_id), who.principal.text
+            wish_id, moved = await money.take_back(who.work, deps, one, lot, data.reason.strip(), by)
+            await who.note("credit:voided", lot, organisation_id=one.id)
+            return TakenBack(id=ids.text("wish", wish_id), moved_micros=moved or 0, waits=moved is None)
+
     @post(
         "/api/v1/staff/organisations/{organisation_id:str}/suspend",
         operation_id="staff_suspend",
@@ -164,10 +224,26 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         staff_organisations,
         staff_organisation,
         staff_credit,
+        staff_credit_list,
+        staff_credit_take_back,
         staff_suspend,
         staff_restore,
         staff_ledger_check,
     ]
+
+
+async def _credit(who: caller.Caller, lot: accounts.Lot) -> StaffCredit:
+    paid = await facts.find(who.work, lot.id)
+    return StaffCredit(
+        id=ids.text("lot", lot.id),
+        category=lot.category,
+        scope=lot.scope,
+        granted_micros=lot.granted_micros,
+        left_micros=lot.left_micros,
+        held_micros=lot.held_micros,
+        expires_at=lot.expires_at,
+        order=None if paid is None or paid.order_id is None else ids.text("order", paid.order_id),
+    )
 
 
 def _shown(one: organisations.Organisation, purse: money.Purse) -> StaffOrganisation:

@@ -1,4 +1,4 @@
-"""Corrections by people: large credits and write-offs that need two, lots taken back."""
+"""Corrections by people: credits, write-offs and credit taken back; large ones need two people."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ _REFUSALS: Final = {
     "wrong_state": "This is not waiting for that.",
     "no_lot": "No such lot of this organisation, or it is void.",
     "lot_was_paid": "Credit that was paid for is refunded, not taken back.",
+    "lot_is_spent": "Nothing is left of this credit.",
+    "lot_waits": "Taking this credit back already waits for a second person.",
 }
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """A credit or write-off that waits for a second person. kind: ``credit`` or ``writeoff``."""
+    """A correction that waits for a second person. kind: ``credit``, ``writeoff`` or ``void`` (of ``lot_id``)."""
 
     id: UUID
     kind: str
@@ -34,6 +36,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     reason_sealed: bytes | None
     asked_by: str
     asked_at: datetime
+    lot_id: UUID | None = None
 
 
 async def credit(
@@ -62,7 +65,7 @@ async def credit(
 
 
 async def approve(work: Work, wish_id: UUID, by: str) -> None:
-    """The second person. Raises Conflict ``second_person``, ``wrong_state``, ``no_debt``."""
+    """The second person. Raises Conflict ``second_person``, ``wrong_state``, ``no_debt``, ``no_lot``."""
     _refuse(await work.value(records.WISH_APPROVE, wish_id, by))
 
 
@@ -79,15 +82,21 @@ async def waiting(work: Work) -> list[Wish]:
     ]
 
 
-async def void_lot(work: Work, lot_id: UUID, *, by: str) -> int:
-    """Takes back what is left of a lot that nobody paid for; micros moved now (what leases hold follows).
+async def void_lot(
+    work: Work, lot_id: UUID, *, by: str, wish_id: UUID | None = None, reason_sealed: bytes | None = None
+) -> int | None:
+    """Takes back what is left of a lot that nobody paid for: micros moved now (what leases hold follows), or None when
+    (live mode, over the bound) a second person must approve.
 
-    Raises Conflict ``no_lot``, ``lot_was_paid``.
+    The row that the reason is sealed for is ``payment.wish.reason_sealed`` of ``wish_id``. Raises Conflict ``no_lot``,
+    ``lot_was_paid``, ``lot_is_spent``, ``lot_waits``, ``person_unnamed``.
     """
-    row = await work.row(records.LOT_VOID, lot_id, by)
+    row = await work.row(records.LOT_VOID, wish_id or ids.fresh(), lot_id, reason_sealed, by)
     assert row is not None
     _refuse(row[0])
-    moved: int = row[1]
+    moved: int | None = row[1]
+    if moved is None and not people.named(by):
+        raise people.unnamed()
     return moved
 
 

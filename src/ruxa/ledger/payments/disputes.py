@@ -47,7 +47,10 @@ async def find(work: Work, dispute_id: UUID) -> Dispute | None:
 
 
 async def evidence(work: Work, dispute_id: UUID, text_sealed: bytes, by: str) -> None:
-    """What staff answers, to be sent (sealed for ``payment.evidence.text_sealed``, row = dispute). Raises ``RX076``."""
+    """What staff answers, in place of what was not sent yet (sealed for ``payment.evidence.text_sealed``, row = dispute).
+
+    Raises Conflict ``RX076`` when an answer was sent, or the bank waits for none.
+    """
     await work.run(records.EVIDENCE_PUT, dispute_id, text_sealed, by)
 
 

@@ -217,12 +217,13 @@ WISH_APPROVE: Final = "SELECT payment.wish_approve(%s, %s)"
 WISH_REJECT: Final = "SELECT payment.wish_reject(%s, %s)"
 WISH_FIELDS: Final = (
     "id", "kind", "organisation_ref", "scope", "amount_micros", "account", "reason_sealed", "asked_by", "asked_at",
+    "lot_id",
 )  # fmt: skip
 WISHES: Final = """
-    SELECT id, kind, organisation_ref, scope, amount_micros, account, reason_sealed, asked_by, asked_at
+    SELECT id, kind, organisation_ref, scope, amount_micros, account, reason_sealed, asked_by, asked_at, lot_id
     FROM payment.wish WHERE state = 'waiting' ORDER BY asked_at, id
 """
-LOT_VOID: Final = "SELECT refusal, moved FROM payment.lot_void(%s, %s)"
+LOT_VOID: Final = "SELECT refusal, moved FROM payment.lot_void(%s, %s, %s, %s)"
 DEBT_FIELDS: Final = ("id", "at", "scope", "code", "ref", "amount_micros", "pending")
 DEBTS: Final = """
     SELECT t.id, t.at, t.scope, t.code, t.ref,

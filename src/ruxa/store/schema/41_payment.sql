@@ -379,7 +379,7 @@ CREATE TRIGGER confirmation_kept_whole BEFORE TRUNCATE ON payment.confirmation E
 
 CREATE TABLE payment.wish (
     id               uuid PRIMARY KEY,
-    kind             text NOT NULL CHECK (kind IN ('credit', 'writeoff')),
+    kind             text NOT NULL CHECK (kind IN ('credit', 'writeoff', 'void')),
     organisation_ref uuid NOT NULL,
     scope            text NOT NULL CHECK (scope IN ('sandbox', 'live')),
     amount_micros    bigint NOT NULL CHECK (amount_micros BETWEEN 1 AND 1000000000000),
@@ -390,13 +390,15 @@ CREATE TABLE payment.wish (
     settled_by       text CHECK (length(settled_by) BETWEEN 1 AND 80),
     asked_at         timestamptz NOT NULL,
     settled_at       timestamptz,
+    lot_id           uuid REFERENCES ledger.lot (id),
     CHECK ((kind = 'writeoff') = (account IS NOT NULL)),
+    CHECK ((kind = 'void') = (lot_id IS NOT NULL)),
     CONSTRAINT wish_second_person CHECK (state <> 'done' OR settled_by IS NULL OR settled_by <> asked_by)
 );
 CREATE INDEX wish_waiting ON payment.wish (asked_at) WHERE state = 'waiting';
 CREATE INDEX wish_organisation ON payment.wish (organisation_ref);
-COMMENT ON TABLE payment.wish IS 'Credits by hand and write-offs, with the second person of large ones.';
-CREATE TRIGGER wish_known BEFORE UPDATE OF id, kind, organisation_ref, scope, amount_micros, account, asked_by, asked_at
+COMMENT ON TABLE payment.wish IS 'Credits by hand, write-offs and credit taken back, with the second person of large ones.';
+CREATE TRIGGER wish_known BEFORE UPDATE OF id, kind, organisation_ref, scope, amount_micros, account, asked_by, asked_at, lot_id
     ON payment.wish FOR EACH ROW EXECUTE FUNCTION ledger.deny();
 CREATE TRIGGER wish_kept BEFORE DELETE ON payment.wish FOR EACH ROW EXECUTE FUNCTION ledger.deny();
 CREATE TRIGGER wish_kept_whole BEFORE TRUNCATE ON payment.wish EXECUTE FUNCTION ledger.deny();
@@ -1448,7 +1450,8 @@ BEGIN
         SELECT d.id, d.organisation_ref, p_text, 'waiting', p_by, ruxa.now() FROM payment.fact AS d
         WHERE d.id = p_dispute AND d.kind = 'dispute' AND d.status = 'open'
         ON CONFLICT (dispute_id) DO UPDATE SET text_sealed = excluded.text_sealed, state = 'waiting',
-            made_by = excluded.made_by, made_at = excluded.made_at;
+            made_by = excluded.made_by, made_at = excluded.made_at
+            WHERE evidence.state = 'waiting';
     IF NOT FOUND THEN
         RAISE EXCEPTION 'not there, or not in the state for this' USING ERRCODE = 'RX076';
     END IF;
@@ -1561,6 +1564,14 @@ BEGIN
             'lot:' || replace(w.id::text, '-', ''), w.reason_sealed, w.asked_by,
             ledger.account_id('asset:operator_credit'), 'credit');
         RETURN NULL;
+    ELSIF w.kind = 'void' THEN
+        UPDATE ledger.lot SET voided_at = ruxa.now() WHERE id = w.lot_id AND voided_at IS NULL;
+        IF NOT FOUND THEN
+            RETURN 'no_lot';
+        END IF;
+        PERFORM ledger.lot_empty(w.lot_id);
+        PERFORM pg_notify('lease_recall', w.organisation_ref::text);
+        RETURN NULL;
     END IF;
     debtor := payment.shortfall(w.organisation_ref, w.scope);
     SELECT a.dr_posted - a.cr_posted INTO owed FROM ledger.account AS a WHERE a.id = debtor;
@@ -1571,6 +1582,16 @@ BEGIN
         debtor, w.amount_micros, 'writeoff', w.organisation_ref, w.scope);
     RETURN NULL;
 END $$;
+
+-- One person is enough for sandbox money, up to the bound, and where no real money is. In parts it is as large as at once:
+-- what one person alone did for the organisation within a day counts together.
+CREATE FUNCTION payment.wish_alone(p_kind text, p_organisation uuid, p_scope text, p_amount bigint) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN p_scope = 'sandbox' OR p_amount + coalesce((SELECT sum(v.amount_micros) FROM payment.wish AS v
+            WHERE v.organisation_ref = p_organisation AND v.kind = p_kind AND v.scope = 'live' AND v.state = 'done'
+                AND v.settled_by IS NULL AND v.asked_at > ruxa.now() - interval '1 day'), 0)
+            <= payment.bound('four_eyes_micros')
+        OR NOT EXISTS (SELECT FROM ruxa.instance AS i WHERE i.mode = 'live');
 
 -- Done at once (true), or waiting for a second person: over the bound, for real money of a live instance.
 CREATE FUNCTION payment.wish_put(
@@ -1592,15 +1613,10 @@ BEGIN
         END IF;
         RETURN w.state = 'done';
     END IF;
-    -- In parts it is as large as at once: what one person alone did for it within a day counts together.
-    alone := p_scope = 'sandbox' OR p_amount + coalesce((SELECT sum(v.amount_micros) FROM payment.wish AS v
-            WHERE v.organisation_ref = p_organisation AND v.kind = p_kind AND v.scope = 'live' AND v.state = 'done'
-                AND v.settled_by IS NULL AND v.asked_at > ruxa.now() - interval '1 day'), 0)
-            <= payment.bound('four_eyes_micros')
-        OR NOT EXISTS (SELECT FROM ruxa.instance AS i WHERE i.mode = 'live');
+    alone := payment.wish_alone(p_kind, p_organisation, p_scope, p_amount);
     w := ROW(p_id, p_kind, p_organisation, p_scope, p_amount, p_account, p_reason,
         CASE WHEN alone THEN 'done' ELSE 'waiting' END, p_by, NULL, ruxa.now(),
-        CASE WHEN alone THEN ruxa.now() END)::payment.wish;
+        CASE WHEN alone THEN ruxa.now() END, NULL)::payment.wish;
     INSERT INTO payment.wish SELECT w.*;
     IF alone THEN
         refusal := payment.wish_do(w);
@@ -1645,13 +1661,19 @@ BEGIN
     RETURN CASE WHEN FOUND THEN NULL ELSE 'wrong_state' END;
 END $$;
 
-CREATE FUNCTION payment.lot_void(p_lot uuid, p_by text, OUT refusal text, OUT moved bigint)
+-- Takes back what is left of a lot that nobody paid for: at once (moved: what nothing held), or waiting (moved NULL).
+CREATE FUNCTION payment.lot_void(
+    p_id uuid, p_lot uuid, p_reason bytea, p_by text, OUT refusal text, OUT moved bigint
+)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     l ledger.lot;
+    rest bigint;
+    free bigint;
+    alone boolean;
+    w payment.wish;
 BEGIN
-    moved := 0;
     SELECT * INTO l FROM ledger.lot WHERE id = p_lot;
     IF NOT FOUND THEN
         refusal := 'no_lot';
@@ -1659,14 +1681,26 @@ BEGIN
     END IF;
     PERFORM ledger.lock_organisation(l.organisation_ref);
     SELECT * INTO l FROM ledger.lot WHERE id = p_lot FOR NO KEY UPDATE;
+    SELECT a.cr_posted - a.dr_posted, a.cr_posted - a.dr_posted - a.dr_pending INTO rest, free
+        FROM ledger.account AS a WHERE a.id = l.account_id;
     IF l.voided_at IS NOT NULL THEN
         refusal := 'no_lot';
     ELSIF EXISTS (SELECT FROM payment.fact AS f WHERE f.id = p_lot) THEN
         refusal := 'lot_was_paid';
+    ELSIF rest <= 0 THEN
+        refusal := 'lot_is_spent';
+    ELSIF EXISTS (SELECT FROM payment.wish AS v WHERE v.lot_id = p_lot AND v.state = 'waiting') THEN
+        refusal := 'lot_waits';
     ELSE
-        UPDATE ledger.lot SET voided_at = ruxa.now() WHERE id = p_lot;
-        moved := ledger.lot_empty(p_lot);
-        PERFORM pg_notify('lease_recall', l.organisation_ref::text);
+        alone := payment.wish_alone('void', l.organisation_ref, l.scope, rest);
+        w := ROW(p_id, 'void', l.organisation_ref, l.scope, rest, NULL, p_reason,
+            CASE WHEN alone THEN 'done' ELSE 'waiting' END, p_by, NULL, ruxa.now(),
+            CASE WHEN alone THEN ruxa.now() END, p_lot)::payment.wish;
+        INSERT INTO payment.wish SELECT w.*;
+        IF alone THEN
+            refusal := payment.wish_do(w);
+            moved := free;
+        END IF;
     END IF;
 END $$;
 
@@ -1999,8 +2033,8 @@ AS $$
     WITH moved AS MATERIALIZED (
         SELECT t.id, t.ref, t.code, t.debit_id, t.credit_id, t.amount_micros, t.state, t.organisation_ref, t.scope,
             t.state = 'posted' AS posted, t.state = 'pending' AND NOT EXISTS (
-                SELECT FROM ledger.transfer AS r WHERE r.id = ledger.resolution_id(t.id)) AS pending
-        FROM ledger.transfer AS t
+                SELECT FROM ledger.movement AS r WHERE r.id = ledger.resolution_id(t.id)) AS pending
+        FROM ledger.movement AS t
         WHERE t.state IN ('posted', 'pending') AND t.code IN ('topup', 'topup_tax', 'fee', 'payout', 'payout_back',
             'refund', 'refund_debt', 'refund_tax', 'refund_back', 'refund_debt_back', 'refund_tax_back',
             'dispute', 'dispute_debt', 'dispute_tax', 'dispute_back', 'dispute_debt_back', 'dispute_tax_back')
@@ -2107,12 +2141,16 @@ AS $$
         FROM facts AS f WHERE f.kind = 'dispute' AND f.weight <> 'none'
         UNION ALL
         SELECT 'I26 credits by hand and write-offs have their people', w.id::text,
-            CASE WHEN w.kind = 'writeoff' THEN coalesce((SELECT sum(t.amount_micros) FROM ledger.transfer AS t
+            CASE WHEN w.kind = 'writeoff' THEN coalesce((SELECT sum(t.amount_micros) FROM ledger.movement AS t
                     WHERE t.ref = w.id AND t.code = 'writeoff' AND t.state = 'posted'), 0)
-                ELSE coalesce((SELECT sum(t.amount_micros) FROM ledger.transfer AS t JOIN ledger.lot AS l
+                ELSE coalesce((SELECT sum(t.amount_micros) FROM ledger.movement AS t JOIN ledger.lot AS l
                     ON l.id = w.id AND t.credit_id = l.account_id WHERE t.ref = w.id AND t.code = 'credit'), 0) END
             <> CASE WHEN w.state = 'done' THEN w.amount_micros ELSE 0 END
-        FROM payment.wish AS w
+        FROM payment.wish AS w WHERE w.kind IN ('credit', 'writeoff')
+        UNION ALL
+        SELECT 'I26 credits by hand and write-offs have their people', l.id::text, NOT EXISTS (SELECT FROM payment.wish AS w
+            WHERE w.lot_id = l.id AND w.kind = 'void' AND w.state = 'done')
+        FROM ledger.lot AS l WHERE l.voided_at IS NOT NULL
     ), known (name) AS (
         VALUES ('I17 every fact has exactly its postings'), ('I18 every posting of a payment has its fact'),
             ('I19 what processors hold for us equals their facts'), ('I20 an order''s state follows from its facts'),
@@ -2396,6 +2434,7 @@ COMMENT ON COLUMN payment.wish.settled_by IS
      seal=none erase=keep:tax export=no:security';
 COMMENT ON COLUMN payment.wish.asked_at IS 'data: none';
 COMMENT ON COLUMN payment.wish.settled_at IS 'data: none';
+COMMENT ON COLUMN payment.wish.lot_id IS 'data: none';
 COMMENT ON COLUMN payment.freeze.id IS 'data: none';
 COMMENT ON COLUMN payment.freeze.organisation_ref IS
     'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract keep=transactions
@@ -2520,7 +2559,7 @@ GRANT EXECUTE ON FUNCTION
     payment.confirm_first(uuid, uuid, bigint, date, text, text, text), payment.confirm_second(uuid, text),
     payment.confirm_withdraw(uuid, text),
     payment.wish_put(uuid, text, uuid, text, bigint, text, bytea, text), payment.wish_approve(uuid, text),
-    payment.wish_reject(uuid, text), payment.lot_void(uuid, text),
+    payment.wish_reject(uuid, text), payment.lot_void(uuid, uuid, bytea, text),
     payment.auto_put(uuid, text, boolean, bigint, bigint, bigint, text, text), payment.auto_stop(uuid, text),
     payment.customer_put(uuid, text, text), payment.method_remove(uuid, text, text),
     payment.velocity(uuid, bytea, bytea), payment.declined(uuid, bytea, bytea), payment.trial_claim(bytea[]),

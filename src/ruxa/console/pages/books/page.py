@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from ruxa.access import organisations
-from ruxa.console import bills, forms, visits
+from ruxa.console import bills, forms, money, visits
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Conflict, NotFound
@@ -17,7 +17,6 @@ from ruxa.ledger.payments.orders import ORDER_MICROS_MAX
 from ruxa.store.work import Work
 
 PATH = "/staff/books"
-COLUMN = "payment.wish.reason_sealed"
 REASONS = ("bad_debt", "goodwill", "fraud", "rounding")
 HEAD = ("account", "kind", "unit", "debits_posted", "credits_posted", "debits_pending", "credits_pending")
 # Accounts of one organisation, lot or budget are summed up under their first word.
@@ -50,30 +49,39 @@ async def load(visit: Visit, work: Work) -> View:
             for one in every
         ]  # fmt: skip
         return bills.file_of(visit.query["as"], "ruxa-trial-balance", HEAD, rows)
-    me = visit.person.session.principal.text
     summed = _summed(every)
-    money = [one for one in summed if one.unit == "usd_micros"]
+    sums = [one for one in summed if one.unit == "usd_micros"]
     return View(
         {
-            "accounts": money,
-            "debits": sum(one.debits for one in money),
-            "credits": sum(one.credits for one in money),
+            "accounts": sums,
+            "debits": sum(one.debits for one in sums),
+            "credits": sum(one.credits for one in sums),
             "reasons": [(one, visit.words.plain(f"books.account_{one}")) for one in REASONS],
             "bound": await limits.bound(work, "four_eyes_micros"),
-            "wishes": [
-                {
-                    "id": ids.text("wish", one.id),
-                    "kind": visit.words.plain(f"books.kind_{one.kind}"),
-                    "amount": one.amount_micros,
-                    "account": one.account or "",
-                    "scope": one.scope,
-                    "at": one.asked_at,
-                    "mine": one.asked_by == me,
-                }
-                for one in await corrections.waiting(work)
-            ],
+            "wishes": [await _wish(visit, work, one) for one in await corrections.waiting(work)],
         }
     )
+
+
+async def _wish(visit: Visit, work: Work, one: corrections.Wish) -> dict[str, object]:
+    """What the second person has to know: whose, how much, why."""
+    organisation_id = await organisations.of_ref(work, one.organisation_ref)
+    column = money.REASON_COLUMN if one.kind == "credit" else money.WISH_COLUMN
+    reason = ""
+    if visit.person.may("staff_writeoff:post"):
+        place = (column, one.id, one.reason_sealed, one.asked_at)
+        reason = await money.reason(work, visit.deps, one.organisation_ref, *place)
+    return {
+        "id": ids.text("wish", one.id),
+        "kind": visit.words.plain(f"books.kind_{one.kind}"),
+        "organisation": "" if organisation_id is None else ids.text("org", organisation_id),
+        "reason": reason,
+        "amount": one.amount_micros,
+        "account": one.account or "",
+        "scope": one.scope,
+        "at": one.asked_at,
+        "mine": one.asked_by == visit.person.session.principal.text,
+    }
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -113,7 +121,7 @@ async def write_off(visit: Visit, work: Work) -> Go:
         raise forms.Faults({"organisation": "books.no_organisation"}) from None
     wish_id = ids.fresh()
     year = visit.deps.terms.fiscal_year(visit.deps.clock.now())
-    sealed = await visit.deps.vault.seal(COLUMN, one.id, wish_id, form.reason, year=year)
+    sealed = await visit.deps.vault.seal(money.WISH_COLUMN, one.id, wish_id, form.reason, year=year)
     try:
         made = await writeoffs.post(
             work,

@@ -7,7 +7,7 @@ import msgspec
 from ruxa.console import bills, forms, money, paying, visits
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import ids
-from ruxa.ledger.documents import document
+from ruxa.ledger.documents import document, issue, profile
 from ruxa.ledger.payments import orders, refunds
 from ruxa.ledger.payments.orders import Order
 from ruxa.store.work import Work
@@ -31,13 +31,15 @@ async def load(visit: Visit, work: Work) -> View:
         await paying.ask_again(work, visit.deps, found)
     person, words = visit.person, visit.words
     given = await refunds.listed(work, order_id=found.id)
+    papers = await document.of_order(work, found.id)
     return View(
         {
             "one": bills.order(found, words),
             "back": visit.query.get("back", ""),
             "balance": await money.purse_of(work, person.organisation_ref),
             "lines": await paying.instructions(visit.deps, found),
-            "documents": [bills.document(one, words) for one in await document.of_order(work, found.id)],
+            "documents": [bills.document(one, words) for one in papers],
+            "invoice": await _invoice(visit, work, {one.kind for one in papers}),
             "refundable": await refunds.refundable(work, found.id) if found.received_minor else 0,
             "refunds": [
                 {
@@ -51,6 +53,15 @@ async def load(visit: Visit, work: Work) -> View:
             ],
         }
     )
+
+
+async def _invoice(visit: Visit, work: Work, kinds: set[str]) -> str:
+    """Whether an invoice can still be made: ``ready``, ``profile`` (billing details are missing) or not at all."""
+    lacks = "receipt" in kinds and "invoice" not in kinds and visit.deps.terms.seller is not None
+    if not lacks or not visit.person.may("billing:change"):
+        return ""
+    written = await profile.find(work, visit.deps.vault, visit.person.organisation_ref)
+    return "profile" if written is None else "ready"
 
 
 async def cancel(visit: Visit, work: Work) -> Go:
@@ -81,13 +92,26 @@ async def refund(visit: Visit, work: Work) -> Go:
     return Go(to=visit.path, done="refund_asked")
 
 
+async def invoice(visit: Visit, work: Work) -> Go:
+    """The invoice of a payment that was made before there were billing details."""
+    found = await _own(visit, work)
+    await issue.invoice_for(work, visit.deps.vault, visit.deps.terms, found.id)
+    await visits.note(visit, work, "document:asked", found.id)
+    return Go(to=visit.path, done="invoice_made")
+
+
 PAGE = Page(
     name="order",
     path="/billing/orders/{order_id:str}",
     area="customer",
     load=load,
     permission="payment:read",
-    actions={"cancel": cancel, "look": look, "refund": refund},
-    needs={"cancel": "topup:create", "look": "payment:read", "refund": "payment:change"},
+    actions={"cancel": cancel, "look": look, "refund": refund, "invoice": invoice},
+    needs={
+        "cancel": "topup:create",
+        "look": "payment:read",
+        "refund": "payment:change",
+        "invoice": "billing:change",
+    },
     parent="billing",
 )

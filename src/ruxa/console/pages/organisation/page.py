@@ -1,4 +1,4 @@
-"""Staff: one organisation; credit with a reason, suspend and resume, each in the entries of who did it."""
+"""Staff: one organisation; credit given and taken back with a reason, suspend and resume, each in the log by name."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import get_args
 import msgspec
 
 from ruxa.access import organisations
-from ruxa.console import forms, money, records, visits
+from ruxa.console import bills, forms, money, records, visits
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import ids
+from ruxa.ledger import accounts
+from ruxa.ledger.payments import facts, limits
 from ruxa.store.work import Work
 
 PURPOSE = "provide"
@@ -24,6 +26,13 @@ class Credit(msgspec.Struct, frozen=True):
     scope: str = "sandbox"
 
 
+class TakeBack(msgspec.Struct, frozen=True):
+    """Which credit, why."""
+
+    lot: str
+    why: str
+
+
 class Suspend(msgspec.Struct, frozen=True):
     """Why."""
 
@@ -34,6 +43,7 @@ async def load(visit: Visit, work: Work) -> View:
     """The page."""
     one = await organisations.find(work, visit.deps.vault, visits.organisation_of(visit.places["organisation_id"]))
     lines = await records.lines(work, one.organisation_ref, before=None, after=None, limit=LINES)
+    lots = bills.lots(await accounts.lots(work, one.organisation_ref), visit.words, visit.deps.clock.now())
     return View(
         {
             "one": {
@@ -44,10 +54,23 @@ async def load(visit: Visit, work: Work) -> View:
                 "key_count": await records.key_count(work, one.id),
             },
             "balance": await money.purse_of(work, one.organisation_ref),
+            "lots": lots,
+            # Credit that a payment bought is refunded, on that payment's page.
+            "payments": await _payments(work, lots),
+            "bound": await limits.bound(work, "four_eyes_micros"),
             "lines": [money.line(line, visit.words) for line in lines],
             "whys": [(why, visit.words.plain(f"organisation.why_{why}")) for why in get_args(organisations.Why)],
         }
     )
+
+
+async def _payments(work: Work, lots: list[bills.ShownLot]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for lot in lots:
+        fact = await facts.find(work, ids.read("lot", lot.id))
+        if fact is not None and fact.order_id is not None:
+            found[lot.id] = ids.text("order", fact.order_id)
+    return found
 
 
 async def credit(visit: Visit, work: Work) -> Go:
@@ -59,6 +82,16 @@ async def credit(visit: Visit, work: Work) -> Go:
     lot_id, booked = await money.give_credit(work, visit.deps, one, form.scope, amount, form.reason, by)
     await visits.note(visit, work, "credit:given", lot_id, organisation_id=one.id)
     return Go(to=visit.path, done="credited" if booked else "credit_waits")
+
+
+async def take_back(visit: Visit, work: Work) -> Go:
+    """Takes back what is left of a credit that nobody paid for; a large one waits for a second person."""
+    form = forms.read(TakeBack, visit.form)
+    one = await organisations.find(work, visit.deps.vault, visits.organisation_of(visit.places["organisation_id"]))
+    by, lot_id = visit.person.session.principal.text, ids.read("lot", form.lot)
+    _, moved = await money.take_back(work, visit.deps, one, lot_id, form.why, by)
+    await visits.note(visit, work, "credit:voided", lot_id, organisation_id=one.id)
+    return Go(to=visit.path, done="taken_back" if moved is not None else "wish_waits")
 
 
 async def suspend(visit: Visit, work: Work) -> Go:
@@ -84,9 +117,10 @@ PAGE = Page(
     area="staff",
     load=load,
     permission="staff_organisation:list",
-    actions={"credit": credit, "suspend": suspend, "resume": resume},
+    actions={"credit": credit, "take_back": take_back, "suspend": suspend, "resume": resume},
     needs={
         "credit": "staff_credit:give",
+        "take_back": "staff_credit:give",
         "suspend": "staff_organisation:suspend",
         "resume": "staff_organisation:suspend",
     },

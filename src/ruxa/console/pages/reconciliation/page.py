@@ -88,6 +88,7 @@ async def take(visit: Visit, work: Work) -> Go:
     """The visitor looks after it."""
     one = ids.read("diff", forms.read(Which, visit.form).difference)
     await differences.assign(work, one, visit.person.member_id)
+    await visits.note(visit, work, "difference:taken", one, staff=True)
     return Go(to=PATH, done="difference_taken")
 
 
