@@ -158,10 +158,10 @@ class Shop:
 
 
 @asynccontextmanager
-async def counter(house: House) -> AsyncGenerator[Shop]:
+async def counter(house: House, *, live: bool = False) -> AsyncGenerator[Shop]:
     """One without a console: no webhook reaches it."""
     books = await Books.open(house.database)
-    async with till(house.database.clock) as made:
+    async with till(house.database.clock, live=live) as made:
         yield Shop(house, books, made, "http://127.0.0.1:1")
 
 

@@ -150,11 +150,11 @@ def made_once(name: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def till(clock: Clock | None = None) -> AsyncGenerator[Till]:
-    """One of them, until the end."""
+async def till(clock: Clock | None = None, *, live: bool = False) -> AsyncGenerator[Till]:
+    """One of them, until the end. live: it says that real money moves."""
     clock = clock or Clock()
     heard = Heard()
-    sandbox = await server.serve(access=access.fresh(), clock=clock)
+    sandbox = await server.serve(access=access.fresh(live=live), clock=clock)
     for name in ("paypal", "other"):
         sandbox.books.put("trust", dict(made_once(name)))
     wheel = Wheel()

@@ -447,7 +447,7 @@ async def test_sandbox_payments_buy_sandbox_credit_only(books: Books) -> None:
 
 
 async def test_the_tax_of_what_goes_back_is_never_more_than_it(desk: Desk) -> None:
-    """A dispute about cents that a refund was asked for, which then gives way to a smaller one made at the processor."""
+    """A dispute about cents that a refund was asked for, which then gives way to a smaller one made elsewhere."""
     order = await desk.order(20_000, tax=20_000)
     await desk.capture(order)
     await desk.ask(order, 30_000)

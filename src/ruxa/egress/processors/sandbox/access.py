@@ -30,10 +30,10 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, url=url)
 
 
-def fresh() -> Access:
-    """New secrets, of the processors' own forms."""
+def fresh(*, live: bool = False) -> Access:
+    """New secrets, of the processors' own forms. live: Stripe's objects say that real money moves, for tests of that."""
     return Access(
-        stripe_key=f"sk_test_{secrets.token_hex(24)}",
+        stripe_key=f"sk_{'live' if live else 'test'}_{secrets.token_hex(24)}",
         stripe_webhook_secret=f"whsec_{secrets.token_hex(16)}",
         paypal_client_id=f"A{secrets.token_hex(24)}",
         paypal_client_secret=f"E{secrets.token_hex(24)}",

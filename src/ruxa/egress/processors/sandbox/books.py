@@ -48,6 +48,11 @@ class Books:
         if file is not None:
             self._load(file)
 
+    @property
+    def livemode(self) -> bool:
+        """What Stripe's objects say of themselves, by the key they are asked for with."""
+        return self.access.stripe_key.startswith("sk_live_")
+
     def now(self) -> int:
         """Seconds since 1970 on the processor's clock."""
         return self.clock.unix_ms() // 1000

@@ -265,7 +265,7 @@ def emit(books: Books, kind: str, thing: Json, before: Json | None = None) -> Js
         "api_version": VERSION,
         "created": books.now(),
         "data": data,
-        "livemode": False,
+        "livemode": books.livemode,
         "pending_webhooks": 0,
         "request": books.request or {"id": None, "idempotency_key": None},
         "type": kind,

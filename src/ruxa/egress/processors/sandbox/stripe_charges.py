@@ -58,7 +58,7 @@ def charge_for(
         "failure_code": code,
         "failure_message": message,
         "fraud_details": {},
-        "livemode": False,
+        "livemode": books.livemode,
         "metadata": intent["metadata"],
         "on_behalf_of": None,
         "outcome": outcome,

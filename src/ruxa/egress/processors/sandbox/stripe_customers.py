@@ -37,7 +37,7 @@ def make_customer(books: Books, *, email: str | None = None, metadata: Json | No
             "footer": None,
             "rendering_options": None,
         },
-        "livemode": False,
+        "livemode": books.livemode,
         "metadata": metadata or {},
         "name": None,
         "next_invoice_sequence": 1,

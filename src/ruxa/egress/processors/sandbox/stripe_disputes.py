@@ -72,7 +72,7 @@ def open_dispute(books: Books, charge: Json, *, amount: int | None = None, reaso
             "submission_method": "not_submitted",
         },
         "is_charge_refundable": False,
-        "livemode": False,
+        "livemode": books.livemode,
         "metadata": {},
         "payment_intent": charge["payment_intent"],
         "payment_method_details": {

@@ -19,7 +19,7 @@ def endpoint(books: Books, url: str, events: list[str]) -> Json:
         "created": books.now(),
         "description": None,
         "enabled_events": events,
-        "livemode": False,
+        "livemode": books.livemode,
         "metadata": {},
         "status": "enabled",
         "url": url,

@@ -41,7 +41,7 @@ def make_card(books: Books, card: TestCard, month: int, year: int, *, address: J
             },
             "created": books.now(),
             "customer": None,
-            "livemode": False,
+            "livemode": books.livemode,
             "metadata": {},
             "type": "card",
             "_does": card.behaviour,
@@ -60,7 +60,7 @@ def make_bank(books: Books, number: str) -> Json:
             "billing_details": {"address": None, "email": None, "name": None, "phone": None, "tax_id": None},
             "created": books.now(),
             "customer": None,
-            "livemode": False,
+            "livemode": books.livemode,
             "metadata": {},
             "type": "us_bank_account",
             "us_bank_account": {

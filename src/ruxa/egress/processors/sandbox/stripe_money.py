@@ -91,7 +91,7 @@ def balance(ask: Ask) -> Json:
     amount = sum(one["net"] for one in ask.books.every("txn"))
     part = {"amount": amount, "currency": "usd", "source_types": {"card": amount}}
     nothing = {"amount": 0, "currency": "usd", "source_types": {"card": 0}}
-    return {"object": "balance", "available": [part], "livemode": False, "pending": [nothing]}
+    return {"object": "balance", "available": [part], "livemode": ask.books.livemode, "pending": [nothing]}
 
 
 def make_payout(books: Books, amount: int | None, form: Form | None = None) -> Json:
@@ -121,7 +121,7 @@ def make_payout(books: Books, amount: int | None, form: Form | None = None) -> J
         "failure_balance_transaction": None,
         "failure_code": None,
         "failure_message": None,
-        "livemode": False,
+        "livemode": books.livemode,
         "metadata": form.metadata() if form else {},
         "method": "standard",
         "original_payout": None,

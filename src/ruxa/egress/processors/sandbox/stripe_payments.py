@@ -78,7 +78,7 @@ def make_intent(
         "description": description,
         "last_payment_error": None,
         "latest_charge": None,
-        "livemode": False,
+        "livemode": books.livemode,
         "metadata": metadata or {},
         "next_action": None,
         "on_behalf_of": None,

@@ -21,7 +21,7 @@ def create(ask: Ask) -> Json:
         "created": books.now(),
         "customer": customer["id"],
         "flow": None,
-        "livemode": False,
+        "livemode": ask.books.livemode,
         "locale": form.text("locale"),
         "on_behalf_of": None,
         "return_url": form.text("return_url"),

@@ -118,7 +118,7 @@ def create(ask: Ask) -> Json:
         "expires_at": _expiry(books, form),
         "invoice": None,
         "invoice_creation": {"enabled": False},
-        "livemode": False,
+        "livemode": ask.books.livemode,
         "locale": form.text("locale"),
         "metadata": form.metadata(),
         "mode": "payment",

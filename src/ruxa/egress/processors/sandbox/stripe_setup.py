@@ -46,7 +46,7 @@ def create(ask: Ask) -> Json:
         "flow_directions": None,
         "last_setup_error": None,
         "latest_attempt": None,
-        "livemode": False,
+        "livemode": ask.books.livemode,
         "mandate": None,
         "metadata": form.metadata(),
         "next_action": None,
