@@ -51,7 +51,11 @@ def read(text: str, own: Origin) -> tuple[Origin, str]:
 
 
 def write(origin: Origin, signature: str, own: Origin) -> str:
-    """The signature for an answer in the dialect of ``own``: bare when it is that vendor's, packed when not."""
+    """The signature for an answer in the dialect of ``own``: bare when it is that vendor's, packed when not.
+
+    A vendor's own that looks packed (that vendor is a gateway like this one) is packed as well, so that it comes back
+    whole.
+    """
     if not signature and not origin:
         return ""
-    return signature if origin == own else pack(origin, signature)
+    return signature if origin == own and unpack(signature) is None else pack(origin, signature)

@@ -107,9 +107,7 @@ def _name(call: ToolCall, tool: Tool | None) -> Fields:
 
 def proof(origin: Origin, text: str, *, redacted: bool) -> str | None:
     """``encrypted_content``: this vendor's own bare, another's packed together with whose it is (W37)."""
-    if origin == "openai":
-        return text or None
-    return signature.write(origin, REDACTED + text if redacted else text, "openai") or None
+    return signature.write(origin, REDACTED + text if redacted and origin != "openai" else text, "openai") or None
 
 
 def ending(finish: Finish) -> tuple[Status, str]:
