@@ -48,7 +48,16 @@ def tools(
     async def erased(organisation_id: UUID) -> None:
         await erase.organisation(pool, eraser, vault, organisation_id, by="system", forfeit=True, objects=objects)
 
-    return Tools(pool=pool, vault=vault, objects=objects, sink=sink, clock=clock, data=settings.data, erase=erased)
+    return Tools(
+        pool=pool,
+        vault=vault,
+        objects=objects,
+        sink=sink,
+        clock=clock,
+        data=settings.data,
+        erase=erased,
+        fiscal_month=settings.billing.fiscal_year_month,
+    )
 
 
 async def run(given: Tools) -> None:

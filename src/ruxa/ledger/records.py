@@ -196,6 +196,13 @@ LEASE_LINES: Final = """
     FROM ledger.statement_line WHERE ref = %s ORDER BY seq
 """
 
+# -- years that are over
+
+YEARS_OVER: Final = "SELECT ledger.years_over(%s)"
+YEAR_ROWS: Final = "SELECT id, organisation_ref, body FROM ledger.year_rows(%s, %s, %s, %s)"
+YEAR_END: Final = "SELECT ledger.year_end(%s, %s)"
+YEAR_DROP: Final = "SELECT ledger.year_drop(%s)"
+
 # -- proofs and upkeep
 
 PROOFS: Final = """

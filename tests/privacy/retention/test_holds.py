@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -67,6 +67,44 @@ async def test_usage_under_hold_is_kept_sealed_and_the_day_goes_all_the_same(hou
     bodies = await house.admin("SELECT body_sealed FROM privacy.held_item")
     assert all(held_ref.hex.encode() not in body and str(held_ref).encode() not in body for (body,) in bodies)
     await house.books.prove()
+
+
+async def test_transfers_under_hold_are_kept_sealed_and_their_year_goes_all_the_same(house: RetentionHouse) -> None:
+    held, held_ref = await house.organisation(live=1000)
+    _, other_ref = await house.organisation(live=1000)
+    await house.spend(held_ref, [10, 20])
+    await house.spend(other_ref, [30])
+    year = house.began.year
+    over = date(year + 8, 1, 1)
+    # Two days of February are the 29th until then; the last day is still kept.
+    await house.to((over - house.began.date()).days - 1)
+    outcome = await house.run()
+    assert outcome.state == "done", outcome
+    hold = await _place(house, held)
+    await _approve(house, hold)
+    before = await _balances(house)
+    moves = {
+        row[0] for row in await house.admin("SELECT id FROM ledger.transfer WHERE organisation_ref = %s", held_ref)
+    }
+    assert moves
+    await house.to((over - house.began.date()).days)
+    outcome = await house.run()
+    assert outcome.state == "done", outcome
+    assert ("ledger years", 1) in outcome.planned
+    assert await house.admin("SELECT count(*) FROM ledger.movement") == [(0,)]
+    assert await _balances(house) == before
+    await house.books.prove()
+    kept = [json.loads(one.body) for one in await _kept(house, hold) if one.store == "transfer"]
+    assert {UUID(one["id"]) for one in kept} == moves
+    assert {one["organisation_ref"] for one in kept} == {str(held_ref)}
+    assert any(one["credit"] == "revenue:usage:live" for one in kept)
+
+
+async def _balances(house: RetentionHouse) -> list[tuple[object, ...]]:
+    return await house.admin(
+        "SELECT code, debits_posted - credits_posted FROM ledger.account_balance WHERE unit = 'usd_micros'"
+        " AND debits_posted <> credits_posted ORDER BY code"
+    )
 
 
 async def test_what_an_organisation_did_is_kept_when_its_day_goes(house: RetentionHouse) -> None:

@@ -25,7 +25,8 @@ from ruxa.kernel import bounds, codec, ids
 from ruxa.kernel.clock import Clock, monotonic
 from ruxa.kernel.errors import NotFound, RuxaError, Unavailable
 from ruxa.kernel.signals import Sink
-from ruxa.ledger import evidence
+from ruxa.ledger import evidence, years
+from ruxa.ledger import jobs as ledger_jobs
 from ruxa.ledger.documents import document as kept_documents
 from ruxa.privacy import policy
 from ruxa.privacy.content import items as content
@@ -73,7 +74,9 @@ def _nothing(_: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a run works with. erase: of the room that erases; None while there is none; checkpoint: for tests."""
+    """What a run works with. erase: of the room that erases; None while there is none; fiscal_month: in which a fiscal
+    year begins; checkpoint: for tests.
+    """
 
     pool: Pool
     vault: Vault
@@ -82,6 +85,7 @@ class Tools:
     clock: Clock
     data: Path
     erase: Erase | None = None
+    fiscal_month: int = 1
     checkpoint: Callable[[str], None] = _nothing
     reading: Callable[[Work, Clock], Awaitable[watch.Reading]] = watch.read
 
@@ -436,6 +440,25 @@ async def _documents_end(tools: Tools) -> Ended:
             return ended
 
 
+async def _ledger_years(tools: Tools) -> list[int]:
+    async with tools.pool.work("retention") as work:
+        return await years.over(work, tools.fiscal_month)
+
+
+async def _ledger_due(tools: Tools) -> Due:
+    return [f"transfers {year}" for year in await _ledger_years(tools)]
+
+
+async def _ledger_end(tools: Tools) -> Ended:
+    """Oldest first. The books prove themselves before and after, or nothing happens."""
+    ended = Ended()
+    for year in await _ledger_years(tools):
+        await ledger_jobs.seals(tools.pool)
+        ended.count += await years.end(tools.pool, year, tools.fiscal_month)
+        await _when_free(lambda year=year: years.drop(tools.pool, year))
+    return ended
+
+
 async def _quarters_over(tools: Tools) -> Due:
     today = await _today(tools)
     return [str(day) for day in await tools.vault.days_held("pseudonym", None) if today >= _pseudonym_end(day)]
@@ -511,6 +534,7 @@ async def _holds_due(tools: Tools) -> Due:
         *(f"usage {day}" for day in await _days_over(tools)),
         *(f"content {until}" for until in await _content_over(tools)),
         *(f"acts {day}" for day in await _acts_over(tools)),
+        *await _ledger_due(tools),
     ]
 
 
@@ -526,6 +550,8 @@ async def _holds_end(tools: Tools) -> Ended:
         kept += await _keep_content(tools, until, held)
     for day in await _acts_over(tools):
         kept += await _keep_acts(tools, day, held)
+    for year in await _ledger_years(tools):
+        kept += await _keep_transfers(tools, year, by_ref)
     return Ended(0, kept)
 
 
@@ -586,6 +612,19 @@ async def _keep_usage(tools: Tools, day: date, by_ref: dict[UUID, list[UUID]]) -
             for row in rows:
                 for hold_id in by_ref[row.organisation_ref]:
                     await holds.keep(work, tools.vault, hold_id, "usage", [(row.id, "row", row.body.encode())])
+        kept, after = kept + len(rows), rows[-1].id
+
+
+async def _keep_transfers(tools: Tools, year: int, by_ref: dict[UUID, list[UUID]]) -> int:
+    kept, after = 0, None
+    while True:
+        async with tools.pool.work("retention") as work:
+            rows = await years.rows(work, year, list(by_ref), after)
+            if not rows:
+                return kept
+            for row in rows:
+                for hold_id in by_ref[row.organisation_ref]:
+                    await holds.keep(work, tools.vault, hold_id, "transfer", [(row.id, "row", row.body.encode())])
         kept, after = kept + len(rows), rows[-1].id
 
 
@@ -690,6 +729,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step("tables of days", _tables_due, _tables_end),
     Step("years", _years_over, _years_end),
     Step("documents", _documents_over, _documents_end),
+    Step("ledger years", _ledger_due, _ledger_end),
     Step("pseudonyms", _quarters_over, _quarters_end),
     Step("closed accounts", _closures_due, _closures_end),
     Step("people", _access_due, _access_end),

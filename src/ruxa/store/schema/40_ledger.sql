@@ -9,7 +9,8 @@
 -- lease; RX007 amount exceeds the hold; RX020 the segment never began; RX021 it is acknowledged or refused; RX022
 -- acknowledged with another hash; RX023 the staging table is not ours; RX024 a hold that is over; RX041 the price's
 -- period is taken or past; RX050 the day is not over for long enough; RX051 an older day is still there; RX052 its evidence
--- is not ready; RX053 the record is younger than its time; RX900 immutable.
+-- is not ready; RX053 the record is younger than its time; RX054 money of
+-- that year is pending, or not sealed; RX900 immutable.
 
 CREATE SCHEMA ledger;
 REVOKE ALL ON SCHEMA ledger FROM PUBLIC;
@@ -41,11 +42,18 @@ AS $$
     FROM (SELECT encode(sha256(convert_to(code, 'UTF8')), 'hex') AS h) AS hashed
 $$;
 
--- Nothing of these tables is changed or taken away.
+-- Nothing of these tables is changed or taken away, until its year is over (ledger.year_end).
 CREATE FUNCTION ledger.deny() RETURNS trigger
     LANGUAGE plpgsql
 AS $$
+DECLARE
+    ending text := coalesce(current_setting('ruxa.ending_year', true), '');
 BEGIN
+    IF TG_OP = 'DELETE' AND ending ~ '^[0-9]{4}$' THEN
+        IF ruxa.now() >= ledger.kept_until(make_date(ending::integer, 12, 31)) THEN
+            RETURN OLD;
+        END IF;
+    END IF;
     RAISE EXCEPTION 'immutable' USING ERRCODE = 'RX900';
 END $$;
 
@@ -661,6 +669,76 @@ COMMENT ON TABLE ledger.seal IS 'Each seal hashes a run of transfers together wi
 
 CREATE TRIGGER seal_kept BEFORE UPDATE OR DELETE ON ledger.seal FOR EACH ROW EXECUTE FUNCTION ledger.deny();
 CREATE TRIGGER seal_kept_whole BEFORE TRUNCATE ON ledger.seal EXECUTE FUNCTION ledger.deny();
+
+-- What remains of years that are over (ledger.year_end, 51_year.sql): every account's sums, and the movements of what
+-- went on in a later year. A seal of which transfers are gone keeps its hash; its rest has another over what is left.
+
+CREATE TABLE ledger.opening (
+    account_id uuid PRIMARY KEY,
+    dr_posted  bigint NOT NULL DEFAULT 0,
+    cr_posted  bigint NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE ledger.opening IS 'What was posted to each account in years whose transfers are gone.';
+
+CREATE TABLE ledger.kept_transfer (
+    id               uuid PRIMARY KEY,
+    seq              bigint NOT NULL,
+    state            text NOT NULL,
+    debit_id         uuid NOT NULL,
+    credit_id        uuid NOT NULL,
+    amount_micros    bigint NOT NULL,
+    pending_id       uuid,
+    code             text NOT NULL,
+    organisation_ref uuid,
+    scope            text,
+    ref              uuid,
+    at               timestamptz NOT NULL
+);
+CREATE INDEX kept_transfer_order ON ledger.kept_transfer (seq);
+CREATE INDEX kept_transfer_ref ON ledger.kept_transfer (ref);
+COMMENT ON TABLE ledger.kept_transfer IS
+    'Transfers of years that are over whose order or lease is not: they go with it, a year later.';
+CREATE TRIGGER kept_transfer_kept BEFORE UPDATE OR DELETE ON ledger.kept_transfer
+    FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+CREATE TRIGGER kept_transfer_kept_whole BEFORE TRUNCATE ON ledger.kept_transfer EXECUTE FUNCTION ledger.deny();
+
+CREATE TABLE ledger.opening_usage (
+    organisation_ref uuid NOT NULL,
+    scope            text NOT NULL CHECK (scope IN ('sandbox', 'live')),
+    amount_micros    bigint NOT NULL,
+    waived_micros    bigint NOT NULL,
+    PRIMARY KEY (organisation_ref, scope)
+);
+COMMENT ON TABLE ledger.opening_usage IS
+    'By how much the charges that are left exceed what the leases that are left spent: those that went over a year''s end.';
+
+CREATE TABLE ledger.seal_rest (
+    number    bigint PRIMARY KEY REFERENCES ledger.seal (number),
+    transfers bigint NOT NULL CHECK (transfers >= 0),
+    sha256    bytea NOT NULL CHECK (octet_length(sha256) = 32)
+);
+COMMENT ON TABLE ledger.seal_rest IS 'What is left of a seal''s transfers, hashed together with the seal''s own hash.';
+
+CREATE TABLE ledger.year_ended (
+    year       integer PRIMARY KEY,
+    transfers  bigint NOT NULL,
+    kept       bigint NOT NULL,
+    seal       bigint REFERENCES ledger.seal (number),
+    sha256     bytea,
+    ended_at   timestamptz NOT NULL
+);
+COMMENT ON TABLE ledger.year_ended IS
+    'Years whose transfers are gone: how many there were and were kept, and the hash of the last seal over them.';
+CREATE TRIGGER year_ended_kept BEFORE UPDATE OR DELETE ON ledger.year_ended FOR EACH ROW EXECUTE FUNCTION ledger.deny();
+CREATE TRIGGER year_ended_kept_whole BEFORE TRUNCATE ON ledger.year_ended EXECUTE FUNCTION ledger.deny();
+
+CREATE VIEW ledger.movement AS
+    SELECT id, seq, state, debit_id, credit_id, amount_micros, pending_id, code, organisation_ref, scope, ref, at
+    FROM ledger.transfer
+    UNION ALL
+    SELECT id, seq, state, debit_id, credit_id, amount_micros, pending_id, code, organisation_ref, scope, ref, at
+    FROM ledger.kept_transfer;
+COMMENT ON VIEW ledger.movement IS 'Every transfer that is there.';
 
 -- The system's own accounts.
 
@@ -2080,7 +2158,7 @@ AS $$
         concat_ws('|', t.seq, t.id, t.state, t.debit_id, t.credit_id, t.amount_micros, coalesce(t.pending_id::text, '-'),
             t.code, coalesce(t.organisation_ref::text, '-'), coalesce(t.scope, '-'), coalesce(t.ref::text, '-'),
             ledger.unix_ms(t.at)), E'\n' ORDER BY t.seq), ''), 'UTF8')), count(*)
-    FROM ledger.transfer AS t WHERE t.seq BETWEEN p_first AND p_last
+    FROM ledger.movement AS t WHERE t.seq BETWEEN p_first AND p_last
 $$;
 
 -- Seals the transfers that are older than five minutes (so that none of an earlier number is still to commit), at most
@@ -2134,22 +2212,25 @@ $$;
 
 CREATE VIEW ledger.account_balance AS
     SELECT a.code, a.kind, a.unit, a.organisation_ref,
-        CASE WHEN a.counted THEN a.dr_posted ELSE coalesce(d.posted, 0)::bigint END AS debits_posted,
-        CASE WHEN a.counted THEN a.cr_posted ELSE coalesce(c.posted, 0)::bigint END AS credits_posted,
+        CASE WHEN a.counted THEN a.dr_posted ELSE (coalesce(d.posted, 0) + coalesce(o.dr_posted, 0))::bigint END
+            AS debits_posted,
+        CASE WHEN a.counted THEN a.cr_posted ELSE (coalesce(c.posted, 0) + coalesce(o.cr_posted, 0))::bigint END
+            AS credits_posted,
         CASE WHEN a.counted THEN a.dr_pending ELSE coalesce(d.pending, 0)::bigint END AS debits_pending,
         CASE WHEN a.counted THEN a.cr_pending ELSE coalesce(c.pending, 0)::bigint END AS credits_pending
     FROM ledger.account AS a
+        LEFT JOIN ledger.opening AS o ON o.account_id = a.id
         LEFT JOIN (
             SELECT t.debit_id AS id, sum(t.amount_micros) FILTER (WHERE t.state IN ('posted', 'post')) AS posted,
                 sum(t.amount_micros) FILTER (WHERE t.state = 'pending' AND r.id IS NULL) AS pending
-            FROM ledger.transfer AS t LEFT JOIN ledger.transfer AS r
+            FROM ledger.movement AS t LEFT JOIN ledger.movement AS r
                 ON t.state = 'pending' AND r.id = ledger.resolution_id(t.id)
             GROUP BY t.debit_id
         ) AS d ON d.id = a.id
         LEFT JOIN (
             SELECT t.credit_id AS id, sum(t.amount_micros) FILTER (WHERE t.state IN ('posted', 'post')) AS posted,
                 sum(t.amount_micros) FILTER (WHERE t.state = 'pending' AND r.id IS NULL) AS pending
-            FROM ledger.transfer AS t LEFT JOIN ledger.transfer AS r
+            FROM ledger.movement AS t LEFT JOIN ledger.movement AS r
                 ON t.state = 'pending' AND r.id = ledger.resolution_id(t.id)
             GROUP BY t.credit_id
         ) AS c ON c.id = a.id;
@@ -2184,12 +2265,12 @@ CREATE FUNCTION ledger.proofs() RETURNS TABLE (name text, value bigint, examined
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     WITH resolved AS MATERIALIZED (
-        SELECT t.pending_id FROM ledger.transfer AS t WHERE t.pending_id IS NOT NULL
+        SELECT t.pending_id FROM ledger.movement AS t WHERE t.pending_id IS NOT NULL
     ), moves AS MATERIALIZED (
         SELECT t.debit_id, t.credit_id,
             sum(t.amount_micros) FILTER (WHERE t.state IN ('posted', 'post')) AS posted,
             sum(t.amount_micros) FILTER (WHERE t.state = 'pending' AND r.pending_id IS NULL) AS pending
-        FROM ledger.transfer AS t LEFT JOIN resolved AS r ON r.pending_id = t.id AND t.state = 'pending'
+        FROM ledger.movement AS t LEFT JOIN resolved AS r ON r.pending_id = t.id AND t.state = 'pending'
         GROUP BY t.debit_id, t.credit_id
     ), moved AS MATERIALIZED (
         SELECT side.id, sum(side.dr_posted) AS dr_posted, sum(side.cr_posted) AS cr_posted,
@@ -2199,6 +2280,8 @@ AS $$
             FROM moves AS m
             UNION ALL
             SELECT m.credit_id, 0, m.posted, 0, m.pending FROM moves AS m
+            UNION ALL
+            SELECT o.account_id, o.dr_posted, o.cr_posted, 0, 0 FROM ledger.opening AS o
         ) AS side GROUP BY side.id
     ), sums AS (
         SELECT a.unit, CASE WHEN a.counted THEN a.dr_posted ELSE coalesce(m.dr_posted, 0) END AS debits_posted,
@@ -2213,22 +2296,26 @@ AS $$
         SELECT s.lease_id, s.lane, sum(s.amount_micros) AS amount, count(r.id) FILTER (WHERE s.amount_micros > 0) AS ended,
             count(*) FILTER (WHERE s.amount_micros > 0) AS slices,
             coalesce(sum(r.amount_micros) FILTER (WHERE s.amount_micros > 0), 0) AS posted
-        FROM ledger.lease_slice AS s LEFT JOIN ledger.transfer AS r ON r.id = ledger.resolution_id(s.pending_id)
+        FROM ledger.lease_slice AS s LEFT JOIN ledger.movement AS r ON r.id = ledger.resolution_id(s.pending_id)
         GROUP BY s.lease_id, s.lane
     ), outside AS MATERIALIZED (
         SELECT t.ref AS lease_id, sum(t.amount_micros) FILTER (WHERE t.code IN ('late', 'shortfall')) AS beyond,
             sum(t.amount_micros) FILTER (WHERE t.code = 'abandoned') AS abandoned
-        FROM ledger.transfer AS t JOIN ledger.account AS d ON d.id = t.debit_id AND d.unit = 'usd_micros'
+        FROM ledger.movement AS t JOIN ledger.account AS d ON d.id = t.debit_id AND d.unit = 'usd_micros'
         WHERE t.code IN ('late', 'shortfall', 'abandoned') GROUP BY t.ref
     ), oldest AS (
         -- A lease is compared by itself while no row of it can be in a reduced day; I14 compares all of them together.
         SELECT coalesce(max((d.day + 1)::timestamp AT TIME ZONE 'UTC') + interval '1 hour', '-infinity') AS at
         FROM ledger.evidence_day AS d WHERE d.state = 'reduced'
     ), spent AS (
-        SELECT l.organisation_ref, l.scope, sum(l.spent_micros + l.extra_micros + l.lost_micros) AS amount,
-            coalesce(sum(o.abandoned), 0) - sum(l.lost_micros) AS waived
-        FROM ledger.lease AS l LEFT JOIN outside AS o ON o.lease_id = l.id
-        WHERE l.kind = 'lease' GROUP BY l.organisation_ref, l.scope
+        SELECT s.organisation_ref, s.scope, sum(s.amount) AS amount, sum(s.waived) AS waived
+        FROM (
+            SELECT l.organisation_ref, l.scope, l.spent_micros + l.extra_micros + l.lost_micros AS amount,
+                coalesce(o.abandoned, 0) - l.lost_micros AS waived
+            FROM ledger.lease AS l LEFT JOIN outside AS o ON o.lease_id = l.id WHERE l.kind = 'lease'
+            UNION ALL
+            SELECT o.organisation_ref, o.scope, o.amount_micros, o.waived_micros FROM ledger.opening_usage AS o
+        ) AS s GROUP BY s.organisation_ref, s.scope
     ), charged AS (
         SELECT c.organisation_ref, c.scope, sum(c.amount) AS amount, sum(c.waived) AS waived
         FROM (
@@ -2239,10 +2326,12 @@ AS $$
             FROM ledger.billing_evidence AS e WHERE e.kind = 'lease'
         ) AS c GROUP BY c.organisation_ref, c.scope
     ), chain AS MATERIALIZED (
-        SELECT s.number, s.sha256 = h.sha256 AND s.transfers = h.transfers
+        SELECT s.number, coalesce(r.sha256, s.sha256) = h.sha256 AND coalesce(r.transfers, s.transfers) = h.transfers
             AND s.first_seq = coalesce(lag(s.last_seq) OVER w, 0) + 1 AS intact
         FROM (SELECT *, lag(sha256) OVER (ORDER BY number) AS before FROM ledger.seal) AS s
-            CROSS JOIN LATERAL ledger.seal_hash(s.before, s.first_seq, s.last_seq) AS h
+            LEFT JOIN ledger.seal_rest AS r ON r.number = s.number
+            CROSS JOIN LATERAL ledger.seal_hash(CASE WHEN r.number IS NULL THEN s.before ELSE s.sha256 END, s.first_seq,
+                s.last_seq) AS h
         WINDOW w AS (ORDER BY s.number)
     ), found AS (
         SELECT 'I1 counters equal the sum of transfers' AS name, a.code AS id,
@@ -2725,6 +2814,52 @@ COMMENT ON COLUMN ledger.seal.last_seq IS 'data: none';
 COMMENT ON COLUMN ledger.seal.transfers IS 'data: none';
 COMMENT ON COLUMN ledger.seal.sha256 IS 'data: none';
 COMMENT ON COLUMN ledger.seal.sealed_at IS 'data: none';
+COMMENT ON COLUMN ledger.opening.account_id IS 'data: none';
+COMMENT ON COLUMN ledger.opening.dr_posted IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.opening.cr_posted IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.kept_transfer.id IS 'data: none';
+COMMENT ON COLUMN ledger.kept_transfer.seq IS 'data: none';
+COMMENT ON COLUMN ledger.kept_transfer.state IS 'data: none';
+COMMENT ON COLUMN ledger.kept_transfer.debit_id IS 'data: none';
+COMMENT ON COLUMN ledger.kept_transfer.credit_id IS 'data: none';
+COMMENT ON COLUMN ledger.kept_transfer.amount_micros IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.kept_transfer.pending_id IS 'data: none';
+COMMENT ON COLUMN ledger.kept_transfer.code IS
+    'data: category=user.behavior.purchase_history subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.kept_transfer.organisation_ref IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.kept_transfer.scope IS 'data: none';
+COMMENT ON COLUMN ledger.kept_transfer.ref IS 'data: none';
+COMMENT ON COLUMN ledger.kept_transfer.at IS
+    'data: category=user.behavior.purchase_history subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.opening_usage.organisation_ref IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.opening_usage.scope IS 'data: none';
+COMMENT ON COLUMN ledger.opening_usage.amount_micros IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.opening_usage.waived_micros IS
+    'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
+     seal=none erase=keep:tax export=yes';
+COMMENT ON COLUMN ledger.seal_rest.number IS 'data: none';
+COMMENT ON COLUMN ledger.seal_rest.transfers IS 'data: none';
+COMMENT ON COLUMN ledger.seal_rest.sha256 IS 'data: none';
+COMMENT ON COLUMN ledger.year_ended.year IS 'data: none';
+COMMENT ON COLUMN ledger.year_ended.transfers IS 'data: none';
+COMMENT ON COLUMN ledger.year_ended.kept IS 'data: none';
+COMMENT ON COLUMN ledger.year_ended.seal IS 'data: none';
+COMMENT ON COLUMN ledger.year_ended.sha256 IS 'data: none';
+COMMENT ON COLUMN ledger.year_ended.ended_at IS 'data: none';
 
 -- Who may do what. Functions are the only way in; the gateway reads prices and nothing else.
 

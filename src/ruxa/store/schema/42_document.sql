@@ -343,11 +343,14 @@ AS $$
     ), moves AS MATERIALIZED (
         SELECT t.at < p_from AS before, t.code, o.code AS other,
             CASE WHEN c.id IS NULL THEN -t.amount_micros ELSE t.amount_micros END AS amount
-        FROM ledger.transfer AS t
+        FROM ledger.movement AS t
             LEFT JOIN mine AS d ON d.id = t.debit_id LEFT JOIN mine AS c ON c.id = t.credit_id
             JOIN ledger.account AS o ON o.id = CASE WHEN c.id IS NULL THEN t.credit_id ELSE t.debit_id END
         WHERE t.organisation_ref = p_organisation AND t.scope = p_scope AND t.state IN ('posted', 'post')
             AND t.at < p_until AND (d.id IS NULL) <> (c.id IS NULL)
+        UNION ALL
+        -- What years that are gone left.
+        SELECT true, '', '', o.cr_posted - o.dr_posted FROM ledger.opening AS o JOIN mine AS m ON m.id = o.account_id
     ), named AS (
         SELECT CASE
                 WHEN m.other LIKE 'revenue:usage:%' THEN 'charge'
@@ -422,6 +425,8 @@ AS $$
         SELECT 'I43 every payment and refund has its document', f.id::text, ledger.undocumented(f)
         FROM payment.fact AS f
         WHERE f.changed_at < ruxa.now() - interval '1 hour' AND f.amount_minor > 0 AND f.order_id IS NOT NULL
+            -- Of a payment that went on into a later year, the first document is gone by now.
+            AND ruxa.now() < ledger.kept_until((f.noted_at AT TIME ZONE 'UTC')::date)
             AND f.kind IN ('capture', 'refund', 'dispute')
             AND ledger.billing_subject(f.organisation_ref) IS NOT NULL AND NOT ledger.is_erased(f.organisation_ref)
     ), known (name) AS (

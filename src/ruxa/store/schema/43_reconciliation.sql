@@ -29,6 +29,15 @@ CREATE TRIGGER reconciliation_entry_kept BEFORE UPDATE OR DELETE ON ledger.recon
 CREATE TRIGGER reconciliation_entry_kept_whole BEFORE TRUNCATE ON ledger.reconciliation_entry
     EXECUTE FUNCTION ledger.deny();
 
+-- Their sums in years that are gone (ledger.year_end).
+CREATE TABLE ledger.opening_entry (
+    processor text NOT NULL,
+    scope     text NOT NULL CHECK (scope IN ('sandbox', 'live')),
+    net_minor bigint NOT NULL,
+    PRIMARY KEY (processor, scope)
+);
+COMMENT ON TABLE ledger.opening_entry IS 'What the lines of years that are gone left in each processor''s balance.';
+
 CREATE TABLE ledger.reconciliation_run (
     id         uuid PRIMARY KEY,
     processor  text NOT NULL,
@@ -237,7 +246,12 @@ CREATE FUNCTION ledger.clearing() RETURNS TABLE (processor text, scope text, her
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     WITH there AS (
-        SELECT e.processor, e.scope, sum(e.net_minor) AS net FROM ledger.reconciliation_entry AS e GROUP BY 1, 2
+        SELECT e.processor, e.scope, sum(e.net_minor) AS net
+        FROM (
+            SELECT r.processor, r.scope, r.net_minor FROM ledger.reconciliation_entry AS r
+            UNION ALL
+            SELECT o.processor, o.scope, o.net_minor FROM ledger.opening_entry AS o
+        ) AS e GROUP BY 1, 2
     ), here AS (
         SELECT split_part(b.code, ':', 3) AS processor, CASE WHEN b.code LIKE '%:sandbox' THEN 'sandbox' ELSE 'live' END
             AS scope, b.debits_posted - b.credits_posted - coalesce((SELECT sum(f.amount_minor) * 10000
@@ -343,6 +357,9 @@ END $$;
 
 -- The data map (D37)
 
+COMMENT ON COLUMN ledger.opening_entry.processor IS 'data: none';
+COMMENT ON COLUMN ledger.opening_entry.scope IS 'data: none';
+COMMENT ON COLUMN ledger.opening_entry.net_minor IS 'data: none';
 COMMENT ON COLUMN ledger.reconciliation_entry.processor IS 'data: none';
 COMMENT ON COLUMN ledger.reconciliation_entry.scope IS 'data: none';
 COMMENT ON COLUMN ledger.reconciliation_entry.ext_id IS
