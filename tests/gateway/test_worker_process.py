@@ -291,7 +291,8 @@ async def test_kill_minus_nine_during_a_batch_bills_each_line_once(
     await house.begin(credit_micros=50_000_000)
     await house.vault.create_subject(house.organisation_id, ["content"])
     await house.vault.create_day_keys("content", items.DAYS_AHEAD)
-    count, kills = 120, max(2, sizes["kills"] // 10)
+    kills = max(2, sizes["kills"] // 10)
+    count = 90 + 15 * kills
     path, body = call("openai_chat", "sandbox/chat", "[[tokens=8]] [[delay-ms=80]] a line")
     told = [{"custom_id": f"line-{n}", "method": "POST", "url": path, "body": body} for n in range(count)]
     data = "\n".join(json.dumps(one) for one in told).encode()

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import hypothesis
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,8 +139,10 @@ def _changed(body: Any, path: tuple[Any, ...], value: Any) -> Any:
     return body
 
 
-def test_a_mutated_call_is_read_or_refused_and_never_breaks(sizes: Sizes) -> None:
-    @hypothesis.settings(max_examples=sizes["fuzz"])
+@pytest.mark.parametrize("part", range(4))
+def test_a_mutated_call_is_read_or_refused_and_never_breaks(sizes: Sizes, part: int) -> None:
+    @hypothesis.seed(part)
+    @hypothesis.settings(max_examples=sizes["fuzz"] // 4)
     @given(calls(), st.data())
     def run(call: Call, data: st.DataObject) -> None:
         body = json.loads(CHAT.write_call(call, AIM).body)
@@ -152,8 +155,10 @@ def test_a_mutated_call_is_read_or_refused_and_never_breaks(sizes: Sizes) -> Non
     run()
 
 
-def test_a_mutated_answer_is_read_or_refused_and_never_breaks(sizes: Sizes) -> None:
-    @hypothesis.settings(max_examples=sizes["fuzz"])
+@pytest.mark.parametrize("part", range(4))
+def test_a_mutated_answer_is_read_or_refused_and_never_breaks(sizes: Sizes, part: int) -> None:
+    @hypothesis.seed(part)
+    @hypothesis.settings(max_examples=sizes["fuzz"] // 4)
     @given(replies(), st.data())
     def run(reply: Reply, data: st.DataObject) -> None:
         body = json.loads(CHAT.write_reply(reply, ASKED))
@@ -167,8 +172,10 @@ def test_a_mutated_answer_is_read_or_refused_and_never_breaks(sizes: Sizes) -> N
     run()
 
 
-def test_a_mutated_stream_is_read_or_refused_and_never_breaks(sizes: Sizes) -> None:
-    @hypothesis.settings(max_examples=sizes["fuzz"])
+@pytest.mark.parametrize("part", range(4))
+def test_a_mutated_stream_is_read_or_refused_and_never_breaks(sizes: Sizes, part: int) -> None:
+    @hypothesis.seed(part)
+    @hypothesis.settings(max_examples=sizes["fuzz"] // 4)
     @given(replies(), st.data())
     def run(reply: Reply, data: st.DataObject) -> None:
         frames = CHAT.writer(ASKED).write(deltas(reply)).split(b"\n\n")[:-2]
