@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
@@ -119,6 +119,11 @@ class Console:
             return (await organisations.find(work, self.house.vault, organisation_id)).organisation_ref
 
 
+# By what an application reads when it is made: its parts, the application, and the house that it is for now. To make
+# one takes longer than most tests.
+_apps: dict[tuple[object, ...], tuple[Deps, Litestar, House]] = {}
+
+
 def made(
     house: House,
     mode: Mode = "demo",
@@ -142,7 +147,16 @@ def made(
         objects=objects,
         **more,
     )
-    return Console(house, site.create(deps))
+    origins = tuple(origin for one in deps.processors.values() for origin in one.origins)
+    key = (mode, base_url, origins, tuple(deps.gateway_openapi))
+    parts, app, owner = _apps.get(key) or (deps, site.create(deps), None)
+    if owner is house:
+        # The second of one test has parts of its own.
+        return Console(house, site.create(deps))
+    for part in fields(Deps):
+        object.__setattr__(parts, part.name, getattr(deps, part.name))
+    _apps[key] = (parts, app, house)
+    return Console(house, app)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -35,8 +36,9 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def load(language: Language, folder: Path = CATALOGUES) -> dict[str, str]:
-    """The catalogue as flat ``area.key`` -> message."""
+@cache
+def load(language: Language, folder: Path = CATALOGUES) -> Mapping[str, str]:
+    """The catalogue as flat ``area.key`` -> message, read once a process."""
     with (folder / f"{language}.toml").open("rb") as file:
         return _flatten(tomllib.load(file))
 

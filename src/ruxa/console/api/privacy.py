@@ -62,7 +62,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
 def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
     """The routes."""
     turns = export.Turns()
-    paper = show.paper(deps.vault, Library().words, assets.VENDOR)
+    library = Library()
 
     @get("/api/v1/privacy/export", operation_id="privacy_exports", tags=["Privacy"], summary="Your copies")
     async def exports(request: Request[Any, Any, Any]) -> Copies:
@@ -95,6 +95,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             turns.require()
             await export.fetch(who.work, session.member_id, wanted)
             await who.note("subject:exported", wanted, purpose="legal")
+        paper = show.paper(deps.vault, library.words, assets.VENDOR)
         pieces: AsyncGenerator[bytes, None] = export.stream(
             deps.copies, deps.vault, wanted, session.member_id, objects=deps.objects, turns=turns, paper=paper
         )
