@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import LiteralString
 
 import msgspec
@@ -23,6 +24,10 @@ COLUMNS: LiteralString = """
         AND 'ruxa_owner'::regrole IN (c.relowner, n.nspowner)
     ORDER BY 1, 2, a.attnum
 """
+
+
+# Those that can be sealed: envelopes are bytes.
+_SEALABLE: LiteralString = COLUMNS.replace("NOT a.attisdropped", "NOT a.attisdropped AND a.atttypid = 'bytea'::regtype")
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,11 +56,17 @@ async def read(work: Work) -> list[Column]:
     return columns(await work.rows(COLUMNS))
 
 
+async def sealable(work: Work) -> list[Column]:
+    """The part of the data map that can be sealed."""
+    return columns(await work.rows(_SEALABLE))
+
+
 def undeclared(found: Iterable[Column]) -> list[Column]:
     """The columns that hold up a migration and turn ``doctor`` red."""
     return [column for column in found if column.problem is not None]
 
 
+@cache
 def _column(schema: str, table: str, column: str, type_name: str, _kind: str, comment: str | None) -> Column:
     declaration: Declaration | None = None
     problem: str | None = None

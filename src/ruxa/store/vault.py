@@ -598,7 +598,7 @@ class Vault:
 
     async def _read_columns(self) -> None:
         async with self._pool.work() as work:
-            found = await inventory.read(work)
+            found = await inventory.sealable(work)
         self._columns = {
             column.name: column.declaration
             for column in found
