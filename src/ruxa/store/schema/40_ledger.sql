@@ -1635,6 +1635,8 @@ DECLARE
     leases uuid[] := '{}';
     amounts bigint[] := '{}';
     waivers bigint[] := '{}';
+    over uuid[];
+    plain boolean := true;
     i integer;
     l ledger.lease;
     inside bigint;
@@ -1706,68 +1708,93 @@ BEGIN
     END LOOP;
     PERFORM FROM ledger.lease AS l WHERE l.id IN (SELECT b.lease_id FROM pg_temp.usage_batch AS b)
         ORDER BY l.id FOR NO KEY UPDATE;
+    over := ARRAY(SELECT l.id FROM ledger.lease AS l
+        WHERE l.state = 'closed' AND l.id IN (SELECT b.lease_id FROM pg_temp.usage_batch AS b));
 
+    -- Nearly always every row is new and without a fault. That is tried first: as they came, without looking for each
+    -- row whether it is there; the key refuses a row that is.
     BEGIN
+        INSERT INTO ledger.usage_event
+            SELECT b.*, coalesce(b.lease_id = ANY (over), false) FROM pg_temp.usage_batch AS b;
         FOR item IN
-            WITH fresh AS (
-                INSERT INTO ledger.usage_event
-                SELECT b.*, coalesce(x.state = 'closed', false)
-                FROM pg_temp.usage_batch AS b LEFT JOIN ledger.lease AS x ON x.id = b.lease_id
-                WHERE b.id >= oldest AND b.id < newest
-                ORDER BY b.id
-                ON CONFLICT DO NOTHING
-                RETURNING lease_id, amount_micros, waived_micros, usage_event.late
-            )
-            SELECT f.lease_id, sum(f.amount_micros)::bigint AS amount, sum(f.waived_micros)::bigint AS waived,
-                count(*) AS n, count(*) FILTER (WHERE f.late) AS n_late
-            FROM fresh AS f GROUP BY f.lease_id
+            SELECT b.lease_id, sum(b.amount_micros)::bigint AS amount, sum(b.waived_micros)::bigint AS waived,
+                count(*) AS n
+            FROM pg_temp.usage_batch AS b GROUP BY b.lease_id
         LOOP
             booked := booked + item.n;
-            late := late + item.n_late;
             IF item.lease_id IS NOT NULL THEN
+                late := late + CASE WHEN item.lease_id = ANY (over) THEN item.n ELSE 0 END;
                 leases := leases || item.lease_id;
                 amounts := amounts || item.amount;
                 waivers := waivers || item.waived;
             END IF;
         END LOOP;
     EXCEPTION WHEN integrity_constraint_violation THEN
-        -- Some row hits a wall: one by one, so that only that row is refused.
-        booked := 0;
-        late := 0;
-        leases := '{}';
-        amounts := '{}';
-        waivers := '{}';
-        FOR row_id IN
-            SELECT DISTINCT b.id FROM pg_temp.usage_batch AS b WHERE b.id >= oldest AND b.id < newest ORDER BY b.id
-        LOOP
-            BEGIN
-                FOR item IN
-                    WITH fresh AS (
-                        INSERT INTO ledger.usage_event
-                        SELECT b.*, coalesce(x.state = 'closed', false)
-                        FROM pg_temp.usage_batch AS b LEFT JOIN ledger.lease AS x ON x.id = b.lease_id
-                        WHERE b.id = row_id
-                        ON CONFLICT DO NOTHING
-                        RETURNING lease_id, amount_micros, waived_micros, usage_event.late
-                    )
-                    SELECT * FROM fresh
-                LOOP
-                    booked := booked + 1;
-                    late := late + item.late::integer;
-                    IF item.lease_id IS NOT NULL THEN
-                        leases := leases || item.lease_id;
-                        amounts := amounts || item.amount_micros;
-                        waivers := waivers || item.waived_micros;
-                    END IF;
-                END LOOP;
-            EXCEPTION WHEN integrity_constraint_violation THEN
-                GET STACKED DIAGNOSTICS wall = CONSTRAINT_NAME;
-                refused := refused || row_id;
-                -- Without a name: its day was reduced since we looked, and has no partition any more.
-                reasons := reasons || CASE WHEN wall = '' THEN 'day' ELSE wall END;
-            END;
-        END LOOP;
+        plain := false;
     END;
+
+    IF NOT plain THEN
+        BEGIN
+            FOR item IN
+                WITH fresh AS (
+                    INSERT INTO ledger.usage_event
+                    SELECT b.*, coalesce(b.lease_id = ANY (over), false)
+                    FROM pg_temp.usage_batch AS b
+                    WHERE b.id >= oldest AND b.id < newest
+                    ORDER BY b.id
+                    ON CONFLICT DO NOTHING
+                    RETURNING lease_id, amount_micros, waived_micros, usage_event.late
+                )
+                SELECT f.lease_id, sum(f.amount_micros)::bigint AS amount, sum(f.waived_micros)::bigint AS waived,
+                    count(*) AS n, count(*) FILTER (WHERE f.late) AS n_late
+                FROM fresh AS f GROUP BY f.lease_id
+            LOOP
+                booked := booked + item.n;
+                late := late + item.n_late;
+                IF item.lease_id IS NOT NULL THEN
+                    leases := leases || item.lease_id;
+                    amounts := amounts || item.amount;
+                    waivers := waivers || item.waived;
+                END IF;
+            END LOOP;
+        EXCEPTION WHEN integrity_constraint_violation THEN
+            -- Some row hits a wall: one by one, so that only that row is refused.
+            booked := 0;
+            late := 0;
+            leases := '{}';
+            amounts := '{}';
+            waivers := '{}';
+            FOR row_id IN
+                SELECT DISTINCT b.id FROM pg_temp.usage_batch AS b WHERE b.id >= oldest AND b.id < newest ORDER BY b.id
+            LOOP
+                BEGIN
+                    FOR item IN
+                        WITH fresh AS (
+                            INSERT INTO ledger.usage_event
+                            SELECT b.*, coalesce(b.lease_id = ANY (over), false)
+                            FROM pg_temp.usage_batch AS b WHERE b.id = row_id
+                            ON CONFLICT DO NOTHING
+                            RETURNING lease_id, amount_micros, waived_micros, usage_event.late
+                        )
+                        SELECT * FROM fresh
+                    LOOP
+                        booked := booked + 1;
+                        late := late + item.late::integer;
+                        IF item.lease_id IS NOT NULL THEN
+                            leases := leases || item.lease_id;
+                            amounts := amounts || item.amount_micros;
+                            waivers := waivers || item.waived_micros;
+                        END IF;
+                    END LOOP;
+                EXCEPTION WHEN integrity_constraint_violation THEN
+                    GET STACKED DIAGNOSTICS wall = CONSTRAINT_NAME;
+                    refused := refused || row_id;
+                    -- Without a name: its day was reduced since we looked, and has no partition any more.
+                    reasons := reasons || CASE WHEN wall = '' THEN 'day' ELSE wall END;
+                END;
+            END LOOP;
+        END;
+    END IF;
 
     FOR i IN 1 .. cardinality(leases) LOOP
         SELECT * INTO l FROM ledger.lease WHERE id = leases[i];
