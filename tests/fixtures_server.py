@@ -34,7 +34,17 @@ _FOLLOW += "os.execvp(sys.argv[2], sys.argv[2:])"
 STOP_TIMEOUT_S = 35
 _FORKS = Forks()
 _OF_INTERPRETERS = ("PYTHON", "LANG", "LC_", "TZ")
-_RUN_BEFORE: set[tuple[str, ...]] = set()
+
+
+def _first_run(args: tuple[str, ...]) -> bool:
+    """Whether no process of the session has run such a command yet; from now on one has."""
+    marker = session_directory() / "commands" / "-".join(args).replace("/", "-")
+    marker.parent.mkdir(exist_ok=True)
+    try:
+        marker.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -188,8 +198,7 @@ class RunningServer:
         env = environment(**own)
         given = (*args, "--data", str(self.data))
         # What a command imports shows its first run; it is most of the time that the others would take, too.
-        if args[:2] not in _RUN_BEFORE or any(name.startswith(_OF_INTERPRETERS) for name in own):
-            _RUN_BEFORE.add(args[:2])
+        if _first_run(args[:2]) or any(name.startswith(_OF_INTERPRETERS) for name in own):
             command = [sys.executable, "-m", "ruxa", *given]
             return subprocess.run(
                 command, capture_output=True, text=True, cwd=self.place, env=env, check=False, timeout=60
