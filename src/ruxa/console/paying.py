@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from ruxa.access import organisations
 from ruxa.access.audit import log
 from ruxa.access.authorize import Principal
 from ruxa.console.page import Deps
@@ -200,6 +201,28 @@ async def ask_again(work: Work, deps: Deps, order: Order) -> None:
         at=now,
     )
     await inbox.put(work, order.processor, hint)
+
+
+class Sought(msgspec.Struct, frozen=True, kw_only=True):
+    """What staff look for: one order, or an organisation's."""
+
+    order_id: UUID | None = None
+    organisation_ref: UUID | None = None
+
+
+async def sought(work: Work, deps: Deps, asked: str) -> Sought | None:
+    """What a reference, an order's or organisation's id names; None when there is no such."""
+    try:
+        if asked.startswith("org_"):
+            one = await organisations.find(work, deps.vault, ids.read("org", asked))
+            return Sought(organisation_ref=one.organisation_ref)
+        if asked.startswith("order_"):
+            found = await orders.find(work, ids.read("order", asked))
+        else:
+            found = await orders.by_reference(work, asked)
+    except NotFound:
+        return None
+    return None if found is None else Sought(order_id=found.id)
 
 
 async def own(work: Work, shown: str, organisation_ref: UUID) -> Order:

@@ -54,6 +54,9 @@ async def test_a_transfer_is_credited_when_two_people_have_seen_it(console: Any,
     unknown = await first.post("/staff/transfers", "find", 422, reference="RX-0000-0000")
     assert "No order has this reference" in unknown.text
     await arrived(first, second, shown, "25")
+    csv = (await first.get("/staff/transfers?as=csv&state=confirmed&find=RX%20transfer")).text.splitlines()
+    assert len(csv) == 2
+    assert "Nothing fits" in (await first.get("/staff/transfers?find=RX")).text
     page = (await customer.get(f"/billing/orders/{shown}")).text
     assert "25.00 USD are credited" in page
     assert "hx-trigger" not in page
@@ -82,6 +85,7 @@ async def test_a_large_refund_waits_for_somebody_else(console: Any) -> None:
     listed = (await first.get("/staff/refunds")).text
     refund = re.search(r'name="refund" value="(rfnd_\w+)"', listed)
     assert refund
+    assert "Reason: They left" in listed, "whoever may approve reads why"
     assert "Somebody else decides" in listed
     assert "different person" in (await first.post("/staff/refunds", "approve", 409, refund=refund[1])).text
     await second.get("/staff/refunds")
@@ -89,6 +93,11 @@ async def test_a_large_refund_waits_for_somebody_else(console: Any) -> None:
     assert "Approved" in (await second.get("/staff/refunds")).text
     await second.post("/staff/refunds", "cancel", refund=refund[1])
     assert "Cancelled" in (await customer.get(f"/billing/orders/{shown}")).text
+    rows = (await first.get(f"/staff/refunds?find={shown}&state=canceled&as=json")).json()
+    assert [(row["id"], row["amount_micros"]) for row in rows] == [(refund[1], 2_000_000_000)]
+    assert "They left" not in (await first.get("/staff/refunds")).text, "decided: no reason to read it"
+    assert "Nothing fits" in (await first.get("/staff/refunds?state=done")).text
+    assert "Nothing fits" in (await first.get("/staff/refunds?find=nonsense")).text
 
 
 async def test_a_customer_asks_for_what_is_unspent(console: Any) -> None:

@@ -64,7 +64,7 @@ def hidden(page: str, name: str) -> str:
 
 
 async def test_a_dispute_is_answered_once_and_stops_refunds_until_a_person_lifts_it(console: Any, books: Books) -> None:
-    customer, _, desk = await desk_of(console, books)
+    customer, shown, desk = await desk_of(console, books)
     order = await desk.order(9_000_000)
     await desk.capture(order)
     own, theirs = f"/billing/orders/order_{order.id.hex}", f"/staff/payments/order_{order.id.hex}"
@@ -107,6 +107,11 @@ async def test_a_dispute_is_answered_once_and_stops_refunds_until_a_person_lifts
     await one.post("/staff/disputes", "review", freeze=freeze, decision="lift")
     assert "Spending is stopped" not in (await customer.get("/billing")).text
     assert 'name="freeze"' not in (await one.get("/staff/disputes")).text
+    for asked in (f"order_{order.id.hex}", shown, order.reference, ""):
+        assert dispute in (await one.get(f"/staff/disputes?find={asked}&status=open&as=json")).text
+    for asked in ("find=RX-0000-0000", "status=won", f"find=order_{'0' * 32}"):
+        assert "Nothing fits" in (await one.get(f"/staff/disputes?{asked}")).text
+    assert (await one.get(f"/staff/disputes?before={dispute}&as=csv")).text.count("\n") == 2, "a file has all of it"
     acts = await console.acts()
     assert (acts.count("dispute:answered"), acts.count("freeze:reviewed")) == (1, 1)
     await books.prove()
@@ -131,6 +136,12 @@ async def test_quarantine_is_credited_or_set_aside_by_a_person(console: Any, boo
     await one.post("/staff/quarantine", "accept", 409, fact=shown["ch_less"])
     assert "9.500000 exactly" in (await customer.get("/billing")).text
     assert "Nothing in quarantine" in (await one.get("/staff/quarantine")).text
+    page = (await one.get("/staff/quarantine?state=accepted")).text
+    assert "ch_more" in page
+    assert 'name="fact"' not in page, "decided is decided"
+    rows = (await one.get("/staff/quarantine?state=dismissed&processor=stripe&find=ch_less&as=json")).json()
+    assert [(row["ext_id"], row["amount_micros"]) for row in rows] == [("ch_less", 8_500_000)]
+    assert "Nothing fits" in (await one.get("/staff/quarantine?find=ch_more")).text
     acts = await console.acts()
     assert (acts.count("payment:accepted"), acts.count("payment:dismissed")) == (1, 1)
     await books.prove()

@@ -32,12 +32,20 @@ class Dispute(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def listed(
-    work: Work, *, organisation_ref: UUID | None = None, open_only: bool = False, limit: int = 100
+    work: Work,
+    *,
+    organisation_ref: UUID | None = None,
+    order_id: UUID | None = None,
+    status: str | None = None,
+    open_only: bool = False,
+    before: UUID | None = None,
+    limit: int = 100,
 ) -> list[Dispute]:
-    """Disputes, newest first."""
-    return [
-        _dispute(row) for row in await work.rows(records.DISPUTES, organisation_ref, organisation_ref, open_only, limit)
-    ]
+    """Disputes, newest first, after ``before``; of an order or organisation, in a state."""
+    last = None if before is None else await find(work, before)
+    chosen = (organisation_ref, organisation_ref, open_only, order_id, order_id, status, status)
+    cursor = (None, None, None) if last is None else (last.id, last.opened_at, last.id)
+    return [_dispute(row) for row in await work.rows(records.DISPUTES, *chosen, *cursor, limit)]
 
 
 async def find(work: Work, dispute_id: UUID) -> Dispute | None:
@@ -47,7 +55,7 @@ async def find(work: Work, dispute_id: UUID) -> Dispute | None:
 
 
 async def evidence(work: Work, dispute_id: UUID, text_sealed: bytes, by: str) -> None:
-    """What staff answers, in place of what was not sent yet (sealed for ``payment.evidence.text_sealed``, row = dispute).
+    """What staff answers, in place of what was not sent (sealed for ``payment.evidence.text_sealed``, row = dispute).
 
     Raises Conflict ``RX076`` when an answer was sent, or the bank waits for none.
     """

@@ -14,6 +14,7 @@ from ruxa.kernel.signals import Sink
 from ruxa.ledger.payments import records
 from ruxa.store.work import Work
 
+Kept = Literal["waiting", "cleared", "accepted", "dismissed"]
 Outcome = Literal["posted", "noted", "unchanged", "parked", "quarantined", "waiting"]
 # The database's numbers end there; what is larger is quarantined all the same.
 _HUGE: Final = 10**17
@@ -151,11 +152,14 @@ async def find(work: Work, fact_id: UUID) -> Noted | None:
     return None if row is None else _noted(row)
 
 
-async def quarantined(work: Work, *, limit: int = 100) -> list[Quarantined]:
-    """What waits for a person, oldest first (parked ones once they are a day old)."""
+async def quarantined(
+    work: Work, *, state: Kept = "waiting", processor: str | None = None, ext_id: str | None = None, limit: int = 100
+) -> list[Quarantined]:
+    """What waits for a person, or what became of it, oldest first (parked ones once they are a day old)."""
+    chosen = (state, processor, processor, ext_id, ext_id, limit)
     return [
         Quarantined(**dict(zip(records.QUARANTINE_FIELDS, row, strict=True)))
-        for row in await work.rows(records.QUARANTINE, limit)
+        for row in await work.rows(records.QUARANTINE, *chosen)
     ]
 
 

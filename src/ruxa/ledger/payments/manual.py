@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,7 @@ from ruxa.kernel.errors import Conflict
 from ruxa.ledger.payments import facts, orders, records
 from ruxa.store.work import Work
 
+State = Literal["first", "confirmed", "withdrawn"]
 _REFUSALS: Final = {
     "no_order": "No such order, or none that a bank transfer pays.",
     "person_unnamed": "Two people must be known by name: say who you are.",
@@ -35,7 +36,7 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
     day: date
     amount_minor: int
-    state: str
+    state: State
     first_by: str
     second_by: str | None
     first_at: datetime
@@ -84,6 +85,19 @@ async def withdraw(work: Work, confirmation_id: UUID, by: str) -> None:
 async def waiting(work: Work) -> list[Confirmation]:
     """What waits for the second person, oldest first."""
     return [_confirmation(row) for row in await work.rows(records.CONFIRMATIONS_WAITING)]
+
+
+async def listed(
+    work: Work,
+    *,
+    state: State | None = None,
+    reference: str | None = None,
+    before: UUID | None = None,
+    limit: int = 100,
+) -> list[Confirmation]:
+    """Every confirmation, newest first, from below ``before``; in a state, of a bank's line."""
+    chosen = (state, state, reference, reference, before or orders.LAST, limit)
+    return [_confirmation(row) for row in await work.rows(records.CONFIRMATIONS, *chosen)]
 
 
 async def of_order(work: Work, order_id: UUID) -> list[Confirmation]:

@@ -26,7 +26,7 @@ MICROS_PER_MINOR: Final = 10_000
 ORDER_MICROS_MAX: Final = 1_000_000_000_000
 # Crockford's digits: none that is read as another.
 _DIGITS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_LAST: Final = UUID(int=2**128 - 1)
+LAST: Final = UUID(int=2**128 - 1)
 _REFUSALS: Final = {
     "payments_stopped": "Payments are stopped while we look at this account; write to us.",
     "method_blocked": "A payment by this method is in dispute; choose another method or write to us.",
@@ -198,7 +198,7 @@ async def listed(
     limit: int = 50,
 ) -> list[Order]:
     """Orders, newest first (of everybody when no organisation is named); ``before``: the last id of the page before."""
-    asked = (organisation_ref, organisation_ref, before or _LAST, state, state, processor, processor, limit)
+    asked = (organisation_ref, organisation_ref, before or LAST, state, state, processor, processor, limit)
     return [_order(row) for row in await work.rows(records.ORDERS, *asked)]
 
 

@@ -52,7 +52,8 @@ QUARANTINE_FIELDS: Final = (
 QUARANTINE: Final = """
     SELECT id, processor, kind, ext_id, reason, state, reading, times, first_at, last_at, asked_by
     FROM payment.quarantine
-    WHERE state = 'waiting' AND (reason <> 'capture_unknown' OR first_at < ruxa.now() - interval '1 day')
+    WHERE state = %s AND (reason <> 'capture_unknown' OR first_at < ruxa.now() - interval '1 day')
+        AND (%s::text IS NULL OR processor = %s) AND (%s::text IS NULL OR ext_id = %s)
     ORDER BY first_at, id LIMIT %s
 """
 QUARANTINE_ACCEPT: Final = (
@@ -88,8 +89,9 @@ _REFUND: Final[LiteralString] = """
 REFUND: Final = _REFUND + "WHERE w.id = %s"
 REFUNDS: Final = (
     _REFUND
-    + """WHERE (%s::uuid IS NULL OR w.order_id = %s) AND (%s::text IS NULL OR w.state = %s)
-    ORDER BY w.created_at DESC, w.id DESC LIMIT %s
+    + """WHERE (%s::uuid IS NULL OR w.order_id = %s) AND (%s::uuid IS NULL OR w.organisation_ref = %s)
+        AND (%s::text IS NULL OR w.state = %s) AND w.id < %s
+    ORDER BY w.id DESC LIMIT %s
 """
 )
 REFUNDS_OF: Final = _REFUND + "WHERE w.id = ANY (%s) ORDER BY w.created_at, w.id"
@@ -116,7 +118,9 @@ DISPUTE: Final = _DISPUTE + "WHERE id = %s"
 DISPUTES: Final = (
     _DISPUTE
     + """WHERE (%s::uuid IS NULL OR organisation_ref = %s) AND (NOT %s OR status IN ('open', 'pending'))
-    ORDER BY opened_at DESC, id LIMIT %s
+        AND (%s::uuid IS NULL OR order_id = %s) AND (%s::text IS NULL OR status = %s)
+        AND (%s::uuid IS NULL OR (opened_at, id) < (%s, %s))
+    ORDER BY opened_at DESC, id DESC LIMIT %s
 """
 )
 EVIDENCE_PUT: Final = "SELECT payment.evidence_put(%s, %s, %s)"
@@ -208,6 +212,12 @@ _CONFIRMATION: Final[LiteralString] = """
 """
 CONFIRMATION: Final = _CONFIRMATION + "WHERE id = %s"
 CONFIRMATIONS_WAITING: Final = _CONFIRMATION + "WHERE state = 'first' ORDER BY first_at, id"
+CONFIRMATIONS: Final = (
+    _CONFIRMATION
+    + """WHERE (%s::text IS NULL OR state = %s) AND (%s::text IS NULL OR reference = %s) AND id < %s
+    ORDER BY id DESC LIMIT %s
+"""
+)
 CONFIRMATIONS_OF: Final = _CONFIRMATION + "WHERE order_id = %s ORDER BY first_at, id"
 
 # -- corrections by people

@@ -135,10 +135,18 @@ async def find(work: Work, refund_id: UUID) -> Refund | None:
 
 
 async def listed(
-    work: Work, *, order_id: UUID | None = None, state: State | None = None, limit: int = 100
+    work: Work,
+    *,
+    order_id: UUID | None = None,
+    organisation_ref: UUID | None = None,
+    state: State | None = None,
+    before: UUID | None = None,
+    limit: int = 100,
 ) -> list[Refund]:
-    """Refunds, newest first; those of an order, those in a state (``waiting``: for the second person)."""
-    return [_refund(row) for row in await work.rows(records.REFUNDS, order_id, order_id, state, state, limit)]
+    """Refunds, newest first, from below ``before``; of an order or organisation, in a state."""
+    chosen = (order_id, order_id, organisation_ref, organisation_ref, state, state)
+    rows = await work.rows(records.REFUNDS, *chosen, before or orders.LAST, limit)
+    return [_refund(row) for row in rows]
 
 
 async def refundable(work: Work, order_id: UUID) -> int:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
 
 from ruxa.access import organisations
-from ruxa.console import forms, visits
+from ruxa.console import bills, forms, paying, tables, visits
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import ids
 from ruxa.kernel.errors import NotFound
 from ruxa.ledger.payments import disputes, freezes
+from ruxa.ledger.payments.disputes import Dispute
 from ruxa.ledger.payments.orders import MICROS_PER_MINOR
 from ruxa.store.work import Work
 
 PATH = "/staff/disputes"
 COLUMN = "payment.evidence.text_sealed"
+STATUSES = ("open", "pending", "won", "lost", "canceled")
+HEAD = (
+    "id", "order", "opened", "processor", "scope", "status", "amount_micros", "held_micros", "debt_micros", "answer",
+    "organisation_ref",
+)  # fmt: skip
 BADGES = {"won": "pass", "lost": "fail"}
 
 
@@ -43,32 +50,53 @@ class Freeze(msgspec.Struct, frozen=True):
 
 
 async def load(visit: Visit, work: Work) -> View:
-    """The page."""
-    found = await disputes.listed(work)
+    """The page, or the list as a file."""
+    query, words = visit.query, visit.words
+    status = next((one for one in STATUSES if one == query.get("status")), None)
+    asked, kind, shown = query.get("find", "").strip(), query.get("as"), query.get("before")
+    file = kind in ("csv", "json")
+    sought = await paying.sought(work, visit.deps, asked) if asked else paying.Sought()
+    found: list[Dispute] = []
+    if sought is not None:
+        found = await disputes.listed(
+            work,
+            order_id=sought.order_id,
+            organisation_ref=sought.organisation_ref,
+            status=status,
+            before=ids.read("dsp", shown) if shown and not file else None,
+            limit=tables.EXPORT_ROWS_MAX if file else tables.ROWS + 1,
+        )
+    if kind is not None and file:
+        return bills.file_of(kind, "ruxa-disputes", HEAD, [_row(one) for one in found])
     waiting = await freezes.waiting(work)
     names: dict[UUID, str] = {}
     for ref in {one.organisation_ref for one in found} | {one.organisation_ref for one in waiting}:
         organisation_id = await organisations.of_ref(work, ref)
         names[ref] = "" if organisation_id is None else ids.text("org", organisation_id)
+    rows = [
+        {
+            "id": ids.text("dsp", one.id),
+            "order": ids.text("order", one.order_id),
+            "organisation": names[one.organisation_ref],
+            "processor": one.processor,
+            "amount": one.amount_minor * MICROS_PER_MINOR,
+            "held": one.held_micros,
+            "debt": one.debt_micros,
+            "status": one.status,
+            "badge": BADGES.get(one.status, "warn"),
+            "at": one.opened_at,
+            "answered": one.evidence_state,
+            "open": one.status in ("open", "pending"),
+        }
+        for one in found
+    ]
     return View(
         {
-            "rows": [
-                {
-                    "id": ids.text("dsp", one.id),
-                    "order": ids.text("order", one.order_id),
-                    "organisation": names[one.organisation_ref],
-                    "processor": one.processor,
-                    "amount": one.amount_minor * MICROS_PER_MINOR,
-                    "held": one.held_micros,
-                    "debt": one.debt_micros,
-                    "status": one.status,
-                    "badge": BADGES.get(one.status, "warn"),
-                    "at": one.opened_at,
-                    "answered": one.evidence_state,
-                    "open": one.status in ("open", "pending"),
-                }
-                for one in found
-            ],
+            "leaf": tables.leaf(rows, [str(row["id"]) for row in rows], before=None, after=None),
+            "asked": asked,
+            "status": status or "",
+            "statuses": [(one, words.plain(f"disputes.status_{one}")) for one in STATUSES],
+            "filters": urlencode({"find": asked, "status": status or ""}),
             "freezes": [
                 {
                     "id": ids.text("frz", one.id),
@@ -82,6 +110,14 @@ async def load(visit: Visit, work: Work) -> View:
             ],
         }
     )
+
+
+def _row(one: Dispute) -> tuple[str | int | None, ...]:
+    return (
+        ids.text("dsp", one.id), ids.text("order", one.order_id), one.opened_at.isoformat(), one.processor, one.scope,
+        one.status, one.amount_minor * MICROS_PER_MINOR, one.held_micros, one.debt_micros, one.evidence_state,
+        one.organisation_ref.hex,
+    )  # fmt: skip
 
 
 async def answer(visit: Visit, work: Work) -> Go:

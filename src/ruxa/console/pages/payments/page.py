@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import get_args
 from urllib.parse import urlencode
 
-from ruxa.access import organisations
-from ruxa.console import bills, tables
+from ruxa.console import bills, paying, tables
 from ruxa.console.page import Page, View, Visit
-from ruxa.kernel import ids
-from ruxa.kernel.errors import NotFound
 from ruxa.ledger.payments import orders
 from ruxa.ledger.payments.orders import Order, State
 from ruxa.store.work import Work
@@ -60,16 +57,12 @@ def _row(one: Order, shown: bills.ShownOrder) -> tuple[str | int | None, ...]:
 
 
 async def _search(visit: Visit, work: Work, asked: str) -> list[Order]:
-    try:
-        if asked.startswith("org_"):
-            one = await organisations.find(work, visit.deps.vault, ids.read("org", asked))
-            return await orders.listed(work, one.organisation_ref, limit=tables.ROWS)
-        if asked.startswith("order_"):
-            found = await orders.find(work, ids.read("order", asked))
-        else:
-            found = await orders.by_reference(work, asked)
-    except NotFound:
+    sought = await paying.sought(work, visit.deps, asked)
+    if sought is None:
         return []
+    if sought.order_id is None:
+        return await orders.listed(work, sought.organisation_ref, limit=tables.ROWS)
+    found = await orders.find(work, sought.order_id)
     return [] if found is None else [found]
 
 

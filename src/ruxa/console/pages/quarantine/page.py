@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import cast, get_args
+from urllib.parse import urlencode
 
 import msgspec
 
-from ruxa.console import forms, visits
+from ruxa.console import bills, forms, tables, visits
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import ids
 from ruxa.ledger.payments import facts
+from ruxa.ledger.payments.facts import Kept, Quarantined
 from ruxa.ledger.payments.orders import MICROS_PER_MINOR
 from ruxa.store.work import Work
 
 PATH = "/staff/quarantine"
+KEPT: tuple[Kept, ...] = get_args(Kept)
+HEAD = (
+    "id", "processor", "kind", "ext_id", "reason", "state", "amount_micros", "currency", "times", "first", "last",
+)  # fmt: skip
 ACCEPTABLE = frozenset({"amount", "second_capture"})
 
 
@@ -24,26 +30,56 @@ class Which(msgspec.Struct, frozen=True):
 
 
 async def load(visit: Visit, work: Work) -> View:
-    """The page."""
+    """The page: what waits, unless something else is asked for; or the list as a file."""
+    query, words = visit.query, visit.words
+    named: Kept | None = next((one for one in KEPT if one == query.get("state")), None)
+    state: Kept = "waiting" if named is None else named
+    ext_id, processor, kind = query.get("find", "").strip(), query.get("processor", ""), query.get("as")
+    file = kind in ("csv", "json")
+    limit = tables.EXPORT_ROWS_MAX if file else tables.ROWS
+    found = await facts.quarantined(work, state=state, processor=processor or None, ext_id=ext_id or None, limit=limit)
+    if kind is not None and file:
+        return bills.file_of(kind, "ruxa-quarantine", HEAD, [_row(one) for one in found])
+    me = visit.person.member_id
     return View(
         {
             "rows": [
                 {
                     "id": ids.text("fact", one.id),
                     "processor": one.processor,
-                    "kind": visit.words.plain(f"payment.kind_{one.kind}"),
+                    "kind": words.plain(f"payment.kind_{one.kind}"),
                     "ext_id": one.ext_id,
-                    "reason": visit.words.plain(f"quarantine.reason_{one.reason}"),
-                    "amount": cast(int, one.reading.get("amount_minor") or 0) * MICROS_PER_MINOR,
+                    "reason": words.plain(f"quarantine.reason_{one.reason}"),
+                    "amount": _micros(one),
                     "currency": one.reading.get("currency", ""),
                     "times": one.times,
                     "first_at": one.first_at,
+                    "waits": one.state == "waiting",
                     "acceptable": one.reason in ACCEPTABLE,
+                    "asked": one.asked_by is not None,
+                    "mine": one.asked_by == me,
                 }
-                for one in await facts.quarantined(work)
-            ]
+                for one in found
+            ],
+            "asked": ext_id,
+            "state": state,
+            "states": [(one, words.plain(f"quarantine.state_{one}")) for one in KEPT],
+            "processor": processor,
+            "processors": [(one, one) for one in sorted({*visit.deps.processors, *(one.processor for one in found)})],
+            "filters": urlencode({"find": ext_id, "state": state, "processor": processor}),
         }
     )
+
+
+def _micros(one: Quarantined) -> int:
+    return cast(int, one.reading.get("amount_minor") or 0) * MICROS_PER_MINOR
+
+
+def _row(one: Quarantined) -> tuple[str | int | None, ...]:
+    return (
+        ids.text("fact", one.id), one.processor, one.kind, one.ext_id, one.reason, one.state, _micros(one),
+        str(one.reading.get("currency", "")), one.times, one.first_at.isoformat(), one.last_at.isoformat(),
+    )  # fmt: skip
 
 
 async def accept(visit: Visit, work: Work) -> Go:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import get_args
+from urllib.parse import urlencode
+
 import msgspec
 
-from ruxa.console import forms, visits
+from ruxa.console import bills, forms, tables, visits
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import ids
 from ruxa.ledger.payments import manual, orders
+from ruxa.ledger.payments.manual import Confirmation, State
 from ruxa.ledger.payments.orders import MICROS_PER_MINOR
 from ruxa.store.work import Work
 
 PATH = "/staff/transfers"
+STATES: tuple[State, ...] = get_args(State)
+BADGES: dict[State, str] = {"first": "warn", "confirmed": "pass", "withdrawn": "none"}
+HEAD = (
+    "id", "order", "day", "reference", "account", "state", "amount_micros", "first", "ended", "organisation_ref",
+)  # fmt: skip
 
 
 class Which(msgspec.Struct, frozen=True):
@@ -27,25 +36,52 @@ class Find(msgspec.Struct, frozen=True):
 
 
 async def load(visit: Visit, work: Work) -> View:
-    """The page."""
+    """The page: what waits, then what became of the others; or all of it as a file."""
+    query, words = visit.query, visit.words
+    state: State | None = next((one for one in STATES if one == query.get("state")), None)
+    line, kind, shown = query.get("find", "").strip(), query.get("as"), query.get("before")
+    file = kind in ("csv", "json")
+    before = ids.read("cfm", shown) if shown and not file else None
+    limit = tables.EXPORT_ROWS_MAX if file else tables.ROWS + 1
+    found = await manual.listed(work, state=state, reference=line or None, before=before, limit=limit)
+    if kind is not None and file:
+        return bills.file_of(kind, "ruxa-transfers", HEAD, [_row(one) for one in found])
     me = visit.person.session.principal.text
+    rows = [_shown(one, me) for one in found]
     return View(
         {
-            "rows": [
-                {
-                    "id": ids.text("cfm", one.id),
-                    "order": ids.text("order", one.order_id),
-                    "amount": one.amount_minor * MICROS_PER_MINOR,
-                    "day": one.day,
-                    "line": one.reference,
-                    "account": one.account,
-                    "at": one.first_at,
-                    "mine": one.first_by == me,
-                }
-                for one in await manual.waiting(work)
-            ]
+            "rows": [_shown(one, me) for one in await manual.waiting(work)],
+            "leaf": tables.leaf(rows, [str(row["id"]) for row in rows], before=None, after=None),
+            "asked": line,
+            "state": state or "",
+            "states": [(one, words.plain(f"transfers.state_{one}")) for one in STATES],
+            "filters": urlencode({"find": line, "state": state or ""}),
         }
     )
+
+
+def _shown(one: Confirmation, me: str) -> dict[str, object]:
+    return {
+        "id": ids.text("cfm", one.id),
+        "order": ids.text("order", one.order_id),
+        "amount": one.amount_minor * MICROS_PER_MINOR,
+        "day": one.day,
+        "line": one.reference,
+        "account": one.account,
+        "state": one.state,
+        "badge": BADGES[one.state],
+        "at": one.first_at,
+        "then": one.second_at,
+        "mine": one.first_by == me,
+    }
+
+
+def _row(one: Confirmation) -> tuple[str | int | None, ...]:
+    return (
+        ids.text("cfm", one.id), ids.text("order", one.order_id), one.day.isoformat(), one.reference, one.account,
+        one.state, one.amount_minor * MICROS_PER_MINOR, one.first_at.isoformat(),
+        None if one.second_at is None else one.second_at.isoformat(), one.organisation_ref.hex,
+    )  # fmt: skip
 
 
 async def find(visit: Visit, work: Work) -> Go:
