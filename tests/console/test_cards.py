@@ -110,3 +110,11 @@ def test_the_message_is_in_every_language() -> None:
     for file in CATALOGUES.glob("*.toml"):
         assert "\ncard = " in file.read_text(encoding="utf-8")
     assert forms.refuse_cards({}) == {}
+
+
+async def test_a_body_that_is_nested_without_end_is_refused_not_broken(console: Any) -> None:
+    browser, _, _ = await console.owner()
+    headers = {"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}
+    headers |= {"x-csrf-token": browser.csrf, "content-type": "application/json"}
+    answer = await browser.client.request("POST", "/api/v1/keys", content=b"[" * 50_000, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "too_deep")

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from payment_tills import Till, till
@@ -513,3 +514,19 @@ async def test_a_refund_that_came_back_is_read_by_its_own_id(house: Till) -> Non
         ("capture", "succeeded", 5000),
         ("refund", "failed", 5000),
     ]
+
+
+def test_only_words_of_a_refusal_are_kept() -> None:
+    class Said(Exception):
+        http_status = 400
+
+        def __init__(self, code: str) -> None:
+            self.http_body = msgspec.json.encode({"error": {"code": code, "message": "for ada@example.com"}})
+
+    for code, kept in (("parameter_missing", "parameter_missing"), ("no Ada Lovelace here", "processor_refused"),
+                       ("ada@example.com", "processor_refused"), ("4242424242424242", "processor_refused"),
+                       ("a" * 61, "processor_refused")):  # fmt: skip
+        refusal = stripe._refused(Said(code))  # pyright: ignore[reportPrivateUsage]
+        assert isinstance(refusal, ProcessorRefused)
+        assert refusal.code == kept
+        assert "ada" not in f"{refusal} {refusal.public} {refusal.detail}".lower()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,3 +106,20 @@ def test_a_body_names_the_field() -> None:
     assert cards.where({"4242424242424242": 1}) == "body"
     assert cards.where("4242424242424242") == ""
     assert cards.where({"a": 1.5, "b": None, "c": True, "micros": 50_000_000}) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[4242424242424242.0]", "[378282246310005.0]", "[-4242424242424242.00]", '{"a": [1, 4242424242424242e0]}',
+        "[" * 300 + '"4242 4242 4242 4242"' + "]" * 300, '{"4242-4242-4242-4242": 1}', '["\\u0034242424242424242"]',
+        '{"a": "{\\"number\\": 4242424242424242}"}',
+    ],
+)  # fmt: skip
+def test_a_card_is_found_however_a_body_says_it(text: str) -> None:
+    assert cards.where(msgspec.json.decode(text)) is not None
+
+
+@pytest.mark.parametrize("text", ["[4242424242424242.5]", "[1e300]", "[0.0]", "[4242424242424241.0]", "[true]"])
+def test_other_numbers_are_no_cards(text: str) -> None:
+    assert cards.where(msgspec.json.decode(text)) is None

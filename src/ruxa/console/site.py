@@ -232,6 +232,8 @@ def _known(error: Exception) -> RuxaError:
         return error
     if isinstance(error, Faults):
         return InvalidCall("The form is not complete.")
+    if isinstance(error, RecursionError):  # nothing of ours calls itself so deep: the caller's JSON does
+        return InvalidCall("The body is nested too deeply.", code="too_deep")
     if isinstance(error, HTTPException):
         status = error.status_code
         if status in (404, 405):

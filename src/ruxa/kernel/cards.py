@@ -115,6 +115,9 @@ def where(value: object, path: str = "") -> str | None:
         return path if found(value) else None
     if isinstance(value, int):
         return path if is_card(str(abs(value))) else None
+    if isinstance(value, float):
+        # ``4242424242424242.0`` and ``4.242424242424242e15`` say the same.
+        return path if value.is_integer() and is_card(f"{abs(value):.0f}") else None
     if isinstance(value, Mapping):
         for name, inner in cast("Mapping[str, object]", value).items():
             if found(name):

@@ -142,6 +142,8 @@ async def refuse_cards(request: AnyRequest) -> None:
         place = cards.where(msgspec.json.decode(body))
     except msgspec.DecodeError:
         place = "" if cards.found(body.decode("utf-8", "replace")) else None
+    except RecursionError:
+        raise InvalidCall("The body is nested too deeply.", code="too_deep") from None
     if place is not None:
         raise InvalidCall(
             "This looks like a card number. Card numbers are given on the processor's own page only.",

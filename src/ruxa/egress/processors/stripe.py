@@ -7,6 +7,7 @@ A payment is Stripe's PaymentIntent: its id is the capture's, whatever charges i
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -111,6 +112,7 @@ _CATEGORIES: Final[Mapping[str, str]] = {
     "payout_reversal": "payout",
 }
 _EXPAND: Final = "latest_charge.balance_transaction"
+_WORD: Final = re.compile(r"[a-z][a-z_]{1,59}\Z", re.ASCII)
 
 _T = TypeVar("_T")
 
@@ -508,7 +510,7 @@ class Stripe:
             )
         except CardRefused as refusal:
             trouble = refusal.trouble
-            code = trouble.decline_code or trouble.code or "card_declined"
+            code = _word(trouble.decline_code or trouble.code, "card_declined")
             if "authentication_required" in (trouble.code, trouble.decline_code):
                 return NeedsAction(url="", ext_id=trouble.payment_intent.id if trouble.payment_intent else "")
             for_good = code in _FOR_GOOD or trouble.code in _FOR_GOOD or trouble.advice_code == "do_not_try_again"
@@ -554,7 +556,7 @@ class CardRefused(ProcessorRefused):
     """The card's bank said no."""
 
     def __init__(self, trouble: objects.Trouble) -> None:
-        code = trouble.decline_code or trouble.code or "card_declined"
+        code = _word(trouble.decline_code or trouble.code, "card_declined")
         super().__init__("The card was refused.", code=code)
         self.trouble = trouble
 
@@ -591,8 +593,13 @@ def _refused(error: Any) -> Exception:
     if status >= 500:
         return wire.away("stripe", status)
     return ProcessorRefused(
-        "The payment processor refused this.", code=trouble.code or "processor_refused", detail=f"stripe {status}"
+        "The payment processor refused this.", code=_word(trouble.code, "processor_refused"), detail=f"stripe {status}"
     )
+
+
+def _word(said: str | None, otherwise: str) -> str:
+    """A code of Stripe's, which is kept and logged: a word, or ours instead; a sentence may be about somebody."""
+    return said if said is not None and _WORD.match(said) else otherwise
 
 
 def _line(name: str, minor: int, currency: str) -> dict[str, Any]:

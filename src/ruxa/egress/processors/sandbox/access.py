@@ -31,7 +31,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fresh(*, live: bool = False) -> Access:
-    """New secrets, of the processors' own forms. live: Stripe's objects say that real money moves, for tests of that."""
+    """New secrets, of the processors' own forms. live: Stripe's objects say that real money moves (for tests)."""
     return Access(
         stripe_key=f"sk_{'live' if live else 'test'}_{secrets.token_hex(24)}",
         stripe_webhook_secret=f"whsec_{secrets.token_hex(16)}",
