@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -27,7 +28,8 @@ class Decade:
         self.began = datetime.now(UTC)
 
     async def to(self, moment: datetime) -> None:
-        await self.books.later(int((moment - self.began).total_seconds()))
+        """That moment or a little later, never before it."""
+        await self.books.later(math.ceil((moment - self.began).total_seconds()))
 
     async def sealed(self) -> None:
         """Everything there is by now, ten minutes later, under a seal."""
