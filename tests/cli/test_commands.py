@@ -135,7 +135,15 @@ def test_a_key_for_models_that_are_not_there_says_so(server: RunningServer, org:
     secret = json.loads(routed.stdout)["key"]
     wanted_routes = [{"name": "best", "targets": ["sandbox/chat"]}]
     eventually(lambda: json.loads(server.http("GET", "/api/v1/models", key=secret)[2])["routes"] == wanted_routes, 8)
+
+    def asked(name: str) -> tuple[int, str]:
+        body = {"model": name, "messages": [{"role": "user", "content": "x"}]}
+        status, headers, _ = server.http("POST", "/v1/chat/completions", body, key=server.key)
+        return status, headers.get("ruxa-model", "")
+
+    assert asked("best") == (200, "sandbox/chat"), "calls go along the route"
     server.cli("route", "remove", "best")
+    eventually(lambda: asked("best")[0] == 404, 8)
     done = server.cli_raw("key", "create", "--org", org, "--name", "n", "--store-days", "24")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "ruxa: Content is kept 0 to 23 days.\n"
@@ -143,6 +151,31 @@ def test_a_key_for_models_that_are_not_there_says_so(server: RunningServer, org:
     assert status in (400, 403), told
     made = server.cli_json("key", "create", "--org", org, "--name", "n", "--store-days", "7")
     assert made["key"]
+
+
+def test_a_key_with_habits(server: RunningServer, org: str) -> None:
+    """What every call of a key wants, as it is made and changed; a running server follows."""
+    made = server.cli_json(
+        "key", "create", "--org", org, "--name", "h", "--cache-s", "60", "--route", "fast=sandbox/chat"
+    )
+
+    def row() -> dict[str, Any]:
+        return {line["id"]: line for line in server.cli_json("key", "list", "--org", org)}[made["id"]]
+
+    assert (row()["cache_s"], row()["keep_responses"], row()["routes"]) == (60, False, {"fast": ["sandbox/chat"]})
+    changed = server.cli_json(
+        "key", "set", made["id"], "--keep-responses", "on", "--route", "slow=sandbox/chat,sandbox/x"
+    )
+    assert changed == {
+        "id": made["id"],
+        "cache_s": 60,
+        "keep_responses": True,
+        "routes": {"fast": ["sandbox/chat"], "slow": ["sandbox/chat", "sandbox/x"]},
+    }
+    server.cli("key", "set", made["id"], "--cache-s", "0", "--keep-responses", "off", "--route", "slow=")
+    assert (row()["cache_s"], row()["keep_responses"], row()["routes"]) == (0, False, {"fast": ["sandbox/chat"]})
+    done = server.cli_raw("key", "set", made["id"], "--cache-s", "86401")
+    assert (done.returncode, done.stderr) == (2, "ruxa: Answers are used again for 0 to 86400 seconds.\n")
 
 
 def test_a_key_with_a_guard(server: RunningServer, org: str) -> None:

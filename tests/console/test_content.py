@@ -246,6 +246,26 @@ async def test_a_key_tells_its_policy_and_guard(kept: Kept) -> None:
     assert "none of its own" in (await kept.browser.get(f"/keys/{ids.text('key', kept.key)}")).text
 
 
+async def test_a_key_has_habits_on_the_page_and_in_the_api(kept: Kept) -> None:
+    wish = {"name": "used", "habits": {"cache_s": 60, "routes": {"fast": ["sandbox/chat"]}}}
+    made = (await kept.browser.api("POST", "/api/v1/keys", wish, status=201)).json()
+    path = f"/keys/{made['id']}"
+    page = (await kept.browser.get(path)).text
+    assert 'value="60"' in page
+    assert "fast = sandbox/chat" in page
+    saves = re.findall(r'<button class="b" type="submit">([^<]*)</button>', page)
+    assert len(saves) == len(set(saves)) == 3, "each button says what it saves"
+    await kept.browser.post(path, "usual", cache_s=5, keep_responses="true", routes="a = sandbox/x, sandbox/chat")
+    shown = (await kept.browser.api("GET", f"/api/v1{path}")).json()["habits"]
+    assert shown == {"cache_s": 5, "keep_responses": True, "routes": {"a": ["sandbox/x", "sandbox/chat"]}}
+    for wrong in ({"cache_s": 99_999}, {"cache_s": 0, "routes": "nothing"}, {"cache_s": 0, "routes": "<b> = x"}):
+        assert (await kept.browser.post(path, "usual", 422, **wrong)).status_code == 422
+    await kept.browser.api("POST", f"/api/v1{path}/habits", {"cache_s": -1}, status=400)
+    await kept.browser.api("POST", f"/api/v1{path}/habits", {"unknown": 1}, status=400)
+    changed = (await kept.browser.api("POST", f"/api/v1{path}/habits", {"keep_responses": True}, status=201)).json()
+    assert changed["habits"] == {"keep_responses": True}
+
+
 async def test_fewer_days_may_take_what_is_stored_along(kept: Kept) -> None:
     path = f"/keys/{ids.text('key', kept.key)}"
     long, short = await kept.call(days=7), await kept.call(days=2)

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from ruxa.access import records
+from ruxa.access.habits import NONE, Habits
 from ruxa.store.work import Work
 
 CHANNEL = "key_revoked"
@@ -53,7 +54,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     conditions: what it demands of those who get its calls (``conditions``); guard: what it does not let through, read
     by ``guards.of``. member: what stands for the keys that one member made, and their limits together, where there are
     any; organisation: the limits of all its keys together. book: the organisation's plan, until ``book_until_ms`` where
-    another one follows; own_keys: its own keys for providers.
+    another one follows; own_keys: its own keys for providers; habits: what every call of the key wants.
     """
 
     key_id: UUID
@@ -76,6 +77,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     book: str = "list"
     book_until_ms: int | None = None
     own_keys: tuple[OwnKey, ...] = ()
+    habits: Habits = NONE
 
 
 async def find(work: Work, *key_hashes: bytes) -> Grant | None:
@@ -114,8 +116,9 @@ def _grant(row: Sequence[Any]) -> Grant:
         guard=tuple(row[14]),
         member=None if row[15] is None else (row[15], msgspec.convert(row[16], Limits)),
         organisation=msgspec.convert(row[17], OrganisationLimits) if row[17] else UNLIMITED,
-        book=row[18],
-        book_until_ms=row[19],
+        habits=msgspec.convert(row[18], Habits) if row[18] else NONE,
+        book=row[19],
+        book_until_ms=row[20],
         own_keys=tuple(
             OwnKey(
                 id=UUID(own["id"]),
@@ -124,7 +127,7 @@ def _grant(row: Sequence[Any]) -> Grant:
                 ending=own["ending"],
                 aside=own["house_stands_in"],
             )
-            for own in row[20]
+            for own in row[21]
         ),
     )
 

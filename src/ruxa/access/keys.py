@@ -17,9 +17,10 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.access import addresses, conditions, guards, records
+from ruxa.access import addresses, conditions, guards, habits, records
+from ruxa.access.habits import NONE, Habits
 from ruxa.access.roles import CALL_SCOPES, OF_ROLE, OF_SCOPE, SCOPES, Permission, Role, Scope
-from ruxa.kernel import bounds, ids
+from ruxa.kernel import bounds, codec, ids
 from ruxa.kernel.errors import Conflict, Forbidden, InvalidCall, NotFound
 from ruxa.kernel.sealed import Sealed
 from ruxa.store.vault import Vault
@@ -44,7 +45,7 @@ class KeyWish(msgspec.Struct, frozen=True, kw_only=True):
     """What a new key shall be. ``models`` None: all; an entry is a public name or ``provider/*``. Limits None: none.
 
     conditions: what it demands of those who get its calls (``conditions``); guard: what it does not let through
-    (``guards``).
+    (``guards``); habits: what every call of it wants.
     """
 
     name: Sealed[str]
@@ -59,6 +60,7 @@ class KeyWish(msgspec.Struct, frozen=True, kw_only=True):
     budget_period: Period | None = None
     conditions: tuple[str, ...] = ()
     guard: tuple[str, ...] = ()
+    habits: Habits = NONE
     expires_at: datetime | None = None
 
 
@@ -89,6 +91,7 @@ class KeyLine(msgspec.Struct, frozen=True, kw_only=True):
     budget_period: Period | None
     conditions: tuple[str, ...]
     guard: tuple[str, ...]
+    habits: Habits
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_day: date | None
@@ -150,6 +153,7 @@ def _check(wish: KeyWish) -> None:
         if limit is not None and not 1 <= limit <= bounds.LIMIT_MAX:
             raise InvalidCall("A limit is a whole number from 1 on.", param=param)
     _check_days(wish.store_days)
+    habits.check(wish.habits)
     if (wish.budget_micros is None) != (wish.budget_period is None):
         raise InvalidCall("A budget has both an amount and a period.", param="budget_period")
 
@@ -178,6 +182,7 @@ def _values(wish: KeyWish) -> tuple[object, ...]:
         wish.budget_period,
         list(conditions.read(wish.conditions)),
         list(guards.read(wish.guard)),
+        codec.encode(wish.habits).decode(),
         wish.expires_at,
     )
 
@@ -297,6 +302,17 @@ async def protect(work: Work, organisation_id: UUID, key_id: UUID, guard: Sequen
     return words
 
 
+async def accustom(work: Work, organisation_id: UUID, key_id: UUID, wanted: Habits) -> None:
+    """From now on (2 s everywhere) these habits for the key's calls.
+
+    InvalidCall names the wrong field; NotFound when the organisation has no such living key.
+    """
+    habits.check(wanted)
+    if await records.lock_living_key(work, organisation_id, key_id) is None:
+        raise NotFound("No such key.")
+    await records.change_habits(work, key_id, codec.encode(wanted))
+
+
 async def revoke(work: Work, organisation_id: UUID, key_id: UUID) -> None:
     """End the key now, everywhere within 2 s; a second time is no error. NotFound for another organisation's."""
     if not await records.revoke_key(work, organisation_id, key_id):
@@ -347,6 +363,7 @@ async def _line(vault: Vault, line: records.KeyRow) -> KeyLine:
         budget_period=cast(Period | None, line.budget_period),
         conditions=tuple(line.conditions),
         guard=tuple(line.guard),
+        habits=msgspec.convert(line.habits, Habits),
         expires_at=line.expires_at,
         revoked_at=line.revoked_at,
         last_used_day=line.last_used_day,

@@ -38,6 +38,7 @@ class KeyRow(NamedTuple):
     budget_period: str | None
     conditions: list[str]
     guard: list[str]
+    habits: dict[str, Any]
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_day: date | None
@@ -152,11 +153,11 @@ async def insert_key(
         """
         INSERT INTO access.key (id, organisation_id, name_sealed, created_by, livemode, scopes, models,
             requests_per_minute, tokens_per_minute, concurrency, store_days, budget_micros, budget_period, conditions,
-            guard, expires_at)
+            guard, habits, expires_at)
         SELECT v.* FROM (VALUES (%s::uuid, %s::uuid, %s::bytea, %s::uuid, %s::boolean, %s::text[], %s::text[],
             %s::bigint, %s::bigint, %s::bigint, %s::integer, %s::bigint, %s::text, %s::text[], %s::text[],
-            %s::timestamptz)) AS v
-        WHERE v.column16 IS NULL OR v.column16 > ruxa.now()
+            %s::jsonb, %s::timestamptz)) AS v
+        WHERE v.column17 IS NULL OR v.column17 > ruxa.now()
         """,
         key_id,
         organisation_id,
@@ -179,10 +180,10 @@ async def insert_playground_key(
     return await work.value(
         """
         INSERT INTO access.key (id, organisation_id, name_sealed, livemode, scopes, models, requests_per_minute,
-            tokens_per_minute, concurrency, store_days, budget_micros, budget_period, conditions, guard, kind,
+            tokens_per_minute, concurrency, store_days, budget_micros, budget_period, conditions, guard, habits, kind,
             session_id, created_by, expires_at)
         SELECT %s::uuid, %s::uuid, %s::bytea, %s::boolean, %s::text[], %s::text[], %s::bigint, %s::bigint, %s::bigint,
-            %s::integer, %s::bigint, %s::text, %s::text[], %s::text[], 'playground', s.id, s.member_id,
+            %s::integer, %s::bigint, %s::text, %s::text[], %s::text[], %s::jsonb, 'playground', s.id, s.member_id,
             ruxa.now() + make_interval(secs => %s)
         FROM access.session s WHERE s.id = %s
         RETURNING expires_at
@@ -261,6 +262,11 @@ async def change_guard(work: Work, key_id: UUID, guard: list[str]) -> None:
     await work.run("UPDATE access.key SET guard = %s WHERE id = %s", guard, key_id)
 
 
+async def change_habits(work: Work, key_id: UUID, habits: bytes) -> None:
+    """Other habits for the key, as JSON."""
+    await work.run("UPDATE access.key SET habits = %s::jsonb WHERE id = %s", habits.decode(), key_id)
+
+
 async def keys_of(work: Work, organisation_id: UUID, below: UUID | None, limit: int) -> list[KeyRow]:
     """Newest first, playground keys left out."""
     return [
@@ -272,7 +278,8 @@ async def keys_of(work: Work, organisation_id: UUID, below: UUID | None, limit: 
                       WHERE s.key_id = k.id AND (s.expires_at IS NULL OR s.expires_at > ruxa.now())
                       ORDER BY s.expires_at DESC NULLS FIRST),
                 k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute, k.concurrency,
-                k.store_days, k.budget_micros, k.budget_period, k.conditions, k.guard, k.expires_at, k.revoked_at,
+                k.store_days, k.budget_micros, k.budget_period, k.conditions, k.guard, k.habits, k.expires_at,
+                k.revoked_at,
                 k.last_used_day, k.created_at
             FROM access.key k
             WHERE k.organisation_id = %s AND k.kind = 'api' AND (%s::uuid IS NULL OR k.id < %s::uuid)
@@ -295,7 +302,8 @@ async def key_by_id(work: Work, organisation_id: UUID, key_id: UUID) -> KeyRow |
                   WHERE s.key_id = k.id AND (s.expires_at IS NULL OR s.expires_at > ruxa.now())
                   ORDER BY s.expires_at DESC NULLS FIRST),
             k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute, k.concurrency,
-            k.store_days, k.budget_micros, k.budget_period, k.conditions, k.guard, k.expires_at, k.revoked_at,
+            k.store_days, k.budget_micros, k.budget_period, k.conditions, k.guard, k.habits, k.expires_at,
+                k.revoked_at,
             k.last_used_day, k.created_at
         FROM access.key k WHERE k.id = %s AND k.organisation_id = %s
         """,

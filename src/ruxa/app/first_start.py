@@ -16,6 +16,7 @@ import msgspec
 
 from ruxa.access import keys, members, organisations, terms
 from ruxa.access.audit import log
+from ruxa.access.habits import Habits
 from ruxa.access.keys import KeyWish
 from ruxa.access.passwords import Hasher
 from ruxa.access.roles import CALL_SCOPES
@@ -132,6 +133,10 @@ async def _store(
         await pool.close()
 
 
+# As OpenAI does it: a newcomer's second call goes on from the first one's response (D13). Nothing else is kept.
+HABITS = Habits(keep_responses=True)
+
+
 async def _make(pool: Pool, vault: Vault, base_url: str, waiting: Path) -> Demo:
     password = "-".join(secrets.token_hex(3) for _ in range(3))
     hasher = Hasher(vault)
@@ -142,7 +147,7 @@ async def _make(pool: Pool, vault: Vault, base_url: str, waiting: Path) -> Demo:
         owner = await members.create_synthetic(
             work, vault, Sealed(OWNER), Sealed("Demo Owner"), hashed, organisation.id
         )
-        wish = KeyWish(name=Sealed("demo"), scopes=(*CALL_SCOPES, "usage:read", "billing:read"))
+        wish = KeyWish(name=Sealed("demo"), scopes=(*CALL_SCOPES, "usage:read", "billing:read"), habits=HABITS)
         key = await keys.create(work, vault, organisation.id, wish, created_by=owner)
         lot_id = await topups.sandbox(work, organisation.organisation_ref, CREDIT_MICROS)
         acts: tuple[tuple[log.Act, UUID], ...] = (

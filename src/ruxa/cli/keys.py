@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, cast
 
-from ruxa.access import keys, organisations
+from ruxa.access import habits, keys, organisations
 from ruxa.access.audit import log
 from ruxa.access.authorize import OPERATOR
+from ruxa.access.habits import NONE, Habits
 from ruxa.access.keys import Created, KeyLine, KeyWish
 from ruxa.access.roles import CALL_SCOPES, Scope
 from ruxa.app.house import House
@@ -40,6 +41,7 @@ def create(args: Namespace) -> int:
             budget_period=args.budget_period,
             conditions=session.names(args.policy) or (),
             guard=_guard(args),
+            habits=_habits(args, NONE),
             expires_at=session.moment(args.expires, house.clock, "--expires", past=False) if args.expires else None,
         )
         async with house.work() as work:
@@ -68,6 +70,54 @@ def _guard(args: Namespace) -> tuple[str, ...]:
     if args.guard is None and kinds:
         raise InvalidCall("--guard-kinds needs --guard mask or --guard refuse.", param="guard")
     return () if args.guard is None else (args.guard, *kinds)
+
+
+def _habits(args: Namespace, before: Habits) -> Habits:
+    """The habits that the arguments name, over those that were."""
+    routes = dict(before.routes)
+    for said in args.route or ():
+        name, _, models = said.partition("=")
+        routes.pop(name.strip(), None)
+        if models.strip():
+            routes |= habits.read_lines(said)
+    return Habits(
+        cache_s=before.cache_s if args.cache_s is None else args.cache_s,
+        keep_responses=before.keep_responses if args.keep_responses is None else args.keep_responses == "on",
+        routes=routes,
+    )
+
+
+def set_(args: Namespace) -> int:
+    """``ruxa key set``."""
+
+    async def act(house: House) -> dict[str, Any]:
+        key_id = session.identifier("key", args.key)
+        async with house.work() as work:
+            owner = await keys.organisation_of(work, key_id)
+            line = await keys.find(work, house.vault, owner, key_id)
+            wanted = _habits(args, line.habits)
+            await keys.accustom(work, owner, key_id, wanted)
+            await log.add(
+                work,
+                house.vault,
+                OPERATOR,
+                "key:changed",
+                organisation_id=owner,
+                object_id=key_id,
+                details={"habits": habits.told(wanted)},
+            )
+            return {"id": args.key, **_told(wanted)}
+
+    output.show(args, session.within(args, act))
+    return 0
+
+
+def _told(wanted: Habits) -> dict[str, Any]:
+    return {
+        "cache_s": wanted.cache_s,
+        "keep_responses": wanted.keep_responses,
+        "routes": {name: list(models) for name, models in wanted.routes.items()},
+    }
 
 
 def list_(args: Namespace) -> int:
@@ -148,6 +198,7 @@ def _row(line: KeyLine) -> dict[str, Any]:
         "budget_period": line.budget_period,
         "policy": list(line.conditions),
         "guard": list(line.guard),
+        **_told(line.habits),
         "expires_at": line.expires_at,
         "revoked_at": line.revoked_at,
         "last_used_day": line.last_used_day,

@@ -335,15 +335,32 @@ def _keys(tree: Tree) -> None:
         metavar="A,B",
         help="what it looks for: email, phone, iban, card, ip, national_id, secret, media (default: all but media)",
     )
+    _habits(leaf)
     leaf.add_argument("--expires", metavar="WHEN", help="30d (from now), or a date such as 2027-01-31 (UTC)")
     leaf.add_argument("--test", action="store_true", help="a key that reaches sandbox/* only (rx_test_)")
     leaf = _leaf(group, "list", "list an organisation's keys", "key list")
     leaf.add_argument("--org", required=True, metavar="ORG", help="organisation id")
+    leaf = _leaf(group, "set", "what every call of a key wants from now on", "key set")
+    leaf.add_argument("key", metavar="KEY", help="key id")
+    _habits(leaf)
     leaf = _leaf(group, "revoke", "end a key now, everywhere within 2 seconds", "key revoke")
     leaf.add_argument("key", metavar="KEY", help="key id")
     leaf = _leaf(group, "rotate", "make a new secret for a key; it is shown this once", "key rotate")
     leaf.add_argument("key", metavar="KEY", help="key id")
     leaf.add_argument("--overlap", default="1d", metavar="TIME", help="how long the old secret lives on (default 1d)")
+
+
+def _habits(leaf: ArgumentParser) -> None:
+    leaf.add_argument(
+        "--cache-s", type=whole, metavar="N", help="use an answer to the same call again for so many seconds, 0: never"
+    )
+    leaf.add_argument("--keep-responses", choices=["on", "off"], help="keep OpenAI's responses, and nothing else")
+    leaf.add_argument(
+        "--route",
+        action="append",
+        metavar="NAME=A,B",
+        help="its calls of NAME go to A, then B; NAME= ends that; can be repeated",
+    )
 
 
 def _usage(tree: Tree) -> None:
@@ -734,6 +751,8 @@ def _act(command: str) -> Act:
             from ruxa.cli.organisations import credit as act
         case ["key", "create"]:
             from ruxa.cli.keys import create as act
+        case ["key", "set"]:
+            from ruxa.cli.keys import set_ as act
         case ["key", "list"]:
             from ruxa.cli.keys import list_ as act
         case ["key", "revoke"]:

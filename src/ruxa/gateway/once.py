@@ -56,9 +56,13 @@ class Wish:
 
     __slots__ = ("age_s", "body", "name", "noted", "recording")
 
-    def __init__(self, place: Place, headers: Mapping[bytes, bytes], body: bytes, guard: Sequence[str]) -> None:
-        """guard: of the key; another one may let another answer through. Raises InvalidCall for a header that makes no
-        sense."""
+    def __init__(
+        self, place: Place, headers: Mapping[bytes, bytes], body: bytes, guard: Sequence[str], usual_s: int = 0
+    ) -> None:
+        """guard: of the key; another one may let another answer through; usual_s: the age where the call says none.
+
+        Raises InvalidCall for a header that makes no sense.
+        """
         name = headers.get(ONCE, b"").strip()
         if len(name) > bounds.IDEMPOTENCY_KEY_CHARS_MAX:
             raise InvalidCall(
@@ -66,7 +70,8 @@ class Wish:
                 code="bad_idempotency_key",
             )
         self.name = name
-        self.age_s = _age(headers.get(CACHE, b""))
+        said = headers.get(CACHE)
+        self.age_s = usual_s if said is None else _age(said)
         # The same call is the same bytes to the same place.
         asked = (place.dialect, place.endpoint, place.model, str(place.stream), str(place.array), ",".join(guard))
         self.body = " ".join(asked).encode() + b"\n" + body

@@ -562,9 +562,10 @@ class Pipeline:
         elif entry.limiter.tokens is not None:
             exchange.expected = entry.limiter.expect(meter.expected_tokens(envelope.load), exchange.started)
         caller = exchange.caller
-        if caller is not None and caller.repeats and self._repeats is not None:
-            request = exchange.request
-            exchange.repeat = once.Wish(exchange.place, request.headers, request.body, entry.grant.guard)
+        if caller is not None and (caller.repeats or entry.grant.habits.cache_s) and self._repeats is not None:
+            request, grant = exchange.request, entry.grant
+            wish = once.Wish(exchange.place, request.headers, request.body, grant.guard, grant.habits.cache_s)
+            exchange.repeat = wish if wish.name or wish.age_s else None
         if not reserve.draw(self._gear, exchange):
             self._spawn(self._guarded(exchange, self._borrow_and_send(exchange)))
         elif exchange.repeat is not None:

@@ -375,7 +375,7 @@ class Plans:
     def single(self, name: str, dialect: Dialect, grant: Grant, own: Owned | None = None) -> Target | None:
         """The one target that a call of that dialect is relayed to as it is, for a key without a data policy; None
         when there is more to it. Raises NotFound, Forbidden."""
-        if name in self._routes or grant.conditions:
+        if name in self._routes or grant.conditions or name in grant.habits.routes:
             return None
         target = self._named(self._offer(grant.book, own), name, dialect)
         if not target.relays(dialect.name) or target.lacks or target.aside is not None:
@@ -388,7 +388,7 @@ class Plans:
         offer = self._offer(grant.book, own)
         found: dict[tuple[str, bool], Target] = {}
         notice = ""
-        for name in wish.names:
+        for name in self._own_route(wish.names, grant):
             route = self._routes.get(name)
             if route is None:
                 some = [self._named(offer, name, wish.dialect)]
@@ -418,6 +418,12 @@ class Plans:
         able = [target for target in able if target.scope == able[0].scope]
         able.sort(key=lambda target: target.closed or target.breaker.resting())
         return Chosen(tuple(able), notice)
+
+    def _own_route(self, names: tuple[str, ...], grant: Grant) -> list[str]:
+        """The names that a call asks for, with what its key goes to instead of them. A route of the key is no way round
+        what the key may use, and leads to no other route of the key."""
+        routes = grant.habits.routes
+        return [name for asked in names for name in routes.get(asked, (asked,))]
 
     def _able(self, target: Target, wish: Wish) -> bool:
         if target.relays(wish.dialect.name, wish.endpoint) and not wish.guarded:

@@ -109,7 +109,7 @@ def days_of(grant: Grant, store: bool | None) -> int:
     """For how many days the answer is to be kept, 0: not at all."""
     if store is False:
         return 0
-    return grant.store_days or (bounds.CONTENT_DAYS if store else 0)
+    return grant.store_days or (bounds.CONTENT_DAYS if store or grant.habits.keep_responses else 0)
 
 
 async def expand(exchange: Exchange, responses: Responses | None, previous: str) -> bytes:

@@ -53,6 +53,8 @@ FALLBACK_MODELS_MAX = 8
 REPEAT_BYTES_MAX = 1024 * 1024
 CACHE_S_DEFAULT = 3600
 CACHE_S_MAX = 24 * 3600
+KEY_ROUTES_MAX = 32
+MODEL_NAME_CHARS_MAX = 200
 IDEMPOTENCY_KEY_CHARS_MAX = 255
 
 # Signatures of tool calls, kept in memory for clients that lose them (counts, bytes; of one gateway worker)

@@ -10,7 +10,8 @@ from litestar import Request, delete, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 
-from ruxa.access import keys
+from ruxa.access import habits, keys
+from ruxa.access.habits import NONE, Habits
 from ruxa.access.roles import CALL_SCOPES, Scope
 from ruxa.console import money
 from ruxa.console.api import caller
@@ -39,6 +40,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     budget_period: keys.Period | None
     policy: tuple[str, ...]
     guard: tuple[str, ...]
+    habits: Habits
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_day: str | None
@@ -78,6 +80,13 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "national_id, secret, media); without kinds all but media."
         ),
     ] = ()
+    habits: Annotated[
+        Habits,
+        msgspec.Meta(
+            description="What every call wants without saying so: answers to the same call used again (cache_s, "
+            "seconds), responses kept (keep_responses), models that calls go to instead of one (routes)."
+        ),
+    ] = NONE
     expires_at: datetime | None = None
 
 
@@ -118,6 +127,7 @@ def shown(line: keys.KeyLine) -> Key:
         budget_period=line.budget_period,
         policy=line.conditions,
         guard=line.guard,
+        habits=line.habits,
         expires_at=line.expires_at,
         revoked_at=line.revoked_at,
         last_used_day=None if line.last_used_day is None else line.last_used_day.isoformat(),
@@ -161,6 +171,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
                 budget_period=data.budget_period,
                 conditions=data.policy,
                 guard=data.guard,
+                habits=data.habits,
                 expires_at=data.expires_at,
             )
             if who.session is None and not set(data.scopes) <= who.principal.scopes | set(CALL_SCOPES):
@@ -210,6 +221,19 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             await who.note("key:changed", wanted, details={"guard": ",".join(words)})
             return shown(await keys.find(who.work, deps.vault, who.organisation_id, wanted))
 
+    @post(
+        "/api/v1/keys/{key_id:str}/habits",
+        operation_id="keys_habits",
+        tags=["Keys"],
+        summary="What every call of the key wants without saying so, everywhere within 2 seconds",
+    )
+    async def keys_habits(request: Request[Any, Any, Any], key_id: FromPath[str], data: JSONBody[Habits]) -> Key:
+        async with caller.entered(deps, edge, request, "key:change") as who:
+            wanted = ids.read("key", key_id)
+            await keys.accustom(who.work, who.organisation_id, wanted, data)
+            await who.note("key:changed", wanted, details={"habits": habits.told(data)})
+            return shown(await keys.find(who.work, deps.vault, who.organisation_id, wanted))
+
     @delete(
         "/api/v1/keys/{key_id:str}",
         operation_id="keys_revoke",
@@ -238,4 +262,4 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
                 )
             )
 
-    return [keys_list, keys_create, keys_show, keys_rotate, keys_guard, keys_revoke, playground_key]
+    return [keys_list, keys_create, keys_show, keys_rotate, keys_guard, keys_habits, keys_revoke, playground_key]

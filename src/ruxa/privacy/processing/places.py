@@ -67,6 +67,7 @@ PATHS: Final[Mapping[str, Mapping[str, str]]] = {
         "concurrency": "data: none",
         "models": "data: none",
     },
+    "access.key.habits": {"cache_s": "data: none", "keep_responses": "data: none", "routes": "data: none"},
     records.ARGUMENTS: ARGUMENTS,
 }
 _OUTBOUND: Final[Mapping[str, str]] = {

@@ -143,6 +143,7 @@ CREATE TABLE access.key (
     budget_period       text CHECK (budget_period IN ('day', 'month', 'total')),
     conditions          text[] NOT NULL DEFAULT '{}' CHECK (cardinality(conditions) <= 16),
     guard               text[] NOT NULL DEFAULT '{}' CHECK (cardinality(guard) <= 16),
+    habits              jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(habits) = 'object'),
     expires_at          timestamptz,
     revoked_at          timestamptz,
     last_used_day       date,
@@ -310,7 +311,7 @@ CREATE TRIGGER session_ended BEFORE DELETE ON access.session
 
 CREATE TRIGGER key_updated
     AFTER UPDATE OF scopes, models, requests_per_minute, tokens_per_minute, concurrency, store_days, budget_micros,
-        budget_period, conditions, guard, expires_at, revoked_at, livemode, organisation_id ON access.key
+        budget_period, conditions, guard, habits, expires_at, revoked_at, livemode, organisation_id ON access.key
     FOR EACH ROW EXECUTE FUNCTION access.tell_key_change();
 CREATE TRIGGER key_deleted AFTER DELETE ON access.key
     FOR EACH ROW EXECUTE FUNCTION access.tell_key_change();
@@ -331,14 +332,14 @@ CREATE FUNCTION access.grant_of(secret_hash bytea)
         key_id uuid, organisation_id uuid, organisation_ref uuid, livemode boolean, scopes text[], models text[],
         requests_per_minute bigint, tokens_per_minute bigint, concurrency bigint, store_days integer,
         budgeted boolean, expires_at_ms bigint, output_tokens_default integer, conditions text[],
-        guard text[], member_ref uuid, member_limits jsonb, organisation_limits jsonb
+        guard text[], member_ref uuid, member_limits jsonb, organisation_limits jsonb, habits jsonb
     )
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.id, o.id, o.organisation_ref, k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute,
            k.concurrency, k.store_days, k.budget_micros IS NOT NULL,
            floor(extract(epoch FROM least(k.expires_at, s.expires_at)) * 1000)::bigint,
            o.output_tokens_default, k.conditions, k.guard, md5(ms.organisation_id::text || ms.member_id::text)::uuid,
-           ms.limits, o.limits
+           ms.limits, o.limits, k.habits
     FROM access.key_secret s
     JOIN access.key k ON k.id = s.key_id
     JOIN access.organisation o ON o.id = k.organisation_id
@@ -357,14 +358,14 @@ CREATE FUNCTION access.grant_of_key(p_key uuid)
         key_id uuid, organisation_id uuid, organisation_ref uuid, livemode boolean, scopes text[], models text[],
         requests_per_minute bigint, tokens_per_minute bigint, concurrency bigint, store_days integer,
         budgeted boolean, expires_at_ms bigint, output_tokens_default integer, conditions text[],
-        guard text[], member_ref uuid, member_limits jsonb, organisation_limits jsonb
+        guard text[], member_ref uuid, member_limits jsonb, organisation_limits jsonb, habits jsonb
     )
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.id, o.id, o.organisation_ref, k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute,
            k.concurrency, k.store_days, k.budget_micros IS NOT NULL,
            floor(extract(epoch FROM k.expires_at) * 1000)::bigint, o.output_tokens_default, k.conditions,
            k.guard, md5(ms.organisation_id::text || ms.member_id::text)::uuid,
-           ms.limits, o.limits
+           ms.limits, o.limits, k.habits
     FROM access.key k
     JOIN access.organisation o ON o.id = k.organisation_id
     LEFT JOIN access.membership ms
@@ -621,6 +622,7 @@ COMMENT ON COLUMN access.key.budget_micros IS 'data: none';
 COMMENT ON COLUMN access.key.budget_period IS 'data: none';
 COMMENT ON COLUMN access.key.conditions IS 'data: none';
 COMMENT ON COLUMN access.key.guard IS 'data: none';
+COMMENT ON COLUMN access.key.habits IS 'data: none';
 COMMENT ON COLUMN access.key.expires_at IS 'data: none';
 COMMENT ON COLUMN access.key.revoked_at IS 'data: none';
 COMMENT ON COLUMN access.key.last_used_day IS
@@ -712,7 +714,7 @@ GRANT UPDATE (name_sealed, output_tokens_default, limits, suspended_at, suspende
 GRANT UPDATE (role, accepted_at, limits), DELETE ON access.membership TO ruxa_console, ruxa_operator;
 GRANT UPDATE (used_at), DELETE ON access.one_time_link TO ruxa_console, ruxa_operator;
 GRANT UPDATE (revoked_at, name_sealed, scopes, models, requests_per_minute, tokens_per_minute, concurrency, store_days,
-    budget_micros, budget_period, conditions, guard, expires_at) ON access.key TO ruxa_console, ruxa_operator;
+    budget_micros, budget_period, conditions, guard, habits, expires_at) ON access.key TO ruxa_console, ruxa_operator;
 GRANT UPDATE (expires_at), DELETE ON access.key_secret TO ruxa_console, ruxa_operator;
 GRANT INSERT ON access.mail TO ruxa_console, ruxa_operator;
 GRANT SELECT, INSERT, UPDATE, DELETE ON access.throttle TO ruxa_console;

@@ -7,10 +7,12 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.access import keys
+from ruxa.access import habits, keys
+from ruxa.access.habits import Habits
 from ruxa.console import content, forms, records, shown, visits
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import ids
+from ruxa.kernel.errors import InvalidCall
 from ruxa.privacy.content import items
 from ruxa.store.work import Work
 
@@ -54,6 +56,8 @@ async def _view(visit: Visit, work: Work, created: dict[str, str] | None) -> Vie
             "created": created,
             "stored": await items.count(work, person.organisation_id, key_id),
             "days": shown.store_days(visit.words),
+            "habits": line.habits,
+            "own_routes": habits.lines(line.habits),
             "guard_modes": shown.guard_modes(visit.words),
             "guard_kinds": shown.guard_kinds(line.guard, visit.choices.get("guard_kinds")),
             "overlap_h": visit.form.get("overlap", "24"),
@@ -110,6 +114,28 @@ async def guard(visit: Visit, work: Work) -> Go:
     return Go(to=visit.path, done="saved")
 
 
+class Usual(msgspec.Struct, frozen=True):
+    """What every call of the key wants."""
+
+    cache_s: int = 0
+    keep_responses: bool = False
+    routes: str = ""
+
+
+async def usual(visit: Visit, work: Work) -> Go:
+    """Other habits for the key's calls."""
+    form = forms.read(Usual, visit.form)
+    key_id = ids.read("key", visit.places["key_id"])
+    try:
+        wanted = Habits(cache_s=form.cache_s, keep_responses=form.keep_responses, routes=habits.read_lines(form.routes))
+        habits.check(wanted)
+    except InvalidCall as error:
+        raise forms.Faults({error.param or "": f"key.bad_{error.param}"}) from None
+    await keys.accustom(work, visit.person.organisation_id, key_id, wanted)
+    await visits.note(visit, work, "key:changed", key_id, details={"habits": habits.told(wanted)})
+    return Go(to=visit.path, done="saved")
+
+
 async def delete_content(visit: Visit, work: Work) -> Go:
     """Deletes what is stored of the key's calls."""
     await _delete(visit, work, ids.read("key", visit.places["key_id"]))
@@ -129,12 +155,20 @@ PAGE = Page(
     area="customer",
     load=load,
     permission="key:read",
-    actions={"rotate": rotate, "revoke": revoke, "store": store, "guard": guard, "delete_content": delete_content},
+    actions={
+        "rotate": rotate,
+        "revoke": revoke,
+        "store": store,
+        "guard": guard,
+        "usual": usual,
+        "delete_content": delete_content,
+    },
     needs={
         "rotate": "key:change",
         "revoke": "key:change",
         "store": "key:change",
         "guard": "key:change",
+        "usual": "key:change",
         "delete_content": "content:delete",
     },
     parent="keys",
