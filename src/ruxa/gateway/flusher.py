@@ -18,7 +18,7 @@ from ruxa.kernel.signals import Sink
 from ruxa.ledger import packed, usage
 from ruxa.ledger.leases import Leases, Reservation, Works
 
-EVERY_S = 0.4
+EVERY_S = 0.5
 AGAIN_S = 0.5
 BATCH_ROWS = 1000
 WAITING_ROWS_MAX = 200_000
