@@ -17,7 +17,7 @@ import pytest
 from books import Books
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Conflict, Unavailable
-from ruxa.ledger import evidence, prices
+from ruxa.ledger import evidence, plans, prices
 from ruxa.ledger.evidence import Evidence
 from ruxa.ledger.prices import Price, charge
 from ruxa.ledger.usage import UsageRow
@@ -437,3 +437,46 @@ async def test_a_journal_that_nobody_ends_knows_no_refused_row_beyond_its_day(ca
         assert await (await admin.execute(known)).fetchone() == (0, [refused.id])
         assert await calendar.reduce(IN_SERVICE) == 1
         assert await (await admin.execute(known)).fetchone() == (1, [])
+
+
+async def test_what_free_calls_cost_is_known_on_and_not_whose_they_were(calendar: Calendar) -> None:
+    """A plan that gives a model away: the report of margins has its cost before and after the rows are gone."""
+    books = calendar.books
+    async with books.operator.work() as work:
+        await plans.create(work, "gift")
+        await plans.put(work, "gift", 0)
+        gift = (await prices.current(work, "gift"))["openai/test"].id
+    ref, erased = await books.organisation(live=10_000), await books.organisation(live=10_000)
+    await calendar.spend(ref, [40])
+
+    async def free(whose: UUID, tokens: int, **fields: object) -> None:
+        row = calendar.row(whose, uuid4(), 0, lease_id=None, input_tokens=tokens, price_id=gift, **fields)
+        assert (await books.flush([row])).refused == ()
+
+    await free(ref, 100)
+    await free(ref, 200)
+    await free(erased, 300)
+    await free(ref, 999, usage_source="none")
+    month = calendar.began.date().replace(day=1)
+
+    async def report(whose: UUID | None = None) -> tuple[int, int, int]:
+        async with books.console.work() as work:
+            lines = await plans.report(work, month, month + timedelta(days=200), whose)
+        return (
+            sum(line.calls for line in lines), sum(line.amount_micros for line in lines),
+            sum(line.cost_micros for line in lines),
+        )  # fmt: skip
+
+    before = await report()
+    assert before == (4, 40, 640)
+    async with books.admin() as admin:
+        await admin.execute("SELECT ledger.usage_erase(%s)", [erased])
+    assert await report() == before
+    await calendar.to(IN_SERVICE)
+    await calendar.reduce_all()
+    assert await report() == before
+    assert await report(ref) == (1, 40, 40), "of one organisation only what it was charged for"
+    async with books.admin() as admin:
+        kept = await (await admin.execute("SELECT calls, input_tokens, price_id FROM ledger.free_month")).fetchall()
+    assert kept == [(3, 600, books.price["live"])]
+    await books.prove()

@@ -136,12 +136,14 @@ def margins(args: Namespace) -> int:
             if args.org is not None:
                 ref = (await organisations.find(work, house.vault, session.organisation(args))).organisation_ref
             found = await plans.report(work, first, until, ref)
-            refs = {line.organisation_ref for line in found}
+            refs = {line.organisation_ref for line in found if line.organisation_ref is not None}
             return found, {one: await organisations.of_ref(work, one) for one in refs}
 
     found, names = session.within(args, act)
 
-    def shown(ref: UUID) -> str | None:
+    def shown(ref: UUID | None) -> str | None:
+        if ref is None:
+            return None if args.json else "all"
         known = names[ref]
         return None if known is None else ids.text("org", known)
 

@@ -97,10 +97,11 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """What one model brought in and cost in a month, for one organisation and book, in micros.
 
     waived: what the platform bore; cost: at the list's rates, which is what providers charge; nothing for calls on the
-    organisation's own keys.
+    organisation's own keys. organisation_ref: None for calls that nobody was charged for, once their rows are gone:
+    then they are everybody's together, at the list's price.
     """
 
-    organisation_ref: UUID
+    organisation_ref: UUID | None
     month: date
     book: str
     model: str

@@ -132,7 +132,7 @@ CLASSES: Final[tuple[Store, ...]] = (
     _table("row deleted by the hourly run at the mark's end, a year at most", "audit", "payment.trial_mark"),
     _table("holds nothing personal", "instance", "payment.bound", "payment.merchant", "payment.looked"),
     _table("holds nothing personal", "instance", "ledger.price", "ledger.evidence_day", "ledger.route_closed",
-           "ledger.book", "ledger.margin", "ledger.route", "ledger.journal_run"),
+           "ledger.free_month", "ledger.book", "ledger.margin", "ledger.route", "ledger.journal_run"),
     _table("ids of refused rows taken out when the segment ends, or with their day; the rest holds nothing personal",
            "usage instance", "ledger.journal_segment"),
     # People and organisations.

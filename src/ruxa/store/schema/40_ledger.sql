@@ -2083,6 +2083,7 @@ BEGIN
     -- A journal that nobody ended: of its refused rows only the number is known on.
     UPDATE ledger.journal_segment SET refused = refused + cardinality(refused_ids), refused_ids = '{}'
         WHERE state = 'open' AND refused_ids <> '{}' AND began_at < (p_day + 1)::timestamp AT TIME ZONE 'UTC';
+    PERFORM ledger.free_keep(low, high, NULL);
     LOCK TABLE ONLY ledger.usage_event IN ACCESS EXCLUSIVE MODE;
     PERFORM ruxa.partition_remove('ledger.usage_event'::regclass, p_day);
     PERFORM ruxa.partition_remove('ledger.usage_day'::regclass, p_day);
@@ -2110,6 +2111,7 @@ BEGIN
     LOOP
         low := ruxa.id_floor(one_day::timestamp AT TIME ZONE 'UTC');
         high := ruxa.id_floor((one_day + 1)::timestamp AT TIME ZONE 'UTC');
+        PERFORM ledger.free_keep(low, high, p_organisation);
         WITH taken AS (
             DELETE FROM ledger.usage_event AS u
             WHERE u.organisation_ref = p_organisation AND u.id >= low AND u.id < high RETURNING u.*

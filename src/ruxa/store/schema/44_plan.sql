@@ -401,8 +401,77 @@ BEGIN
         WHERE o.organisation_ref = p_organisation AND o.effective @> starts), p_id);
 END $$;
 
+-- Calls that cost the platform something and nobody anything, of days whose rows are gone: what of them the report of
+-- margins needs, for all organisations together and at the list's price, so that nothing says whose they were.
+
+CREATE TABLE ledger.free_month (
+    month                 date NOT NULL CHECK (extract(day FROM month) = 1),
+    price_id              uuid NOT NULL REFERENCES ledger.price (id),
+    scope                 text NOT NULL CHECK (scope IN ('sandbox', 'live')),
+    long                  boolean NOT NULL,
+    calls                 bigint NOT NULL CHECK (calls > 0),
+    input_tokens          bigint NOT NULL,
+    cache_read_tokens     bigint NOT NULL,
+    cache_write_5m_tokens bigint NOT NULL,
+    cache_write_1h_tokens bigint NOT NULL,
+    output_tokens         bigint NOT NULL,
+    reasoning_tokens      bigint NOT NULL,
+    audio_input_tokens    bigint NOT NULL,
+    audio_output_tokens   bigint NOT NULL,
+    images                bigint NOT NULL,
+    PRIMARY KEY (month, price_id, scope, long)
+);
+COMMENT ON TABLE ledger.free_month IS
+    'Sums of calls that nobody was charged for, of days whose rows are gone: by the month and the list''s price, of everybody.';
+
+COMMENT ON COLUMN ledger.free_month.month IS 'data: none';
+COMMENT ON COLUMN ledger.free_month.price_id IS 'data: none';
+COMMENT ON COLUMN ledger.free_month.scope IS 'data: none';
+COMMENT ON COLUMN ledger.free_month.long IS 'data: none';
+COMMENT ON COLUMN ledger.free_month.calls IS 'data: none';
+COMMENT ON COLUMN ledger.free_month.input_tokens IS 'data: none';
+COMMENT ON COLUMN ledger.free_month.cache_read_tokens IS 'data: none';
+COMMENT ON COLUMN ledger.free_month.cache_write_5m_tokens IS 'data: none';
+COMMENT ON COLUMN ledger.free_month.cache_write_1h_tokens IS 'data: none';
+COMMENT ON COLUMN ledger.free_month.output_tokens IS 'data: none';
+COMMENT ON COLUMN ledger.free_month.reasoning_tokens IS 'data: none';
+COMMENT ON COLUMN ledger.free_month.audio_input_tokens IS 'data: none';
+COMMENT ON COLUMN ledger.free_month.audio_output_tokens IS 'data: none';
+COMMENT ON COLUMN ledger.free_month.images IS 'data: none';
+
+CREATE FUNCTION ledger.free_keep(p_low uuid, p_high uuid, p_organisation uuid) RETURNS void
+    LANGUAGE sql
+AS $$
+    INSERT INTO ledger.free_month AS f
+        SELECT date_trunc('month', ruxa.id_time(p_low) AT TIME ZONE 'UTC')::date, u.list_id, u.scope, u.long, count(*),
+            sum(u.input_tokens), sum(u.cache_read_tokens), sum(u.cache_write_5m_tokens), sum(u.cache_write_1h_tokens),
+            sum(u.output_tokens), sum(u.reasoning_tokens), sum(u.audio_input_tokens), sum(u.audio_output_tokens),
+            sum(u.images)
+        FROM (
+            SELECT c.*, l.id AS list_id, coalesce(c.input_tokens::bigint + c.cache_read_tokens + c.cache_write_5m_tokens
+                + c.cache_write_1h_tokens + c.audio_input_tokens > l.long_from_tokens, false) AS long
+            FROM ledger.usage_event AS c JOIN ledger.price AS p ON p.id = c.price_id
+                JOIN ledger.price AS l ON l.id = coalesce(p.list_id, p.id)
+            WHERE c.id >= p_low AND c.id < p_high AND c.amount_micros = 0 AND c.waived_micros = 0
+                AND c.usage_source NOT IN ('none', 'cached') AND NOT starts_with(p.book, 'own:')
+                AND (p_organisation IS NULL OR c.organisation_ref = p_organisation)
+        ) AS u
+        GROUP BY u.list_id, u.scope, u.long
+        ON CONFLICT (month, price_id, scope, long) DO UPDATE SET
+            calls = f.calls + excluded.calls, input_tokens = f.input_tokens + excluded.input_tokens,
+            cache_read_tokens = f.cache_read_tokens + excluded.cache_read_tokens,
+            cache_write_5m_tokens = f.cache_write_5m_tokens + excluded.cache_write_5m_tokens,
+            cache_write_1h_tokens = f.cache_write_1h_tokens + excluded.cache_write_1h_tokens,
+            output_tokens = f.output_tokens + excluded.output_tokens,
+            reasoning_tokens = f.reasoning_tokens + excluded.reasoning_tokens,
+            audio_input_tokens = f.audio_input_tokens + excluded.audio_input_tokens,
+            audio_output_tokens = f.audio_output_tokens + excluded.audio_output_tokens,
+            images = f.images + excluded.images
+$$;
+
 -- What charges brought in and what the list says that they cost, by organisation, month, book and model: from the usage
--- rows there are and the evidence of those that are gone. Of calls on own provider keys the platform pays nothing. Costs
+-- rows there are and the evidence of those that are gone; calls that nobody was charged for are everybody's (null) once
+-- their rows are gone. Of calls on own provider keys the platform pays nothing. Costs
 -- are exact, rounded half up once a line.
 CREATE FUNCTION ledger.margins(p_from date, p_until date, p_organisation uuid)
     RETURNS TABLE (organisation_ref uuid, month date, book text, model text, scope text, calls bigint,
@@ -432,6 +501,12 @@ AS $$
         FROM ledger.billing_evidence AS e
         WHERE e.month >= p_from AND e.month < p_until
             AND (p_organisation IS NULL OR e.organisation_ref = p_organisation)
+        UNION ALL
+        SELECT NULL, f.month, f.price_id, f.scope, 'lease', f.long, f.calls, f.input_tokens, f.cache_read_tokens,
+            f.cache_write_5m_tokens, f.cache_write_1h_tokens, f.output_tokens, f.reasoning_tokens, f.audio_input_tokens,
+            f.audio_output_tokens, f.images, 0, 0
+        FROM ledger.free_month AS f
+        WHERE f.month >= p_from AND f.month < p_until AND p_organisation IS NULL
     )
     SELECT s.organisation_ref, s.month, p.book, p.model, s.scope, sum(s.calls)::bigint, sum(s.amount)::bigint,
         sum(s.waived)::bigint,
@@ -451,7 +526,8 @@ REVOKE ALL ON FUNCTION ledger.margin_of(text, text, text, timestamptz), ledger.s
     ledger.margin_end(text, text, text, timestamptz),
     ledger.margin_put(uuid, text, text, text, bigint, timestamptz), ledger.own_book(text),
     ledger.book_create(text, boolean), ledger.plan_of(uuid),
-    ledger.plan_assign(uuid, uuid, text, timestamptz), ledger.margins(date, date, uuid), ledger.period_guard()
+    ledger.plan_assign(uuid, uuid, text, timestamptz), ledger.margins(date, date, uuid), ledger.period_guard(),
+    ledger.free_keep(uuid, uuid, uuid)
     FROM PUBLIC;
 GRANT SELECT ON ledger.margin TO ruxa_console, ruxa_worker, ruxa_operator;
 GRANT SELECT ON ledger.organisation_plan TO ruxa_console, ruxa_worker, ruxa_operator;
