@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 from base64 import b64encode
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from litestar.response import Stream
 
 from ruxa.access.audit import log
 from ruxa.access.authorize import Principal
 from ruxa.console.page import Deps
 from ruxa.egress.objects import Objects
 from ruxa.kernel import bounds
-from ruxa.kernel.errors import Conflict, RuxaError, Unavailable
+from ruxa.kernel.errors import Conflict, NotFound, RuxaError, Unavailable
 from ruxa.privacy.content import items
 from ruxa.privacy.content.items import Content
 from ruxa.store.work import Work
 
 PURPOSE = "provide"
 Part = Literal["request", "answer"]
+# Never something that a browser would run.
+FILE = "application/octet-stream"
 PARTS: tuple[Part, ...] = ("request", "answer")
 State = Literal["stored", "too_large", "none", "lost", "gone"]
 _SUFFIXES = {"application/json": "json", "text/event-stream": "txt", "text/plain": "txt"}
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
-    """What was sent or got: ``text`` when it is UTF-8, else ``base64``; neither unless ``state`` is stored."""
+    """What was sent or got: ``text`` when it is UTF-8, else ``base64``; neither unless ``state`` is stored, nor for
+    more than 1 MiB: ``path`` gives every stored side's bytes as they passed."""
 
     state: Annotated[
         State,
@@ -39,6 +45,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     text: str | None = None
     base64: str | None = None
+    path: str | None = None
 
 
 class Sides(msgspec.Struct, frozen=True):
@@ -67,22 +74,34 @@ def objects_of(deps: Deps) -> Objects:
     return deps.objects
 
 
-async def opened(work: Work, deps: Deps, found: Content, part: Part) -> bytes | None:
-    """A side's bytes, None when they are not stored or gone. The caller has written the audit entry."""
+async def pieces(work: Work, deps: Deps, found: Content, part: Part) -> AsyncGenerator[bytes, None] | None:
+    """A side's bytes piece by piece, None when they are not stored or gone. The caller has written the audit entry."""
     if found.side(part).state != "stored":
         return None
-    value = await items.read(work, deps.vault, objects_of(deps), found, part, purpose=PURPOSE)
-    return None if value is None else value.open(PURPOSE)
+    return await items.pieces(work, deps.vault, objects_of(deps), found, part, purpose=PURPOSE)
 
 
-async def sides(work: Work, deps: Deps, found: Content) -> Sides:
-    """Both sides, opened, for JSON."""
-    return Sides(*[_side(found, part, await opened(work, deps, found, part)) for part in PARTS])
+async def sides(work: Work, deps: Deps, found: Content, path: str) -> Sides:
+    """Both sides, opened, for JSON; path: of the call's content."""
+    return Sides(*[await _side(work, deps, found, part, f"{path}/{part}") for part in PARTS])
 
 
 async def shown(work: Work, deps: Deps, found: Content) -> list[Shown]:
     """Both sides, opened, for a page."""
-    return [_shown(found, part, await opened(work, deps, found, part)) for part in PARTS]
+    return [await _shown(work, deps, found, part) for part in PARTS]
+
+
+def part_of(word: str) -> Part:
+    """The side that a path names. NotFound."""
+    for part in PARTS:
+        if word == part:
+            return part
+    raise NotFound("A call has a request and an answer.")
+
+
+def streamed(pieces: AsyncGenerator[bytes, None], size: int, media_type: str) -> Stream:
+    """An answer that is sent as it is read: with its length, so that one that breaks off is seen to be cut."""
+    return Stream(pieces, media_type=media_type, headers={"content-length": str(size)})
 
 
 def filename(shown_id: str, found: Content, part: Part) -> str:
@@ -124,20 +143,39 @@ async def erase_all(deps: Deps, principal: Principal, organisation_id: UUID, req
     return count
 
 
-def _side(found: Content, part: Part, body: bytes | None) -> Side:
+async def _beginning(pieces: AsyncGenerator[bytes, None], most: int) -> bytes:
+    """What comes first, until it is more than so many bytes, or all."""
+    found = bytearray()
+    async with contextlib.aclosing(pieces):
+        async for piece in pieces:
+            found += piece
+            if len(found) > most:
+                break
+    return bytes(found)
+
+
+async def _side(work: Work, deps: Deps, found: Content, part: Part, path: str) -> Side:
     kept = found.side(part)
-    state: State = "gone" if body is None and kept.state == "stored" else kept.state
+    opened = await pieces(work, deps, found, part)
+    if opened is None:
+        state: State = "gone" if kept.state == "stored" else kept.state
+        return Side(state=state, media_type=kept.media_type, bytes=kept.size)
+    if kept.size > bounds.CONTENT_JSON_BYTES:
+        await opened.aclose()
+        return Side(state=kept.state, media_type=kept.media_type, bytes=kept.size, path=path)
+    body = await _beginning(opened, bounds.CONTENT_JSON_BYTES)
     text = base64 = None
-    if body is not None:
-        try:
-            text = body.decode()
-        except UnicodeDecodeError:
-            base64 = b64encode(body).decode()
-    return Side(state=state, media_type=kept.media_type, bytes=kept.size, text=text, base64=base64)
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        base64 = b64encode(body).decode()
+    return Side(state=kept.state, media_type=kept.media_type, bytes=kept.size, text=text, base64=base64, path=path)
 
 
-def _shown(found: Content, part: Part, body: bytes | None) -> Shown:
+async def _shown(work: Work, deps: Deps, found: Content, part: Part) -> Shown:
     kept = found.side(part)
+    opened = await pieces(work, deps, found, part)
+    body = None if opened is None else await _beginning(opened, bounds.CONTENT_SHOWN_BYTES)
     state: State = "gone" if body is None and kept.state == "stored" else kept.state
     text = None
     cut = False

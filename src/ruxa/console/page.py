@@ -7,7 +7,7 @@ the messages beside the fields.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 from uuid import UUID
@@ -134,12 +134,15 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What to render: the template's values, or a file instead of a page; headers: of the answer, in place of ours."""
+    """What to render: the template's values, or a file instead of a page, whole (``body``) or as it is read
+    (``pieces``, of ``size`` bytes together); headers: of the answer, in place of ours."""
 
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     status: int = 200
     template: str | None = None
     body: bytes | None = None
+    pieces: AsyncGenerator[bytes, None] | None = None
+    size: int = 0
     media_type: str = "text/html"
     filename: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])

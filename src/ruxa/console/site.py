@@ -19,7 +19,7 @@ from litestar.params import FromPath
 from litestar.types import Method
 
 from ruxa.access import authorize, sessions
-from ruxa.console import forms, headers, hooks, visits, wellknown, wellknown_log
+from ruxa.console import content, forms, headers, hooks, visits, wellknown, wellknown_log
 from ruxa.console.api import openapi
 from ruxa.console.api import router as api
 from ruxa.console.assets import Shelf
@@ -154,13 +154,17 @@ class Site:
             response.set_cookie(headers.age_cookie(self.deps.base_url))
         return response
 
-    def answer(self, page: Page, visit: Visit, outcome: View | Go) -> Response[bytes]:
+    def answer(self, page: Page, visit: Visit, outcome: View | Go) -> Response[Any]:
         """A view rendered, or a redirect with its cookies."""
         if isinstance(outcome, View):
             body = outcome.body
-            if body is None:
-                body = self.renderer.page(page, visit, outcome.values, template=outcome.template)
-            response = Response(body, status_code=outcome.status, media_type=outcome.media_type)
+            response: Response[Any]
+            if outcome.pieces is not None:
+                response = content.streamed(outcome.pieces, outcome.size, outcome.media_type)
+            else:
+                if body is None:
+                    body = self.renderer.page(page, visit, outcome.values, template=outcome.template)
+                response = Response(body, status_code=outcome.status, media_type=outcome.media_type)
             for name, value in outcome.headers.items():
                 response.set_header(name, value)
             if outcome.filename is not None:

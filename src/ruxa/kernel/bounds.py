@@ -130,6 +130,7 @@ CONTENT_WAITING_BYTES_MAX = 64 * 1024 * 1024  # of one gateway worker: under way
 CONTENT_WAITING_MAX = 10_000  # calls, as above
 CONTENT_ERROR_BYTES = 64 * 1024  # of a provider's own error body, for the operator
 CONTENT_SHOWN_BYTES = 64 * 1024  # of a side on the call's page; the rest by download
+CONTENT_JSON_BYTES = 1024 * 1024  # of a side within an answer of the API; a larger one is fetched by its own path
 SEALED_CHUNK_BYTES = 64 * 1024
 OBJECT_TIMEOUT_S = 30
 

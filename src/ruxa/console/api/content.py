@@ -9,6 +9,7 @@ import msgspec
 from litestar import Request, delete, get, patch
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.response import Stream
 
 from ruxa.access import keys
 from ruxa.console import content
@@ -17,6 +18,7 @@ from ruxa.console.api.keys import Key, shown
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
 from ruxa.kernel import ids
+from ruxa.kernel.errors import NotFound
 from ruxa.privacy.content import items
 
 
@@ -63,8 +65,29 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
             if found is None:
                 return StoredContent(id=request_id, content=None, content_until=None)
             await who.note("content:read", call_id)
-            sides = await content.sides(who.work, deps, found)
+            sides = await content.sides(who.work, deps, found, f"/api/v1/usage/{request_id}/content")
             return StoredContent(id=request_id, content=sides, content_until=found.gone_at)
+
+    @get(
+        "/api/v1/usage/{request_id:str}/content/{part:str}",
+        operation_id="content_side",
+        tags=["Content"],
+        summary="The request or the answer of a call, byte for byte, where its key stores content",
+        media_type=content.FILE,
+    )
+    async def content_side(request: Request[Any, Any, Any], request_id: FromPath[str], part: FromPath[str]) -> Stream:
+        async with caller.entered(deps, edge, request, "content:read") as who:
+            side = content.part_of(part)
+            call_id = ids.read("req", request_id)
+            found = await items.find(who.work, call_id, who.organisation_id)
+            pieces = None if found is None else await content.pieces(who.work, deps, found, side)
+            if found is None or pieces is None:
+                raise NotFound("That is not stored, or gone.", code="content_gone")
+            await who.note("content:read", call_id)
+        response = content.streamed(pieces, found.side(side).size, content.FILE)
+        named = content.filename(request_id, found, side)
+        response.headers["content-disposition"] = f'attachment; filename="{named}"'
+        return response
 
     @delete(
         "/api/v1/usage/{request_id:str}/content",
@@ -128,4 +151,4 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
                 await who.note("content:deleted", wanted, details={"of": "key", "calls": str(count)})
             return shown(await keys.find(who.work, deps.vault, who.organisation_id, wanted))
 
-    return [content_show, content_delete, content_delete_of_key, content_delete_all, keys_change]
+    return [content_show, content_side, content_delete, content_delete_of_key, content_delete_all, keys_change]

@@ -11,9 +11,10 @@ Up to 64 KiB a side lies in the row, more in object storage in chunks; a side ov
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
@@ -240,9 +241,23 @@ def _content(row: Sequence[Any]) -> Content:
 async def read(
     work: Work, vault: Vault, objects: Objects | None, content: Content, part: Part, *, purpose: str
 ) -> Sealed[bytes] | None:
-    """One part, opened; None when it is not stored or its key is gone. Raises Unavailable, Broken ``sealed_damaged``.
+    """One part, opened, whole; None when it is not stored or its key is gone. Raises as ``pieces``.
 
     Whoever calls this writes the audit entry of the reading.
+    """
+    found = await pieces(work, vault, objects, content, part, purpose=purpose)
+    if found is None:
+        return None
+    return Sealed(b"".join([piece async for piece in found]), _column(part), (purpose,))
+
+
+async def pieces(
+    work: Work, vault: Vault, objects: Objects | None, content: Content, part: Part, *, purpose: str
+) -> AsyncGenerator[bytes, None] | None:
+    """One part, opened, a few chunks of 64 KiB at a time; None when it is not stored or its key is gone.
+
+    The work may end before the pieces are taken. Raises Unavailable, Broken ``sealed_damaged``, the latter also between
+    pieces: each is authentic, that they are all is known at the end. Whoever calls this writes the audit entry.
     """
     place = (_column(part), content.organisation_id, content.call_id)
     kept = None if part == "refusal" else content.side(part)
@@ -250,34 +265,46 @@ async def read(
         if kept is not None and kept.object is not None:
             if objects is None:
                 raise Unavailable("Stored content can't be reached here.", code="storage_away")
-            return await _read_object(vault, objects, place, kept.object, content.until, purpose)
+            rest = _of_object(vault, objects, place, kept.object, content.until, purpose)
+            return _after(await anext(rest, b""), rest)
         row = await records.sealed(work, content.call_id, content.until)
         found = None if row is None else row[("request", "answer", "refusal").index(part)]
         if found is None:
             return None
-        return await vault.open_bytes(*place, found, purpose=purpose, day=content.until)
+        opened = await vault.open_bytes(*place, found, purpose=purpose, day=content.until)
+        return _after(opened.open(purpose))
     except NotFound:
         return None
 
 
-async def _read_object(
+async def _of_object(
     vault: Vault, objects: Objects, place: tuple[str, UUID, UUID], name: str, until: date, purpose: str
-) -> Sealed[bytes]:
+) -> AsyncGenerator[bytes, None]:
     opener: crypto.ChunkOpener | None = None
     head = b""
-    opened: list[bytes] = []
     async for piece in objects.get(name):
+        data = piece
         if opener is None:
             head += piece
             if len(head) < crypto.CHUNKS_HEAD_BYTES:
                 continue
             opener = await vault.chunk_opener(*place, head[: crypto.CHUNKS_HEAD_BYTES], purpose=purpose, day=until)
-            piece = head
-        opened.append(opener.feed(piece))
+            data = head
+        if clear := opener.feed(data):
+            yield clear
     if opener is None:
         raise NotFound("That object is not there.", code="object_missing")
-    opened.append(opener.finish())
-    return Sealed(b"".join(opened), place[0], (purpose,))
+    if clear := opener.finish():
+        yield clear
+
+
+async def _after(first: bytes, rest: AsyncGenerator[bytes, None] | None = None) -> AsyncGenerator[bytes, None]:
+    """Pieces with one before them that is there already."""
+    yield first
+    if rest is not None:
+        async with contextlib.aclosing(rest):
+            async for piece in rest:
+                yield piece
 
 
 async def count(work: Work, organisation_id: UUID, key_id: UUID | None = None) -> tuple[int, int]:

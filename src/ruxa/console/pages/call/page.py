@@ -44,12 +44,13 @@ async def download(visit: Visit, work: Work) -> View:
     form = forms.read(Download, visit.form)
     found = await _content(visit, work)
     await visits.note(visit, work, "content:read", found.call_id)
-    body = await content.opened(work, visit.deps, found, form.part)
-    if body is None:
+    pieces = await content.pieces(work, visit.deps, found, form.part)
+    if pieces is None:
         raise NotFound("That is not stored, or gone.", code="content_gone")
     return View(
-        body=body,
-        media_type="application/octet-stream",
+        pieces=pieces,
+        size=found.side(form.part).size,
+        media_type=content.FILE,
         filename=content.filename(ids.text("req", found.call_id), found, form.part),
     )
 
