@@ -49,7 +49,7 @@ async def full(console: Any, books: Any, sizes: Any) -> tuple[Any, Any, UUID, in
 
 
 class Reads:
-    """What statements of pages read: the blocks of 8 KiB that PostgreSQL touches, which are exact on a busy machine too."""
+    """What statements of pages read: blocks of 8 KiB that PostgreSQL touches, exact on a busy machine too."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[tuple[str, tuple[object, ...]]] = []
