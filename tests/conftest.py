@@ -24,6 +24,8 @@ pytest_plugins = ["fixtures_database", "fixtures_server"]
 
 # A stage of its own: what it drives is not installed with the rest (``dev.py test --acceptance``).
 collect_ignore = [] if os.environ.get("RUXA_TEST_ACCEPTANCE") == "1" else ["acceptance"]
+# Another: at the real payment processors, with test keys of whoever runs it (CONTRIBUTING.md).
+collect_ignore += [] if os.environ.get("RUXA_LIVE_TEST") else ["live"]
 
 # One table of sizes for both stages (decision D49): (default, long).
 SIZES: dict[str, tuple[int, int]] = {
