@@ -7,7 +7,7 @@ import msgspec
 from ruxa.console import bills, forms, paying, tables, visits
 from ruxa.console.page import Go, Page, View, Visit
 from ruxa.kernel import ids
-from ruxa.ledger.documents import document, issue
+from ruxa.ledger.documents import document, issue, profile
 from ruxa.store.work import Work
 
 PATH = "/billing/documents"
@@ -33,15 +33,15 @@ async def load(visit: Visit, work: Work) -> View:
     before = ids.read("doc", query["before"]) if query.get("before") else None
     found = await document.listed(work, ref, before=before, limit=tables.ROWS + 1)
     rows = [bills.document(one, visit.words) for one in found]
+    # A receipt and its invoice stand beside each other; to ask for one that is on the next page finds that.
     invoiced = {one.fact_id for one in found if one.kind == "invoice"}
+    lacking = [one for one in found if one.kind == "receipt" and one.order_id is not None]
+    lacking = [one for one in lacking if one.fact_id not in invoiced]
+    if lacking and await profile.find(work, visit.deps.vault, ref) is None:
+        lacking = []
     return View(
         {
-            # A receipt and its invoice stand beside each other; to ask for one that is on the next page finds that.
-            "lacking": {
-                ids.text("doc", one.id)
-                for one in found
-                if one.kind == "receipt" and one.order_id is not None and one.fact_id not in invoiced
-            },
+            "lacking": {ids.text("doc", one.id) for one in lacking},
             "pays": bool(paying.choices(visit.deps)),
             "sells": visit.deps.terms.seller is not None,
             "leaf": tables.leaf(rows, [one.id for one in rows], before=None, after=None),
