@@ -81,12 +81,12 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = ()
     habits: Annotated[
-        Habits,
+        Habits | None,
         msgspec.Meta(
             description="What every call wants without saying so: answers to the same call used again (cache_s, "
             "seconds), responses kept (keep_responses), models that calls go to instead of one (routes)."
         ),
-    ] = NONE
+    ] = None
     expires_at: datetime | None = None
 
 
@@ -171,7 +171,7 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
                 budget_period=data.budget_period,
                 conditions=data.policy,
                 guard=data.guard,
-                habits=data.habits,
+                habits=data.habits or NONE,
                 expires_at=data.expires_at,
             )
             if who.session is None and not set(data.scopes) <= who.principal.scopes | set(CALL_SCOPES):
