@@ -1,4 +1,4 @@
-"""A payment's life at a processor by our adapter: at the sandbox processor and, with keys of your own, at a real one."""
+"""A payment's life at a processor by our adapter: at the sandbox processor, and with keys of your own at a real one."""
 
 from __future__ import annotations
 

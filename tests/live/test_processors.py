@@ -29,7 +29,7 @@ async def pool() -> AsyncGenerator[Pool]:
     wheel.stop()
 
 
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", NAMED or ["nobody"])
 async def test_a_life_at_the_real_processor(name: str, pool: Pool) -> None:
     match name:
         case "stripe":
