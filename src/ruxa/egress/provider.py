@@ -36,7 +36,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Who a recipient is and what it does with what it gets; None is unknown, the worst class.
 
     where: the country of its seat, ``own`` for this installation; mechanism: what a transfer to it rests on
-    (``MECHANISMS``); source: where it publishes its terms.
+    (``MECHANISMS``), certified_on: the day on which that was last certified or signed; source: where it publishes its
+    terms.
     """
 
     who: str = "unknown"
@@ -46,6 +47,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     zero_retention: bool | None = None
     safeguard: str = "the operator's own contract"
     mechanism: str = "unknown"
+    certified_on: str | None = None
     source: str = ""
 
     @property
@@ -153,6 +155,11 @@ class Provider:
             where=row.facts.where,
             safeguard=row.facts.safeguard,
             source=row.facts.source,
+            trains=row.facts.trains,
+            retention_days=row.facts.kept_days,
+            zero_retention=row.facts.zero_retention,
+            mechanism=None if row.facts.mechanism == "unknown" else row.facts.mechanism,
+            certified_on=row.facts.certified_on,
         )
         self._headers = {**_FIXED, **(adapter.key_headers(key) if key else {})}
 

@@ -25,7 +25,10 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
 
     who: legal entity; what: data categories; why: purposes; where: country (ISO 3166), ``own`` for this installation or
     ``unknown``; safeguard: what a transfer rests on; source: where it publishes its terms, "" when not known. The role
-    ``own`` is another process of this very installation. Raises ValueError for a word that the data map does not know.
+    ``own`` is another process of this very installation. What it does with what it gets, None where nobody wrote it
+    down: trains, retention_days, zero_retention (it keeps nothing), mechanism (what a transfer rests on), certified_on
+    (the day on which that was last certified or signed, ISO 8601). Raises ValueError for a word that the data map does
+    not know.
     """
 
     name: str
@@ -36,6 +39,11 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     where: str
     safeguard: str
     source: str = ""
+    trains: bool | None = None
+    retention_days: int | None = None
+    zero_retention: bool | None = None
+    mechanism: str | None = None
+    certified_on: str | None = None
 
     def __post_init__(self) -> None:
         """Every word is one of the data map's."""

@@ -29,9 +29,10 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     pass_fields: top-level fields that it is sent though the tables do not know them; drop_fields: those that it refuses
     and is never sent.
-    where, retention_days, trains, zero_retention, mechanism: what the operator's contract with it says, over the
-    catalogue: the country where it computes (ISO 3166), days it keeps what it gets, whether it trains on it, whether
-    it keeps nothing, and what a transfer rests on (``adequacy``, ``scc``, ``bcr``, ``own``). Not said: unknown.
+    where, retention_days, trains, zero_retention, mechanism, certified_on: what the operator's contract with it says,
+    over the catalogue: the country where it computes (ISO 3166), days it keeps what it gets, whether it trains on it,
+    whether it keeps nothing, what a transfer rests on (``adequacy``, ``scc``, ``bcr``, ``own``), and the day on which
+    that was last certified or signed (``2026-11-24``). Not said: unknown.
     """
 
     base_url: str | None = None
@@ -44,6 +45,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     trains: bool | None = None
     zero_retention: bool | None = None
     mechanism: str | None = None
+    certified_on: str | None = None
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
+from datetime import date
 from importlib.resources import files
 
 import msgspec
@@ -30,7 +31,7 @@ OWNERS: dict[Name, str] = {
 }
 
 # What the operator's file may say of a provider over the catalogue's facts.
-FACTS = ("where", "retention_days", "trains", "zero_retention", "mechanism")
+FACTS = ("where", "retention_days", "trains", "zero_retention", "mechanism", "certified_on")
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -71,7 +72,16 @@ def _facts(name: str, facts: Facts, settings: ProviderSettings) -> Facts:
     said = {field: getattr(settings, field) for field in FACTS}
     if settings.mechanism is not None and settings.mechanism not in MECHANISMS:
         raise InvalidCall(f"providers.{name}: mechanism must be one of {', '.join(MECHANISMS)}.", code="bad_provider")
+    if settings.certified_on is not None and not _is_day(settings.certified_on):
+        raise InvalidCall(f"providers.{name}: certified_on is a day, for instance 2026-11-24.", code="bad_provider")
     return msgspec.structs.replace(facts, **{field: value for field, value in said.items() if value is not None})
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def load(

@@ -14,11 +14,14 @@ async def declare(work: Work, recipient: Recipient, host: str, port: int) -> Non
     """One destination, new or said again."""
     await work.run(
         "INSERT INTO privacy.recipient"
-        " (name, host, port, role, who, categories, purposes, place, safeguard, source)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " (name, host, port, role, who, categories, purposes, place, safeguard, source, trains, retention_days,"
+        " zero_retention, mechanism, certified_on)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::date)"
         " ON CONFLICT (name, host, port) DO UPDATE SET role = excluded.role, who = excluded.who,"
         " categories = excluded.categories, purposes = excluded.purposes, place = excluded.place,"
-        " safeguard = excluded.safeguard, source = excluded.source, last_at = ruxa.now()",
+        " safeguard = excluded.safeguard, source = excluded.source, trains = excluded.trains,"
+        " retention_days = excluded.retention_days, zero_retention = excluded.zero_retention,"
+        " mechanism = excluded.mechanism, certified_on = excluded.certified_on, last_at = ruxa.now()",
         recipient.name,
         host,
         port,
@@ -29,6 +32,11 @@ async def declare(work: Work, recipient: Recipient, host: str, port: int) -> Non
         recipient.where,
         recipient.safeguard,
         recipient.source,
+        recipient.trains,
+        recipient.retention_days,
+        recipient.zero_retention,
+        recipient.mechanism,
+        recipient.certified_on,
     )
 
 
@@ -40,7 +48,8 @@ async def count(work: Work, line: Line) -> None:
 async def recipients(work: Work) -> list[tuple[Any, ...]]:
     """Every destination ever declared, by role and name."""
     return await work.rows(
-        "SELECT name, host, port, role, who, categories, purposes, place, safeguard, source, first_at, last_at"
+        "SELECT name, host, port, role, who, categories, purposes, place, safeguard, source, trains, retention_days,"
+        " zero_retention, mechanism, certified_on, first_at, last_at"
         " FROM privacy.recipient ORDER BY role <> 'provider', role, name, host, port"
     )
 

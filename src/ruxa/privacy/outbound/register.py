@@ -20,7 +20,8 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """A recipient at one destination of the register, as it was declared last.
 
     categories, purposes: words of the data map; place: country (ISO 3166), ``own`` or ``unknown``; source: where the
-    recipient publishes its terms, "" when not known.
+    recipient publishes its terms, "" when not known. trains, retention_days, zero_retention, mechanism, certified_on:
+    what it does with what it gets and what a transfer rests on, None when nobody wrote it down.
     """
 
     name: str
@@ -33,6 +34,11 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     place: str
     safeguard: str
     source: str
+    trains: bool | None
+    retention_days: int | None
+    zero_retention: bool | None
+    mechanism: str | None
+    certified_on: date | None
     first_at: datetime
     last_at: datetime
 
@@ -64,33 +70,25 @@ async def recipients(work: Work) -> list[Declared]:
     """Every recipient at every destination ever declared, providers first."""
     return [
         Declared(
-            name=name,
-            host=host,
-            port=port,
-            role=role,
-            who=who,
-            categories=tuple(categories),
-            purposes=tuple(purposes),
-            place=place,
-            safeguard=safeguard,
-            source=source,
-            first_at=first_at,
-            last_at=last_at,
+            name=row[0],
+            host=row[1],
+            port=row[2],
+            role=row[3],
+            who=row[4],
+            categories=tuple(row[5]),
+            purposes=tuple(row[6]),
+            place=row[7],
+            safeguard=row[8],
+            source=row[9],
+            trains=row[10],
+            retention_days=row[11],
+            zero_retention=row[12],
+            mechanism=row[13],
+            certified_on=row[14],
+            first_at=row[15],
+            last_at=row[16],
         )
-        for (
-            name,
-            host,
-            port,
-            role,
-            who,
-            categories,
-            purposes,
-            place,
-            safeguard,
-            source,
-            first_at,
-            last_at,
-        ) in await records.recipients(work)
+        for row in await records.recipients(work)
     ]
 
 

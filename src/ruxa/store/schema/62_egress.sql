@@ -12,12 +12,17 @@ CREATE TABLE privacy.recipient (
     place       text NOT NULL,
     safeguard   text NOT NULL,
     source      text NOT NULL,
+    trains      boolean,
+    retention_days integer CHECK (retention_days >= 0),
+    zero_retention boolean,
+    mechanism   text CHECK (mechanism IN ('adequacy', 'scc', 'bcr', 'own')),
+    certified_on date,
     first_at    timestamptz NOT NULL DEFAULT ruxa.now(),
     last_at     timestamptz NOT NULL DEFAULT ruxa.now(),
     PRIMARY KEY (name, host, port)
 );
 COMMENT ON TABLE privacy.recipient IS
-    'Destinations as the processes that may dial them declared them; last_at is renewed at every start.';
+    'Destinations as the processes that may dial them declared them, null is unknown; last_at is renewed at every start.';
 COMMENT ON COLUMN privacy.recipient.name IS 'data: none';
 COMMENT ON COLUMN privacy.recipient.host IS 'data: none';
 COMMENT ON COLUMN privacy.recipient.port IS 'data: none';
@@ -28,6 +33,11 @@ COMMENT ON COLUMN privacy.recipient.purposes IS 'data: none';
 COMMENT ON COLUMN privacy.recipient.place IS 'data: none';
 COMMENT ON COLUMN privacy.recipient.safeguard IS 'data: none';
 COMMENT ON COLUMN privacy.recipient.source IS 'data: none';
+COMMENT ON COLUMN privacy.recipient.trains IS 'data: none';
+COMMENT ON COLUMN privacy.recipient.retention_days IS 'data: none';
+COMMENT ON COLUMN privacy.recipient.zero_retention IS 'data: none';
+COMMENT ON COLUMN privacy.recipient.mechanism IS 'data: none';
+COMMENT ON COLUMN privacy.recipient.certified_on IS 'data: none';
 COMMENT ON COLUMN privacy.recipient.first_at IS 'data: none';
 COMMENT ON COLUMN privacy.recipient.last_at IS 'data: none';
 
@@ -64,6 +74,7 @@ REVOKE ALL ON FUNCTION privacy.count_sends(text, text, text, bigint) FROM PUBLIC
 GRANT EXECUTE ON FUNCTION privacy.count_sends(text, text, text, bigint)
     TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_operator;
 GRANT SELECT, INSERT ON privacy.recipient TO ruxa_gateway, ruxa_worker, ruxa_console, ruxa_operator;
-GRANT UPDATE (role, who, categories, purposes, place, safeguard, source, last_at) ON privacy.recipient
+GRANT UPDATE (role, who, categories, purposes, place, safeguard, source, trains, retention_days, zero_retention, mechanism,
+    certified_on, last_at) ON privacy.recipient
     TO ruxa_gateway, ruxa_worker, ruxa_console, ruxa_operator;
 GRANT SELECT ON privacy.egress_daily TO ruxa_console, ruxa_worker, ruxa_operator;
