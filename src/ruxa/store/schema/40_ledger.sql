@@ -674,9 +674,10 @@ CREATE TRIGGER seal_kept_whole BEFORE TRUNCATE ON ledger.seal EXECUTE FUNCTION l
 -- went on in a later year. A seal of which transfers are gone keeps its hash; its rest has another over what is left.
 
 CREATE TABLE ledger.opening (
-    account_id uuid PRIMARY KEY,
-    dr_posted  bigint NOT NULL DEFAULT 0,
-    cr_posted  bigint NOT NULL DEFAULT 0
+    account_id       uuid PRIMARY KEY REFERENCES ledger.account (id),
+    organisation_ref uuid,
+    dr_posted        bigint NOT NULL DEFAULT 0,
+    cr_posted        bigint NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE ledger.opening IS 'What was posted to each account in years whose transfers are gone.';
 
@@ -2844,6 +2845,9 @@ COMMENT ON COLUMN ledger.seal.transfers IS 'data: none';
 COMMENT ON COLUMN ledger.seal.sha256 IS 'data: none';
 COMMENT ON COLUMN ledger.seal.sealed_at IS 'data: none';
 COMMENT ON COLUMN ledger.opening.account_id IS 'data: none';
+COMMENT ON COLUMN ledger.opening.organisation_ref IS
+    'data: category=user.unique_id.pseudonymous subject=organisation purpose=billing basis=contract
+     keep=transactions seal=none erase=keep:tax export=yes';
 COMMENT ON COLUMN ledger.opening.dr_posted IS
     'data: category=user.payment subject=organisation purpose=billing basis=contract keep=transactions
      seal=none erase=keep:tax export=yes';

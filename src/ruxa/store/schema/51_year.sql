@@ -112,14 +112,15 @@ BEGIN
     CREATE UNIQUE INDEX ON year_stays (id);
 
     -- Every account's sums, before the rows go.
-    INSERT INTO ledger.opening AS o (account_id, dr_posted, cr_posted)
-        SELECT s.account_id, sum(s.dr), sum(s.cr) FROM (
+    INSERT INTO ledger.opening AS o (account_id, organisation_ref, dr_posted, cr_posted)
+        SELECT s.account_id, a.organisation_ref, sum(s.dr), sum(s.cr) FROM (
             SELECT t.debit_id AS account_id, t.amount_micros AS dr, 0 AS cr FROM ledger.movement AS t
             WHERE t.id < high AND t.state IN ('posted', 'post') AND t.id NOT IN (SELECT id FROM year_stays)
             UNION ALL
             SELECT t.credit_id, 0, t.amount_micros FROM ledger.movement AS t
             WHERE t.id < high AND t.state IN ('posted', 'post') AND t.id NOT IN (SELECT id FROM year_stays)
-        ) AS s GROUP BY s.account_id ORDER BY s.account_id
+        ) AS s JOIN ledger.account AS a ON a.id = s.account_id
+        GROUP BY s.account_id, a.organisation_ref ORDER BY s.account_id
         ON CONFLICT (account_id) DO UPDATE SET dr_posted = o.dr_posted + excluded.dr_posted,
             cr_posted = o.cr_posted + excluded.cr_posted;
     DELETE FROM ledger.kept_transfer WHERE id NOT IN (SELECT id FROM year_stays);
