@@ -131,7 +131,9 @@ def test_every_quoted_setting_exists(page: Path, tmp_path: Path) -> None:
         "RUXA_RECOVERY_PASSPHRASE",
     }
     quoted = set(re.findall(r"\bRUXA_[A-Z][A-Z_]*[A-Z]\b", text))
-    unknown = {name for name in quoted - known if "__" not in name and not name.startswith(("RUXA_TEST_", "RUXA_LIVE_"))}
+    unknown = {
+        name for name in quoted - known if "__" not in name and not name.startswith(("RUXA_TEST_", "RUXA_LIVE_"))
+    }
     assert unknown == set()
 
 

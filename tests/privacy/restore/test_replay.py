@@ -16,7 +16,7 @@ import pytest
 
 from archive_places import BIN, Instance, rows
 from fixtures_database import Database, Session
-from ruxa.access import keys, organisations
+from ruxa.access import keys, organisations, provider_keys
 from ruxa.access.audit import log, sequencer
 from ruxa.access.authorize import OPERATOR
 from ruxa.access.keys import KeyWish
@@ -64,6 +64,15 @@ class Story:
             for name in ("revoked", "living"):
                 wish = KeyWish(name=Sealed(name), livemode=True)
                 self.keys[name] = (await keys.create(work, vault, made.id, wish)).id
+            for provider in ("removed", "replaced", "kept"):
+                await provider_keys.put(work, vault, made.id, provider, Sealed(f"sk-canary-{provider}"))
+        rows(owner, "INSERT INTO payment.saved_method (organisation_ref, processor, ext_id, method, saved_at)"
+             f" SELECT '{made.organisation_ref}', 'stripe', name, 'card', ruxa.now()"
+             " FROM unnest(ARRAY['pm_removed', 'pm_kept']) AS name RETURNING 1")  # fmt: skip
+        rows(owner, "INSERT INTO payment.auto (organisation_ref, scope, state, threshold_micros, target_micros,"
+             " monthly_cap_micros, processor, saved, changed_at) VALUES"
+             f" ('{made.organisation_ref}', 'live', 'on', 1, 2, 3, 'stripe', 'pm_removed', ruxa.now())"
+             " RETURNING 1")  # fmt: skip
         for name, role in (("removed", "owner"), ("staff", "developer")):
             rows(owner, "INSERT INTO access.membership (organisation_id, member_id, role, accepted_at)"
                  f" VALUES ('{made.id}', '{self.people[name]}', '{role}', ruxa.now()) RETURNING 1")  # fmt: skip
@@ -80,11 +89,16 @@ class Story:
         async with self.pool.work() as work:
             await keys.revoke(work, self.organisation, self.keys["revoked"])
             await organisations.suspend(work, self.organisation, "abuse")
+            await provider_keys.remove(work, self.organisation, "removed")
+            await provider_keys.remove(work, self.organisation, "replaced")
+            await provider_keys.put(work, vault, self.organisation, "replaced", Sealed("sk-canary-newer"))
         for statement in (
             f"DELETE FROM access.membership WHERE member_id = '{removed}' RETURNING 1",
             f"UPDATE access.membership SET role = 'viewer' WHERE member_id = '{staff}' RETURNING 1",
             f"UPDATE access.member SET staff_role = NULL WHERE id = '{staff}' RETURNING 1",
             f"INSERT INTO privacy.restriction (member_id, asked_by) VALUES ('{staff}', 'subject') RETURNING 1",
+            "DELETE FROM payment.saved_method WHERE ext_id = 'pm_removed' RETURNING 1",
+            "UPDATE payment.auto SET state = 'off', reason = 'method_removed' RETURNING 1",
         ):
             assert rows(owner, statement)
         for act in ("key:revoked", "organisation:suspended", "member:removed", "credit:given"):
@@ -211,6 +225,10 @@ async def test_what_happened_since_the_backup_is_done_again(story: Story, restor
         f"SELECT role FROM access.membership WHERE member_id = '{staff}'": "viewer",
         f"SELECT staff_role IS NULL FROM access.member WHERE id = '{staff}'": True,
         f"SELECT privacy.is_restricted('{staff}')": True,
+        # A key that was replaced is neither the older one nor, since its secret was not in the backup, the newer.
+        "SELECT string_agg(provider, ' ') FROM access.provider_key": "kept",
+        "SELECT string_agg(ext_id, ' ') FROM payment.saved_method": "pm_kept",
+        "SELECT state || ' ' || reason FROM payment.auto": "off method_removed",
     }
     assert {statement: back.one(statement) for statement in facts} == facts
     # Triggers that were put aside are back in force.

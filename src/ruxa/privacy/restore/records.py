@@ -34,6 +34,8 @@ EXTRACTS: Final[dict[LiteralString, LiteralString]] = {
     " conditions, guard, expires_at, revoked_at FROM access.key WHERE kind = 'api'",
     "replay_key_secret": "SELECT s.hash, s.key_id, s.prefix, s.expires_at, s.created_at FROM access.key_secret s"
     " JOIN access.key k ON k.id = s.key_id WHERE k.kind = 'api'",
+    "replay_provider_key": "SELECT id, created_at FROM access.provider_key",
+    "replay_saved_method": "SELECT organisation_ref, processor, ext_id FROM payment.saved_method",
     "replay_restriction": "SELECT * FROM privacy.restriction",
     "replay_hold": "SELECT * FROM privacy.hold",
     "replay_erasure": "SELECT * FROM privacy.erasure",
@@ -152,6 +154,23 @@ STANDING: Final[tuple[tuple[str, LiteralString], ...]] = (
         "INSERT INTO access.key_secret (hash, key_id, prefix, expires_at, created_at)"
         " SELECT r.* FROM pg_temp.replay_key_secret r JOIN access.key k ON k.id = r.key_id"
         " ON CONFLICT (hash) DO UPDATE SET expires_at = excluded.expires_at",
+    ),
+    (
+        "own_keys_ended",
+        "DELETE FROM access.provider_key WHERE (id, created_at) NOT IN"
+        " (SELECT id, created_at FROM pg_temp.replay_provider_key)",
+    ),
+    (
+        # Nobody is charged by a method that was removed.
+        "auto_top_up_stopped",
+        "UPDATE payment.auto a SET state = 'off', reason = 'method_removed' WHERE a.state <> 'off' AND NOT EXISTS"
+        " (SELECT FROM pg_temp.replay_saved_method r WHERE r.organisation_ref = a.organisation_ref"
+        " AND r.processor = a.processor AND r.ext_id = a.saved)",
+    ),
+    (
+        "saved_methods_ended",
+        "DELETE FROM payment.saved_method s WHERE NOT EXISTS (SELECT FROM pg_temp.replay_saved_method r"
+        " WHERE (r.organisation_ref, r.processor, r.ext_id) = (s.organisation_ref, s.processor, s.ext_id))",
     ),
     (
         "restrictions_lifted",
