@@ -48,7 +48,7 @@ async def test_calls_cost_what_the_plan_says(house: House) -> None:
     assert row["price_id"] == str(price.id)
     listed = (await house.client.get("/api/v1/models", headers=house.headers())).json()["models"]
     mine = next(one for one in listed if one["model"] == "sandbox/chat")
-    assert mine["inputMicrosPerMtok"] == price.input_micros
+    assert mine["input_micros_per_mtok"] == price.input_micros
     await assign(house, "list")
     assert int((await ask(house)).headers["ruxa-cost-micros"]) == before
     await house.stop()

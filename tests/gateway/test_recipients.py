@@ -44,5 +44,5 @@ async def test_providers_at_one_place_are_recipients_of_their_own(house: House) 
         Line("strict", "127.0.0.1", STAND_IN, 1),
     ]
     listed = (await house.client.get("/api/v1/models", headers=house.headers())).json()["models"]
-    kept = {one["provider"]: one["recipient"]["retentionDays"] for one in listed}
+    kept = {one["provider"]: one["recipient"]["retention_days"] for one in listed}
     assert kept == {"strict": 0, "lax": 30}

@@ -122,7 +122,7 @@ def test_real_providers_cost_real_money_and_learn_nobody(server: RunningServer, 
     told = {one["name"]: one["place"] for one in json.loads(answer)["recipients"]}
     assert {name: told.get(name) for name in names} == {**dict.fromkeys(names, "US"), "house": "DE"}
     _, _, answer = server.http("GET", "/api/v1/models")
-    kept = {one["provider"]: one["recipient"]["retentionDays"] for one in json.loads(answer)["models"]}
+    kept = {one["provider"]: one["recipient"]["retention_days"] for one in json.loads(answer)["models"]}
     assert (kept["house"], kept["openai"]) == (0, None)
 
     def counted() -> list[tuple[str, int]]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -15,11 +14,10 @@ from ruxa.access.authorize import OPERATOR, Principal, may
 from ruxa.access.roles import Permission
 from ruxa.app.house import House, opened
 from ruxa.cli import settings as settings_
-from ruxa.kernel import ids
+from ruxa.kernel import ids, moments
 from ruxa.kernel.clock import Clock
-from ruxa.kernel.errors import Forbidden, InvalidCall, NotFound
+from ruxa.kernel.errors import Forbidden, NotFound
 from ruxa.kernel.sealed import Sealed
-from ruxa.kernel.settings import duration_s
 from ruxa.store.work import Work
 
 T = TypeVar("T")
@@ -82,16 +80,7 @@ def identifier(kind: ids.Kind, shown: str) -> UUID:
 
 def moment(text: str, clock: Clock, option: str, *, past: bool) -> datetime:
     """``30d`` from now (or ago, when ``past``), or a date (its first instant, UTC), or an ISO time. InvalidCall."""
-    if re.fullmatch(r"[+-]?(\d+[smhdw])+", text):
-        seconds = duration_s(text)
-        return clock.now() + timedelta(seconds=-seconds if past and text[0] not in "+-" else seconds)
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidCall(
-            f"{option}: {text!r} is no time; write 30d, 2027-01-31 or 2027-01-31T12:00:00Z.", code="bad_time"
-        ) from None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
+    return moments.read(text, clock.now(), option, past=past)
 
 
 def names(text: str | None) -> tuple[str, ...] | None:

@@ -141,12 +141,14 @@ async def test_a_session_needs_its_token_to_write(console: Any) -> None:
 async def test_bad_queries_name_the_field_and_its_form(console: Any) -> None:
     browser, _, _ = await console.owner()
     for query, param, said in (
-        ("since=1h", "since", "since is a time such as 2026-11-24T12:00:00Z."),
+        ("since=canary-2f9a", "since", "since is no time; write 30d, 2027-01-31 or 2027-01-31T12:00:00Z."),
         ("limit=many", "limit", "limit does not fit: int is expected."),
         ("outcome=canary-2f9a", "outcome", "outcome has a value that is not taken here."),
     ):
         answer = (await browser.api("GET", f"/api/v1/usage?{query}", status=400)).json()
         assert (answer["error"]["param"], answer["message"]) == (param, said)
+    for since in ("1h", "7d", "2026-01-31", "2026-01-31T12:00:00Z"):
+        await browser.api("GET", f"/api/v1/usage?since={since}")
 
 
 async def test_bad_bodies_name_the_field_and_repeat_nothing(console: Any) -> None:

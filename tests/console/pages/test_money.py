@@ -94,6 +94,11 @@ async def test_a_call_shows_its_arithmetic_and_its_line(console: Any, books: Any
     assert (await browser.get(f"/activity?id={shown}", 303)).headers["location"] == f"/activity/{shown}"
     assert "No call fits" in (await browser.get(f"/activity?id={ids.text('req', ids.fresh())}")).text
     assert "No call fits" in (await browser.get("/activity?id=nonsense")).text
+    assert shown in (await browser.get("/activity?since=1h")).text
+    later = (await browser.get("/activity?since=%2B1h")).text
+    assert shown not in later
+    assert "+1h" in later, "what was asked for stays chosen"
+    assert (await browser.get("/activity?since=nonsense", 400)).status_code == 400
 
 
 async def test_a_running_lease_is_settling(console: Any, books: Any) -> None:

@@ -14,7 +14,7 @@ from ruxa.console.api import caller
 from ruxa.console.api.caller import ManyLimit
 from ruxa.console.headers import Edge
 from ruxa.console.page import Deps
-from ruxa.kernel import ids
+from ruxa.kernel import ids, moments
 from ruxa.kernel.errors import NotFound
 from ruxa.ledger import activity
 
@@ -127,13 +127,19 @@ def row_of(call: activity.Call) -> UsageRow:
     )
 
 
+Since = Annotated[
+    str | None,
+    QueryParameter(description="1h or 7d (ago), a date (UTC), or a time such as 2027-01-31T12:00:00Z."),
+]
+
+
 def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
     """The routes."""
 
     @get("/api/v1/usage", operation_id="usage_list", tags=["Usage"], summary="Calls of the organisation, newest first")
     async def usage_list(
         request: Request[Any, Any, Any],
-        since: FromQuery[datetime | None] = None,
+        since: Since = None,
         model: FromQuery[str | None] = None,
         key_id: FromQuery[str | None] = None,
         outcome: FromQuery[Literal["ok", "failed"] | None] = None,
@@ -141,8 +147,9 @@ def handlers(deps: Deps, edge: Edge) -> list[HTTPRouteHandler]:
         limit: ManyLimit = 100,
     ) -> UsagePage:
         async with caller.entered(deps, edge, request, "usage:read") as who:
+            at = None if since is None else moments.read(since, deps.clock.now(), "since", past=True, param="since")
             asked = activity.Filter(
-                model=model, key_id=ids.read("key", key_id) if key_id else None, outcome=outcome, since=since
+                model=model, key_id=ids.read("key", key_id) if key_id else None, outcome=outcome, since=at
             )
             found = await activity.calls(
                 who.work,

@@ -11,13 +11,14 @@ import msgspec
 from ruxa.access import keys
 from ruxa.console import records, tables
 from ruxa.console.page import Go, Page, View, Visit
-from ruxa.kernel import bounds, ids
+from ruxa.kernel import bounds, ids, moments
 from ruxa.kernel.errors import NotFound
 from ruxa.ledger import activity
 from ruxa.store.work import Work
 
 PURPOSE = "provide"
 MODELS_OF = timedelta(days=2)
+SPANS = ("1h", "1d", "7d", "30d")
 HEAD = (
     "id",
     "time",
@@ -43,12 +44,14 @@ class Asked(msgspec.Struct, frozen=True):
     model: str = ""
     key: str = ""
     status: str = ""
+    since: str = ""
 
 
 async def load(visit: Visit, work: Work) -> View | Go:
     """The list, a file of it, or the one call that was searched for."""
     query = visit.query
-    asked = Asked(query.get("id", "").strip(), query.get("model", ""), query.get("key", ""), query.get("status", ""))
+    names = ("id", "model", "key", "status", "since")
+    asked = Asked(*(query.get(name, "").strip() for name in names))
     if asked.id:
         try:
             found = await activity.call(work, visit.person.organisation_ref, ids.read("req", asked.id))
@@ -60,6 +63,7 @@ async def load(visit: Visit, work: Work) -> View | Go:
         model=asked.model or None,
         key_id=ids.read("key", asked.key) if asked.key else None,
         outcome=asked.status if asked.status in ("ok", "failed") else None,
+        since=moments.read(asked.since, visit.deps.clock.now(), "since", past=True, param="since") if asked.since else None,
     )
     if query.get("as") in ("csv", "json"):
         return await _file(visit, work, wanted, query["as"])
@@ -78,6 +82,7 @@ async def load(visit: Visit, work: Work) -> View | Go:
         {
             "asked": asked,
             "filtered": bool(filters),
+            "spans": SPANS,
             "filters": urlencode(filters),
             "leaf": tables.leaf(
                 rows, [row.shown_id for row in rows], before=query.get("before"), after=query.get("after")
