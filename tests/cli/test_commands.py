@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -484,3 +486,19 @@ def test_what_was_stored_of_a_call_is_readable(server: RunningServer, org: str) 
     assert re.search(r"^request +stored, application/json, \d+ bytes$", shown, re.MULTILINE)
     assert re.search(r'^request_content +\{.*"Keep this\."', shown, re.MULTILINE)
     assert "{'" not in shown
+
+
+def test_no_process_of_a_server_dumps_core(server: RunningServer) -> None:
+    assert server.process is not None
+    pids = {server.process.pid}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            pid, _, rest = status.read_text().partition(" (")
+            if int(rest.rpartition(") ")[2].split()[1]) == server.process.pid:
+                pids.add(int(pid))
+    found = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids}
+    ours = {pid: title for pid, title in found.items() if title.startswith(b"ruxa: ")}
+    assert {b"console", b"worker", b"gateway"} <= {title.split()[1].rstrip(b"\0") for title in ours.values()}
+    for pid, title in ours.items():
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE), title

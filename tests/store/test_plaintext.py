@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from fixtures_database import Database
+from ruxa.app import child
 from ruxa.kernel.clock import Clock
 from ruxa.store import database as databases
 from ruxa.store import elsewhere, migrate, sealings
@@ -21,6 +22,7 @@ from ruxa.store.keystore import Slot
 from ruxa.store.logins import Logins
 from ruxa.store.vault import Vault
 
+CONTROL = "open-mark-of-the-control"
 SEALED = r"\mseal=(subject|day|dual|blind|hash)\M"
 
 
@@ -121,6 +123,16 @@ async def test_what_is_sealed_is_in_no_file_of_the_cluster(memory_path: Path) ->
             rows = owner.execute(
                 "SELECT id, name_sealed FROM access.member ORDER BY name_sealed, email_sealed"
             ).fetchall()
+            # A sort that does not fit into memory lies in files while somebody looks at it: they are read there.
+            with owner.transaction():
+                owner.execute(
+                    "DECLARE held SCROLL CURSOR FOR SELECT m.name_sealed, m.email_sealed, %s AS control"
+                    " FROM access.member m, generate_series(1, 400) AS n ORDER BY m.email_sealed, n DESC",
+                    [CONTROL],
+                )
+                owner.execute("FETCH LAST FROM held")
+                places = cluster.directory.rglob("pgsql_tmp/*")
+                spilled = b"".join(path.read_bytes() for path in places if path.is_file())
             owner.execute("UPDATE access.member SET locale = 'zh'")
             owner.execute("DELETE FROM access.member")
             owner.execute("VACUUM access.member")
@@ -135,9 +147,31 @@ async def test_what_is_sealed_is_in_no_file_of_the_cluster(memory_path: Path) ->
     files = [path for path in memory_path.rglob("*") if path.is_file()]
     assert len(files) > 500
     marks = (canary.encode(), canary.encode("utf-16-le"), canary.encode().hex().encode())
+    assert CONTROL.encode() in spilled, "the control: rows of the sort are in the files"
+    assert any(bytes(row[1])[20:36] in spilled for row in rows)
+    assert [mark for mark in marks if mark in spilled] == []
     assert [path for path in files if any(mark in path.read_bytes() for mark in marks)] == []
     # And the attack can see: the same search finds what is not sealed.
     assert any(b"email_sealed" in path.read_bytes() for path in files)
+
+
+def test_whoever_unlocks_the_keys_has_forbidden_core_dumps() -> None:
+    """Children of the supervisor do as they begin (``child.main``), a first start within the supervisor."""
+    source = Path(child.__file__).parents[1]
+    unlocking = {
+        str(path.relative_to(source)): path.read_text()
+        for path in source.rglob("*.py")
+        if "Vault.unlock(" in path.read_text()
+    }
+    begun = {"app/worker.py", "app/console.py", "app/gateway.py", "app/first_start.py"}
+    assert begun < unlocking.keys()
+    for path in (*(source / "app" / name for name in ("child.py", "serve.py")), *(source / one for one in unlocking)):
+        text = path.read_text()
+        assert (
+            str(path.relative_to(source)) in begun
+            or "    forbid_core_dumps()" in text
+            or ("    child.forbid_core_dumps()" in text)
+        ), path
 
 
 def test_no_process_that_holds_keys_dumps_core() -> None:

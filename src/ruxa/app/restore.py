@@ -21,6 +21,7 @@ import msgspec
 
 from ruxa.access.audit import log
 from ruxa.app import custody, database, hook, instance
+from ruxa.app.child import forbid_core_dumps
 from ruxa.app.instance import Instance, Lock
 from ruxa.egress.recipient import Register
 from ruxa.kernel.clock import Clock, monotonic
@@ -112,6 +113,7 @@ async def opened(settings: Settings, wish: Wish, sink: Sink, say: Say) -> AsyncG
     Raises Conflict ``data_not_empty``, ``checkpoint_old``, ``log_forked``; NotFound ``backup_missing``,
     ``epoch_ended``; Broken ``backup_damaged``; Unavailable. What was made is taken back then.
     """
+    forbid_core_dumps()
     os.umask(0o077)
     _empty(settings, wish)
     register = Register(sink)

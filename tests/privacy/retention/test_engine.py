@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import calendar
 import os
 import signal
 import sys
@@ -53,6 +54,21 @@ async def test_usage_is_there_on_its_82nd_day_and_gone_on_its_83rd(house: Retent
         with pytest.raises(NotFound):
             await house.vault.day_key("usage", first)
     await house.books.prove()
+
+
+async def test_the_days_are_counted_across_a_leap_day(house: RetentionHouse) -> None:
+    """The 82nd day of a call is the 29th of February: it is there; on the 1st of March it is gone."""
+    year = next(year for year in range(house.today.year + 1, house.today.year + 10) if calendar.isleap(year))
+    leap = date(year, 2, 29)
+    await house.to((leap - timedelta(days=USAGE - 1) - house.today).days)
+    first = house.today
+    _, ref = await house.organisation(live=1000)
+    await house.spend(ref, [10])
+    for moment, gone in ((leap, False), (date(year, 3, 1), True)):
+        await house.to((moment - house.began.date()).days)
+        assert (await house.run()).state == "done"
+        assert (first not in await house.days()) == gone, moment
+        assert (first not in await _keys(house, "usage")) == gone, moment
 
 
 async def test_rows_in_the_clear_leave_the_write_ahead_log_with_their_day(house: RetentionHouse) -> None:
