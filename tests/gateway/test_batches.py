@@ -272,6 +272,39 @@ async def test_a_stopped_worker_lets_go_and_the_next_goes_on(house: House, sdk: 
     assert house.proofs() == {}
 
 
+async def test_batches_whose_time_passed_while_nobody_served_end_properly(house: House) -> None:
+    """One that was under way keeps what was answered; one that nobody began yet has every line in its error file."""
+    async with await _prepare(house) as sdk:
+        data = lines("/v1/chat/completions", *(chat(f"{n} [[delay-ms=300]]") for n in range(60)))
+        begun = await order(sdk, "/v1/chat/completions", data)
+        while (await sdk.batches.retrieve(begun.id)).request_counts.completed < 8:  # pyright: ignore[reportOptionalMemberAccess]
+            await asyncio.sleep(0.05)
+        await house.stop()
+    house.sql(
+        "INSERT INTO content.batch (id, until, organisation_id, key_id, livemode, endpoint, input_file_id, state,"
+        " expires_at) SELECT %s, until, organisation_id, key_id, livemode, endpoint, input_file_id, 'validating', expires_at"
+        " FROM content.batch",
+        other := ids.at(ids.unix_ms(ids.read("batch", begun.id)) + 1),
+    )
+    house.sql("UPDATE content.batch SET expires_at = ruxa.now() - interval '1 hour'")
+    before = house.sql("SELECT count(*) FROM ledger.usage_event WHERE amount_micros > 0")[0][0]
+    await house.serve()
+    async with _client(house) as sdk:
+        batch = await ended(sdk, begun.id)
+        assert batch.status == "expired"
+        made = await answers(sdk, batch.output_file_id)
+        wrong = await answers(sdk, batch.error_file_id)
+        assert len(made) == batch.request_counts.completed >= 8
+        assert {one["error"]["code"] for one in wrong if one["error"]} == {"batch_expired"}
+        assert len(made) + len(wrong) == 60
+        late = await ended(sdk, ids.text("batch", other))
+        assert (late.status, late.request_counts.failed) == ("expired", 60)
+        assert {one["error"]["code"] for one in await answers(sdk, late.error_file_id)} == {"batch_expired"}
+    assert house.sql("SELECT count(*) FROM ledger.usage_event WHERE amount_micros > 0")[0][0] == before, (
+        "nothing was made"
+    )
+
+
 async def test_what_is_answered_at_length_is_an_object(house: House, sdk: openai.AsyncOpenAI) -> None:
     data = lines("/v1/chat/completions", *(chat(f"{CANARY} [[tokens=4000]] {n}") for n in range(12)))
     batch = await ended(sdk, (await order(sdk, "/v1/chat/completions", data)).id)
