@@ -843,12 +843,16 @@ class Pipeline:
 
     async def _tick(self) -> None:
         """Every second: the journal's housekeeping and the counters' file."""
+        written: metrics.Counted | None = None
         while True:
             await asyncio.sleep(1)
             self._journal.tick()
             self._snapshot.share()
-            with suppress(OSError):
-                metrics.write(self._worker.metrics, self._worker.name, self._counted())
+            counted = self._counted()
+            if counted != written:
+                with suppress(OSError):
+                    metrics.write(self._worker.metrics, self._worker.name, counted)
+                    written = counted
 
     def _counted(self) -> metrics.Counted:
         self._metrics.put("rows_waiting", len(self._flusher))
