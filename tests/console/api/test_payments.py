@@ -7,24 +7,19 @@ from typing import Any
 import psycopg
 import pytest
 
-from ruxa.access import keys, members
+from fixtures_access import BASE_URL
+from ruxa.access import keys
 from ruxa.egress.processors.bank import Bank
 from ruxa.kernel import ids
 from ruxa.kernel.sealed import Sealed
+
+SAME = {"origin": BASE_URL, "host": BASE_URL.removeprefix("http://"), "sec-fetch-site": "same-origin"}
 
 
 @pytest.fixture
 def console(house: Any, made_console: Any) -> Any:
     """A console whose customers pay by bank."""
     return made_console(house, processors={"bank": Bank(("IBAN: DE00",), livemode=False)})
-
-
-async def staff(console: Any, role: str) -> Any:
-    """A signed-in member of staff."""
-    person, _, _ = await console.house.owner()
-    async with console.house.operator.work("operator") as work:
-        await members.add_staff(work, console.house.vault, Sealed(person.email.open("provide")), role)
-    return await console.signed_in(person)
 
 
 async def key_of(console: Any, organisation_id: Any, scope: str) -> str:
@@ -43,7 +38,7 @@ async def ordered(browser: Any, micros: int = 25_000_000) -> dict[str, Any]:
 
 async def test_an_order_from_asking_to_two_people_who_saw_it(console: Any) -> None:
     customer, _, organisation_id = await console.owner()
-    first, second = await staff(console, "finance"), await staff(console, "finance")
+    first, second = await console.staff("finance"), await console.staff("finance")
     (way,) = (await customer.api("GET", "/api/v1/payment-ways")).json()
     assert (way["by"], way["livemode"], way["saves"]) == ("bank.bank_transfer", False, False)
     begun = await ordered(customer)
@@ -84,7 +79,7 @@ async def test_an_order_from_asking_to_two_people_who_saw_it(console: Any) -> No
 
 async def test_who_asks_for_a_large_credit_is_not_its_second_person(console: Any) -> None:
     _, _, organisation_id = await console.owner()
-    first, second = await staff(console, "finance"), await staff(console, "finance")
+    first, second = await console.staff("finance"), await console.staff("finance")
     async with await psycopg.AsyncConnection.connect(console.house.database.admin_url, autocommit=True) as admin:
         await admin.execute("INSERT INTO ruxa.instance (id, mode, simulated) VALUES (gen_random_uuid(), 'live', false)")
     wish = {"micros": 5_000_000_000, "scope": "live", "reason": "x"}
@@ -152,3 +147,34 @@ async def test_details_and_alerts_are_set_and_wrong_ones_named(console: Any) -> 
     assert (await customer.api("PUT", "/api/v1/auto-topup", auto, status=409)).json()["error"]["type"]
     await customer.api("GET", f"/api/v1/documents/doc_{ids.fresh().hex}/pdf", status=404)
     await customer.api("GET", "/api/v1/statements/2026-13", status=400)
+
+
+@pytest.mark.parametrize("micros", [0, -10_000, 1, 10_001, 10**16, 10**30, 1.5, None, True])
+async def test_an_amount_that_cannot_be_paid_is_refused_wherever_it_comes_from(console: Any, micros: object) -> None:
+    """Zero, below zero, fractions of a cent, huge, no whole number at all: 400, and nothing is begun or booked."""
+    customer, _, organisation_id = await console.owner()
+    one = await console.staff("operator")
+    order = (await ordered(customer))["order"]["id"]
+    shown = f"/api/v1/staff/organisations/org_{organisation_id.hex}"
+    arrival = {"day": "2026-11-24", "reference": "RX", "account": "DE00"}
+    for browser, path, body in (
+        (customer, "/api/v1/orders", {"by": "bank.bank_transfer"}),
+        (customer, f"/api/v1/orders/{order}/refunds", {"reason": "x"}),
+        (one, f"/api/v1/staff/orders/{order}/refunds", {"reason": "x"}),
+        (one, f"/api/v1/staff/orders/{order}/arrivals", arrival),
+    ):
+        answer = await browser.api("POST", path, body | {"micros": micros}, status=400)
+        assert answer.json()["error"]["type"], path
+    # Credit by hand is to the micro: only what is not above zero, or no number that we book, is refused.
+    if type(micros) is int and micros in (1, 10_001):
+        return
+    owed = {"organisation": f"org_{organisation_id.hex}", "account": "goodwill", "reason": "x"}
+    for path, body in (
+        (f"{shown}/credit", {"scope": "live", "reason": "x"}),
+        (f"{shown}/credit", {"scope": "sandbox", "reason": "x"}),
+        ("/api/v1/staff/writeoffs", owed),
+    ):
+        answer = await one.client.post(path, json=body | {"micros": micros}, headers=SAME | {"x-csrf-token": one.csrf})
+        assert answer.status_code in (400, 409), (path, answer.text)
+    assert (await customer.api("GET", "/api/v1/balance")).json()["balance_micros"] == 0
+    assert len((await customer.api("GET", "/api/v1/orders")).json()["orders"]) == 1

@@ -11,7 +11,7 @@ import msgspec
 
 from ruxa.kernel import ids
 from ruxa.kernel.errors import InvalidCall
-from ruxa.ledger.payments import records
+from ruxa.ledger.payments import orders, records
 from ruxa.store.work import Work
 
 _ACCOUNT: Final = re.compile(r"[a-z_]{2,40}")
@@ -38,8 +38,8 @@ async def post(
 
     Its id; None when over the bound a second person must approve. Raises Conflict ``no_debt`` (more than is owed).
     """
-    if _ACCOUNT.fullmatch(account) is None or amount_micros <= 0:
-        raise InvalidCall("A write-off has an amount and a named account.", code="bad_writeoff")
+    if _ACCOUNT.fullmatch(account) is None or not 0 < amount_micros <= orders.ORDER_MICROS_MAX:
+        raise InvalidCall("A write-off has an amount, at most 1,000,000 USD, and a named account.", code="bad_writeoff")
     wish_id = wish_id or ids.fresh()
     made: bool = await work.value(
         records.WISH_PUT, wish_id, "writeoff", organisation_ref, scope, amount_micros, account, reason_sealed, by
