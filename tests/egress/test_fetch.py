@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -155,3 +157,51 @@ async def test_other_media_are_what_they_say(kind: Kind, said: str, body: bytes,
         assert await fetcher.get(base, kind) == Fetched(found, body)
         with pytest.raises(InvalidCall):
             await fetcher.get(base, "image")
+
+
+async def test_a_name_that_turns_to_an_address_of_ours_is_never_called_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rebinding: what was looked at is what is dialled, and the next time it is looked at anew."""
+    answers = ["8.8.8.8", "127.0.0.1", "169.254.169.254"]
+    dialled: list[str] = []
+    loop = asyncio.get_running_loop()
+
+    class Rebinding:
+        """The loop, in a network whose names turn."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(loop, name)
+
+        async def getaddrinfo(self, host: str, port: int, **_: Any) -> list[Any]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answers.pop(0), port))]
+
+        async def create_connection(self, _: Any, address: str, port: int, **__: Any) -> Any:
+            dialled.append(address)
+            raise ConnectionRefusedError
+
+    async with shown(b"", loopback=False) as (fetcher, _):
+        monkeypatch.setattr(asyncio, "get_running_loop", Rebinding)
+        try:
+            for code in ("url_not_fetched", "url_refused", "url_refused"):
+                with pytest.raises(InvalidCall) as caught:
+                    await fetcher.get("http://turns.example/a.png", "image")
+                assert caught.value.code == code
+        finally:
+            monkeypatch.undo()
+    assert answers == []
+    assert dialled == ["8.8.8.8"]
+
+
+async def test_where_a_server_sends_us_is_not_asked() -> None:
+    asked: list[bytes] = []
+
+    def answer(request: bytes) -> bytes:
+        asked.append(request)
+        return http(b"", status="307 Temporary Redirect", more=f"location: {there}/secret\r\n")
+
+    async with (
+        shown(lambda request: asked.append(request) or http(PNG)) as (_, there),
+        shown(answer) as (fetcher, base),
+    ):
+        with pytest.raises(InvalidCall, match="another URL"):
+            await fetcher.get(f"{base}/x", "image")
+    assert [request.split(b" ")[1] for request in asked] == [b"/x"]

@@ -282,8 +282,8 @@ async def test_batches_whose_time_passed_while_nobody_served_end_properly(house:
         await house.stop()
     house.sql(
         "INSERT INTO content.batch (id, until, organisation_id, key_id, livemode, endpoint, input_file_id, state,"
-        " expires_at) SELECT %s, until, organisation_id, key_id, livemode, endpoint, input_file_id, 'validating', expires_at"
-        " FROM content.batch",
+        " expires_at) SELECT %s, until, organisation_id, key_id, livemode, endpoint, input_file_id, 'validating',"
+        " expires_at FROM content.batch",
         other := ids.at(ids.unix_ms(ids.read("batch", begun.id)) + 1),
     )
     house.sql("UPDATE content.batch SET expires_at = ruxa.now() - interval '1 hour'")
