@@ -71,44 +71,27 @@ CALL_SCOPES: Final[tuple[Scope, ...]] = ("chat", "embeddings", "images", "audio"
 
 _VIEWER: Final[frozenset[Permission]] = frozenset({"organisation:read", "member:read", "key:read", "usage:read"})
 
+_DEVELOPER: Final = _VIEWER | frozenset[Permission](
+    {"key:create", "key:change", "playground:use", "content:read", "content:delete", "balance:read"}
+)
+_BILLING: Final = _VIEWER | frozenset[Permission](
+    {
+        "balance:read",
+        "topup:create",
+        "ledger:read",
+        "payment:read",
+        "payment:change",
+        "document:read",
+        "billing:change",
+    }
+)
+
 OF_ROLE: Final[dict[Role, frozenset[Permission]]] = {
-    "owner": _VIEWER
-    | frozenset[Permission](
-        {
-            "organisation:change",
-            "member:invite",
-            "member:change",
-            "key:create",
-            "key:change",
-            "playground:use",
-            "content:read",
-            "content:delete",
-            "balance:read",
-            "topup:create",
-            "ledger:read",
-            "payment:read",
-            "payment:change",
-            "document:read",
-            "billing:change",
-            "entry:read",
-        }
-    ),
-    "developer": _VIEWER
-    | frozenset[Permission](
-        {"key:create", "key:change", "playground:use", "content:read", "content:delete", "balance:read"}
-    ),
-    "billing": _VIEWER
-    | frozenset[Permission](
-        {
-            "balance:read",
-            "topup:create",
-            "ledger:read",
-            "payment:read",
-            "payment:change",
-            "document:read",
-            "billing:change",
-        }
-    ),
+    "owner": _DEVELOPER
+    | _BILLING
+    | frozenset[Permission]({"organisation:change", "member:invite", "member:change", "entry:read"}),
+    "developer": _DEVELOPER,
+    "billing": _BILLING,
     "viewer": _VIEWER,
 }
 

@@ -421,8 +421,7 @@ async def _purposes(home: House) -> Finding:
     from ruxa.privacy.processing import purposes
 
     async with home.work() as work:
-        wider = await purposes.wider(work)
-        examined = await purposes.examined(work)
+        wider, examined = await purposes.wider(work)
     return Finding(
         name="purposes",
         ok=not wider,

@@ -19,7 +19,7 @@ import asyncio
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import Final, Literal, cast
 from uuid import UUID
@@ -225,11 +225,8 @@ async def subject(
     Raises as ``ask`` and ``run``.
     """
     async with pool.work("erasure") as work:
-        try:
-            erasure_id = await ask(work, vault, member_id, by=by, wait_h=0, forfeit=forfeit)
-        except NotFound:
-            erasure_id = await _before(work, vault, member_id)
-        await records.hurry(work, erasure_id)
+        asked = ask(work, vault, member_id, by=by, wait_h=0, forfeit=forfeit)
+        erasure_id = await _hurried(work, vault, member_id, asked)
     return await run(eraser, vault, erasure_id, objects=objects, checkpoint=checkpoint)
 
 
@@ -249,12 +246,19 @@ async def organisation(
     Raises as ``ask_organisation`` and ``run``.
     """
     async with pool.work("erasure") as work:
-        try:
-            erasure_id = await ask_organisation(work, vault, organisation_id, by=by, wait_h=0, forfeit=forfeit)
-        except NotFound:
-            erasure_id = await _before(work, vault, organisation_id)
-        await records.hurry(work, erasure_id)
+        asked = ask_organisation(work, vault, organisation_id, by=by, wait_h=0, forfeit=forfeit)
+        erasure_id = await _hurried(work, vault, organisation_id, asked)
     return await run(eraser, vault, erasure_id, objects=objects, checkpoint=checkpoint)
+
+
+async def _hurried(work: Work, vault: Vault, one: UUID, asked: Awaitable[UUID]) -> UUID:
+    """The erasure that was asked for, or the finished one of who is gone, to be run now."""
+    try:
+        erasure_id = await asked
+    except NotFound:
+        erasure_id = await _before(work, vault, one)
+    await records.hurry(work, erasure_id)
+    return erasure_id
 
 
 async def _before(work: Work, vault: Vault, one: UUID) -> UUID:

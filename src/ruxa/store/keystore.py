@@ -33,6 +33,9 @@ _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('ruxa.keystore', 0
 # Changes take turns, so that the order of their numbers is the order of their commits.
 _CHANGE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('ruxa.keystore.change', 0))"
 # The versions of a slot: each condition is one that the unique index serves.
+_VERSION: Final[LiteralString] = (
+    "SELECT id, kind, class, subject, day, version, created_at, superseded_at FROM keystore.key "
+)
 _VERSIONS: Final[dict[tuple[bool, bool], LiteralString]] = {
     (False, False): "SELECT id, epoch, wrapped, version, superseded_at FROM keystore.key WHERE kind = %s AND class = %s"
     " AND subject IS NULL AND day IS NULL ORDER BY version DESC",
@@ -368,13 +371,7 @@ class Keystore:
 
     async def of_subject(self, subject: UUID) -> list[Version]:
         """Every key of a subject, of whatever kind and class, older versions too; oldest first."""
-        async with self._pool.work() as work:
-            rows = await work.rows(
-                "SELECT id, kind, class, subject, day, version, created_at, superseded_at FROM keystore.key"
-                " WHERE subject = %s ORDER BY created_at, id",
-                subject,
-            )
-        return [Version(row[0], Slot(*row[1:5]), *row[5:]) for row in rows]
+        return await self._listed(_VERSION + "WHERE subject = %s ORDER BY created_at, id", subject)
 
     async def ended(self, key_ids: Sequence[bytes]) -> list[Destroyed]:
         """What was destroyed of these keys, with both dates of each."""
@@ -480,13 +477,9 @@ class Keystore:
 
     async def superseded(self, kind: KIND) -> list[Version]:
         """The older versions that are still there, longest superseded first."""
-        async with self._pool.work() as work:
-            rows = await work.rows(
-                "SELECT id, kind, class, subject, day, version, created_at, superseded_at FROM keystore.key"
-                " WHERE kind = %s AND superseded_at IS NOT NULL ORDER BY superseded_at, id",
-                kind,
-            )
-        return [Version(row[0], Slot(*row[1:5]), *row[5:]) for row in rows]
+        return await self._listed(
+            _VERSION + "WHERE kind = %s AND superseded_at IS NOT NULL ORDER BY superseded_at, id", kind
+        )
 
     async def subjects_with(self, key_class: str) -> list[UUID]:
         """Every subject that has a key of the class."""
@@ -736,6 +729,11 @@ class Keystore:
             await self._epochs.destroy(stray)
 
     # Inside
+
+    async def _listed(self, statement: LiteralString, *args: object) -> list[Version]:
+        async with self._pool.work() as work:
+            rows = await work.rows(statement, *args)
+        return [Version(row[0], Slot(*row[1:5]), *row[5:]) for row in rows]
 
     async def _make(self, slot: Slot) -> Key:
         """Inserts a fresh key under the current epoch, unless somebody was first; the key that is there then."""

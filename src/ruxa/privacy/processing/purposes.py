@@ -73,11 +73,14 @@ def may_read(login: str, place: str, declaration: Declaration) -> bool:
             return False
 
 
-async def wider(work: Work) -> list[str]:
-    """Grants wider than the map: ``login column: why``, in order; empty when each login reads what it is there for."""
+async def wider(work: Work) -> tuple[list[str], int]:
+    """Grants wider than the map: ``login column: why``, in order, none when each login reads what it is there for; and
+    how many pairs of login and column were looked at.
+    """
     declared = {column.name: column.declaration for column in await inventory.read(work)}
+    readable = await records.readable(work)
     found: list[str] = []
-    for login, place in await records.readable(work):
+    for login, place in readable:
         declaration = declared.get(place)
         if login not in PURPOSES:
             found.append(f"{login} {place}: a login without a purpose")
@@ -85,9 +88,4 @@ async def wider(work: Work) -> list[str]:
             found.append(f"{login} {place}: not its room")
         elif declaration is not None and not may_read(login, place, declaration):
             found.append(f"{login} {place}: it is for {', '.join(sorted(declaration.purposes))}")
-    return sorted(found)
-
-
-async def examined(work: Work) -> int:
-    """How many pairs of login and column ``wider`` looks at."""
-    return len(await records.readable(work))
+    return sorted(found), len(readable)

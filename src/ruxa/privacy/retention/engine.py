@@ -545,13 +545,17 @@ async def _holds_end(tools: Tools) -> Ended:
     by_ref = {ref: held[organisation] for organisation, ref in refs.items()}
     kept = 0
     for day in await _days_over(tools):
-        kept += await _keep_usage(tools, day, by_ref)
+        kept += await _keep_rows(
+            tools, "usage", by_ref, lambda work, refs, after, day=day: evidence.rows(work, day, refs, after)
+        )
     for until in await _content_over(tools):
         kept += await _keep_content(tools, until, held)
     for day in await _acts_over(tools):
         kept += await _keep_acts(tools, day, held)
     for year in await _ledger_years(tools):
-        kept += await _keep_transfers(tools, year, by_ref)
+        kept += await _keep_rows(
+            tools, "transfer", by_ref, lambda work, refs, after, year=year: years.rows(work, year, refs, after)
+        )
     return Ended(0, kept)
 
 
@@ -602,29 +606,22 @@ async def _keep_acts(tools: Tools, day: date, held: dict[UUID, list[UUID]]) -> i
     return kept
 
 
-async def _keep_usage(tools: Tools, day: date, by_ref: dict[UUID, list[UUID]]) -> int:
+async def _keep_rows(
+    tools: Tools,
+    store: str,
+    by_ref: dict[UUID, list[UUID]],
+    read: Callable[[Work, list[UUID], UUID | None], Awaitable[Sequence[evidence.HeldRow]]],
+) -> int:
+    """Copies rows of the ledger page by page; how many."""
     kept, after = 0, None
     while True:
         async with tools.pool.work("retention") as work:
-            rows = await evidence.rows(work, day, list(by_ref), after)
+            rows = await read(work, list(by_ref), after)
             if not rows:
                 return kept
             for row in rows:
                 for hold_id in by_ref[row.organisation_ref]:
-                    await holds.keep(work, tools.vault, hold_id, "usage", [(row.id, "row", row.body.encode())])
-        kept, after = kept + len(rows), rows[-1].id
-
-
-async def _keep_transfers(tools: Tools, year: int, by_ref: dict[UUID, list[UUID]]) -> int:
-    kept, after = 0, None
-    while True:
-        async with tools.pool.work("retention") as work:
-            rows = await years.rows(work, year, list(by_ref), after)
-            if not rows:
-                return kept
-            for row in rows:
-                for hold_id in by_ref[row.organisation_ref]:
-                    await holds.keep(work, tools.vault, hold_id, "transfer", [(row.id, "row", row.body.encode())])
+                    await holds.keep(work, tools.vault, hold_id, store, [(row.id, "row", row.body.encode())])
         kept, after = kept + len(rows), rows[-1].id
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -21,7 +21,7 @@ from ruxa.kernel import crypto, ids
 from ruxa.kernel.errors import Conflict, Forbidden, InvalidCall, NotFound
 from ruxa.kernel.sealed import Sealed
 from ruxa.privacy.retention import records
-from ruxa.privacy.retention.records import HoldRow
+from ruxa.privacy.retention.records import HoldFacts, HoldRow
 from ruxa.store.keystore import Destroyed
 from ruxa.store.pool import Pool
 from ruxa.store.vault import Vault
@@ -35,23 +35,10 @@ REASON_CHARS_MAX: Final = 500
 _REASON: Final = "reason"
 
 
-class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """One hold. living: it stops deletion now; reason is None when its key is gone; items: what it keeps by now."""
+class Hold(HoldFacts, frozen=True, kw_only=True):
+    """One hold. reason is None when its key is gone; items: what it keeps by now."""
 
-    id: UUID
-    scope: str
-    subject_id: UUID
     reason: str | None
-    basis: str
-    owner_id: UUID
-    approver_id: UUID | None
-    gagged: bool
-    placed_at: datetime
-    approved_at: datetime | None
-    ends_at: datetime
-    ended_at: datetime | None
-    told_at: datetime | None
-    living: bool
     items: int = 0
 
 
@@ -212,23 +199,8 @@ async def _hold(vault: Vault, row: HoldRow, items: int) -> Hold:
     reason = None
     if row.reason_sealed is not None and row.ended_at is None:
         reason = (await _open(vault, row.id, row.id, _REASON, bytes(row.reason_sealed))).decode()
-    return Hold(
-        id=row.id,
-        scope=row.scope,
-        subject_id=row.subject_id,
-        reason=reason,
-        basis=row.basis,
-        owner_id=row.owner_id,
-        approver_id=row.approver_id,
-        gagged=row.gagged,
-        placed_at=row.placed_at,
-        approved_at=row.approved_at,
-        ends_at=row.ends_at,
-        ended_at=row.ended_at,
-        told_at=row.told_at,
-        living=row.living,
-        items=items,
-    )
+    facts: dict[str, Any] = {name: getattr(row, name) for name in HoldFacts.__struct_fields__}
+    return Hold(**facts, reason=reason, items=items)
 
 
 async def _seal(vault: Vault, hold_id: UUID, item: UUID, part: str, body: bytes) -> bytes:

@@ -40,13 +40,12 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     paused_at: datetime | None
 
 
-class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One hold as stored."""
+class HoldFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a hold without its reason. living: it stops deletion now."""
 
     id: UUID
     scope: str
     subject_id: UUID
-    reason_sealed: bytes | None
     basis: str
     owner_id: UUID
     approver_id: UUID | None
@@ -57,6 +56,12 @@ class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None
     told_at: datetime | None
     living: bool
+
+
+class HoldRow(HoldFacts, frozen=True, kw_only=True):
+    """One hold as stored."""
+
+    reason_sealed: bytes | None
 
 
 _RUN: Final[LiteralString] = (
@@ -238,9 +243,9 @@ async def pause(work: Work, jump_ms: int) -> None:
 # Holds
 
 _HOLD: Final[LiteralString] = """
-    SELECT id, scope, subject_id, reason_sealed, basis, owner_id, approver_id, gagged, placed_at, approved_at, ends_at,
-        ended_at, told_at, ended_at IS NULL AND ends_at > ruxa.now()
-            AND (approved_at IS NOT NULL OR placed_at > ruxa.now() - interval '3 days')
+    SELECT id, scope, subject_id, basis, owner_id, approver_id, gagged, placed_at, approved_at, ends_at, ended_at,
+        told_at, ended_at IS NULL AND ends_at > ruxa.now()
+            AND (approved_at IS NOT NULL OR placed_at > ruxa.now() - interval '3 days'), reason_sealed
     FROM privacy.hold
 """
 

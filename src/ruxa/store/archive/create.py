@@ -6,16 +6,17 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
+import psycopg
 
 import ruxa
 from ruxa.kernel.clock import Clock
-from ruxa.kernel.errors import Unavailable
+from ruxa.kernel.errors import RuxaError, Unavailable
 from ruxa.kernel.signing import SigningKey
-from ruxa.store import migrate
+from ruxa.store import fault, migrate
 from ruxa.store.archive import container, manifest
 from ruxa.store.archive.container import BackupKey
 from ruxa.store.archive.manifest import Item, ItemKind, Kind, Manifest, Tree
@@ -62,6 +63,24 @@ class Pen:
         self._name = ""
         self._kind: Kind = "logical"
         self._also: tuple[str, date, bytes] | None = None
+
+    def of(
+        self, url: str, written: Callable[[psycopg.Connection[Any]], Manifest], *, autocommit: bool = True
+    ) -> Manifest:
+        """What ``written`` makes of the database at ``url``; given up, and the fault told, when it cannot."""
+        failure: RuxaError
+        try:
+            with psycopg.connect(
+                url, autocommit=autocommit, connect_timeout=5, application_name="ruxa backup"
+            ) as connection:
+                return written(connection)
+        except psycopg.Error as error:
+            failure = fault.of(error)
+            self.give_up()
+        except (RuxaError, OSError):
+            self.give_up()
+            raise
+        raise failure
 
     def also(self, key_class: str, day: date, key: bytes) -> None:
         """The second key of every object that names none of its own: of ``key_class`` and ``day``."""

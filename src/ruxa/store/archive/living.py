@@ -88,17 +88,7 @@ async def make(
 def _make(
     pen: Pen, url: str, epoch: Epoch, key: BackupKey, extracts: Mapping[LiteralString, LiteralString]
 ) -> Manifest:
-    failure: RuxaError
-    try:
-        with psycopg.connect(url, connect_timeout=5, application_name="ruxa backup") as connection:
-            return _written(pen, connection, epoch, key, extracts)
-    except psycopg.Error as error:
-        failure = fault.of(error)
-        pen.give_up()
-    except (RuxaError, OSError):
-        pen.give_up()
-        raise
-    raise failure
+    return pen.of(url, lambda connection: _written(pen, connection, epoch, key, extracts), autocommit=False)
 
 
 def _written(

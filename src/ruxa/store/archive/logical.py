@@ -23,8 +23,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg import sql
 
-from ruxa.kernel.errors import RuxaError
-from ruxa.store import fault, inventory
+from ruxa.store import inventory
 from ruxa.store.archive import programs, selection
 from ruxa.store.archive.create import Pen, file_chunks
 from ruxa.store.archive.manifest import Manifest, Tree
@@ -70,17 +69,7 @@ async def _awaited(key: Awaitable[bytes | None]) -> bytes | None:
 
 def _make(pen: Pen, url: str, bin_dir: Path, data: Path, key: _Key, day_classes: frozenset[str]) -> Manifest:
     dump = programs.find(bin_dir, "pg_dump")
-    failure: RuxaError
-    try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=5, application_name="ruxa backup") as connection:
-            return _written(pen, connection, url, dump, data, key, day_classes)
-    except psycopg.Error as error:
-        failure = fault.of(error)
-        pen.give_up()
-    except (RuxaError, OSError):
-        pen.give_up()
-        raise
-    raise failure
+    return pen.of(url, lambda connection: _written(pen, connection, url, dump, data, key, day_classes))
 
 
 def _written(

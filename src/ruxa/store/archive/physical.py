@@ -36,17 +36,7 @@ async def make(pen: Pen, admin_url: str, bin_dir: Path) -> Manifest:
 
 def _make(pen: Pen, url: str, bin_dir: Path) -> Manifest:
     program = programs.find(bin_dir, "pg_basebackup")
-    failure: RuxaError
-    try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=5, application_name="ruxa backup") as connection:
-            return _written(pen, connection, url, program)
-    except psycopg.Error as error:
-        failure = fault.of(error)
-        pen.give_up()
-    except (RuxaError, OSError):
-        pen.give_up()
-        raise
-    raise failure
+    return pen.of(url, lambda connection: _written(pen, connection, url, program))
 
 
 def _written(pen: Pen, connection: psycopg.Connection[Any], url: str, program: Path) -> Manifest:
