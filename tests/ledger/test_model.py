@@ -617,6 +617,8 @@ def machine_of(connection: psycopg.Connection[Any]) -> type[RuleBasedStateMachin
 def test_every_life_ends_as_the_model_says(fresh_database: Database, sizes: Sizes, part: int) -> None:
     """5,000 lives in the long stage, in four parts that other processes may take."""
     with psycopg.connect(fresh_database.admin_url, autocommit=True) as connection:
+        # A life is one transaction; between its steps others may have the machine for a while.
+        connection.execute("SET idle_in_transaction_session_timeout = 0")
         connection.execute(
             "SELECT ledger.price_put(%s, 'openai/test', '{}', 'test', NULL, %s::jsonb)",
             [PRICE, codec.encode(RATES).decode()],
