@@ -15,12 +15,13 @@ from ruxa.access.habits import NONE, Habits
 from ruxa.access.keys import Created, KeyLine, KeyWish
 from ruxa.access.roles import CALL_SCOPES, Scope
 from ruxa.app.house import House
+from ruxa.app.keys import make
 from ruxa.cli import output, session
 from ruxa.kernel import ids
 from ruxa.kernel.errors import InvalidCall
 from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.settings import duration_s
-from ruxa.ledger import budgets, prices, routing
+from ruxa.ledger import prices, routing
 from ruxa.ledger.prices import Price
 
 
@@ -46,17 +47,7 @@ def create(args: Namespace) -> int:
         )
         async with house.work() as work:
             owner = await organisations.find(work, house.vault, session.organisation(args))
-            created = await keys.create(work, house.vault, owner.id, wish)
-            if wish.budget_micros is not None and wish.budget_period is not None:
-                await budgets.put(
-                    work,
-                    "key",
-                    created.id,
-                    owner.organisation_ref,
-                    limit_micros=wish.budget_micros,
-                    period=wish.budget_period,
-                )
-            await log.add(work, house.vault, OPERATOR, "key:created", organisation_id=owner.id, object_id=created.id)
+            created = await make(house, work, owner, wish)
             for name, near in _unknown(wish.models or (), await prices.current(work), await routing.current(work)):
                 output.complain(f"note: no model {name} has a price here{f'; did you mean {near}?' if near else '.'}")
             return created

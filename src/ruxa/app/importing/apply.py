@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.access import keys, organisations
+from ruxa.access import organisations
 from ruxa.access.audit import log
 from ruxa.access.authorize import OPERATOR
 from ruxa.access.keys import KeyWish
@@ -15,10 +15,11 @@ from ruxa.access.roles import CALL_SCOPES
 from ruxa.app.house import House
 from ruxa.app.importing import fragment
 from ruxa.app.importing.plan import Key, Plan
+from ruxa.app.keys import make
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Conflict, InvalidCall
 from ruxa.kernel.sealed import Sealed
-from ruxa.ledger import budgets, prices, routing
+from ruxa.ledger import prices, routing
 from ruxa.ledger.routing import Goal
 
 
@@ -74,20 +75,7 @@ async def apply(
         if organisation_id is not None and plan.keys:
             owner = await organisations.find(work, house.vault, organisation_id)
             for key in plan.keys:
-                wish = _wish(key)
-                created = await keys.create(work, house.vault, owner.id, wish)
-                if wish.budget_micros is not None and wish.budget_period is not None:
-                    await budgets.put(
-                        work,
-                        "key",
-                        created.id,
-                        owner.organisation_ref,
-                        limit_micros=wish.budget_micros,
-                        period=wish.budget_period,
-                    )
-                await log.add(
-                    work, house.vault, OPERATOR, "key:created", organisation_id=owner.id, object_id=created.id
-                )
+                created = await make(house, work, owner, _wish(key))
                 made.append(Made(key.name, ids.text("key", created.id), created.secret.open("provide")))
     wanted = {target.model: None for way in plan.routes for target in way.targets}
     return (
