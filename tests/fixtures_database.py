@@ -36,7 +36,8 @@ from ruxa.store.vault import Vault
 
 _DIRECTORY = "PYTEST_RUXA_CLUSTER"
 _START_TIMEOUT_S = 90
-_SEEDED = "ruxa_seeded"
+# Without and with the days of content.
+_SEEDED = ("ruxa_priced", "ruxa_seeded")
 
 
 def scratch() -> Path:
@@ -94,7 +95,7 @@ class Session:
         self.sockets = sockets
         self.version = version
         self.admin = psycopg.connect(self.admin_url(), autocommit=True)
-        self._seeded = False
+        self._seeded: set[str] = set()
 
     def address(self, database: str) -> Address:
         """Where one of its databases is."""
@@ -104,20 +105,22 @@ class Session:
         """The superuser's URL."""
         return self.address(database).admin_url()
 
-    def seeded(self) -> str:
-        """The template with what a first start seeds; made by whoever asks first."""
-        if not self._seeded:
+    def seeded(self, *, days: bool) -> str:
+        """The template with what a first start seeds, with or without the days of content; made by who asks first."""
+        name = _SEEDED[days]
+        if name not in self._seeded:
             with (self.directory / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                if not self.admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_SEEDED]).fetchall():
-                    _copy(self, f"{_SEEDED}_part", "ruxa")
-                    made = Database(self, f"{_SEEDED}_part", self.directory / "keys", Clock())
+                if not self.admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchall():
+                    _copy(self, f"{name}_part", "ruxa")
+                    made = Database(self, f"{name}_part", self.directory / "keys", Clock())
                     # A thread, for its event loop: pytest-asyncio has one of its own in this.
                     with ThreadPoolExecutor(1) as thread:
-                        thread.submit(asyncio.run, _seed(made)).result()
-                    self.admin.execute(f"ALTER DATABASE {_SEEDED}_part RENAME TO {_SEEDED}")
-            self._seeded = True
-        return _SEEDED
+                        thread.submit(asyncio.run, _seed(made, days=days)).result()
+                    rename = f"ALTER DATABASE {name}_part RENAME TO {name}"
+                    self.admin.execute(rename)  # pyright: ignore[reportArgumentType]
+            self._seeded.add(name)
+        return name
 
 
 class Database:
@@ -146,8 +149,8 @@ class Database:
         return self.session.admin_url(self.name)
 
     async def pool(self, login: Login, *, max_size: int = 8) -> Pool:
-        """An open pool of one login; closed when the test ends."""
-        pool = await Pool.open(self.url(login), login=login, max_size=max_size, clock=self.clock)
+        """An open pool of one login, which connects when it is used first; closed when the test ends."""
+        pool = await Pool.open(self.url(login), login=login, min_size=0, max_size=max_size, clock=self.clock)
         self._pools.append(pool)
         return pool
 
@@ -219,11 +222,12 @@ def _copy(cluster: Session, name: str, template: str) -> None:
     cluster.admin.execute(f"GRANT CREATE ON DATABASE {name} TO ruxa_owner")  # pyright: ignore[reportArgumentType]
 
 
-async def _seed(database: Database) -> None:
+async def _seed(database: Database, *, days: bool) -> None:
     operator = await database.pool("ruxa_operator")
     async with operator.work() as work:
         await prices.seed(work)
-        await items.prepare(work)
+        if days:
+            await items.prepare(work)
     await database.close()
 
 
@@ -233,12 +237,17 @@ def shipped() -> None:
 
 
 @pytest.fixture
+def no_days() -> None:
+    """Asked for besides ``shipped`` where no content is kept: its days are half of what a copy takes."""
+
+
+@pytest.fixture
 def fresh_database(cluster: Session, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A migrated database of this test alone."""
     name = f"t_{secrets.token_hex(8)}"
     admin = cluster.admin
     seeded = "shipped" in request.fixturenames
-    _copy(cluster, name, cluster.seeded() if seeded else "ruxa")
+    _copy(cluster, name, cluster.seeded(days="no_days" not in request.fixturenames) if seeded else "ruxa")
     yield Database(cluster, name, tmp_path / "keys", Clock(), seeded=seeded)
     admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # pyright: ignore[reportArgumentType]
 

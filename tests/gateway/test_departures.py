@@ -19,6 +19,8 @@ from ruxa.kernel import bounds
 from ruxa.kernel.clock import monotonic
 from ruxa.kernel.settings import ModelSettings, ProviderSettings
 
+pytestmark = pytest.mark.usefixtures("no_days")
+
 each_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 ONE, OTHER = UUID(int=1), UUID(int=2)
 CHUNK = b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":%b}]}\n\n'

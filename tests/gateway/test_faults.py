@@ -19,6 +19,8 @@ from ruxa.gateway import attempt, breaker, meter
 from ruxa.kernel import bounds
 from ruxa.kernel.settings import ProviderSettings
 
+pytestmark = pytest.mark.usefixtures("no_days")
+
 each_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 QUICK = Deadlines(connect_s=1, first_byte_s=0.6, between_s=0.6, whole_s=5)

@@ -16,6 +16,8 @@ from ruxa.gateway.door import Reply
 from ruxa.gateway.framing import Request
 from ruxa.ledger import prices
 
+pytestmark = pytest.mark.usefixtures("no_days")
+
 each_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 

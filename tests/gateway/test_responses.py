@@ -21,6 +21,8 @@ from ruxa.gateway.plan import WAYS
 from ruxa.kernel.settings import ModelSettings, ProviderSettings
 from ruxa.ledger import prices
 
+pytestmark = pytest.mark.usefixtures("no_days")
+
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )

@@ -22,6 +22,8 @@ from ruxa.kernel.settings import ModelSettings, ProviderSettings
 from ruxa.ledger import prices, routing
 from ruxa.ledger.routing import By, Goal
 
+pytestmark = pytest.mark.usefixtures("no_days")
+
 PATHS = {"openai_chat": "/v1", "anthropic_messages": "/v1", "gemini_generate": "/v1beta"}
 each_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

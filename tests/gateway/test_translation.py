@@ -19,6 +19,8 @@ from dialect_calls import call, ends_in_error, ends_well, error_of
 from fixtures_gateway import House
 from three_vendors import SPEAK, sent, vendors
 
+pytestmark = pytest.mark.usefixtures("no_days")
+
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
