@@ -11,6 +11,7 @@ from fixtures_database import Database
 from ruxa.kernel import ids
 from ruxa.kernel.errors import Conflict
 from ruxa.store import instance
+from ruxa.store.logins import LOGINS
 
 
 def now(url: str) -> datetime:
@@ -54,7 +55,7 @@ def test_a_simulated_clock_moves_for_every_login(fresh_database: Database) -> No
     assert abs(now(fresh_database.url("ruxa_gateway")) - datetime.now(UTC)) < timedelta(seconds=30)
     instance.move_clock(url, 91 * 86_400)
     instance.settle(url, id=mine, mode="demo", simulated=True)
-    for login in ("ruxa_gateway", "ruxa_worker", "ruxa_keystore"):
+    for login in LOGINS:
         moved = now(fresh_database.url(login)) - datetime.now(UTC)
         assert abs(moved - timedelta(days=91)) < timedelta(seconds=30)
 

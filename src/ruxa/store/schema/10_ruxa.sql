@@ -150,3 +150,5 @@ GRANT EXECUTE ON FUNCTION ruxa.partition_create(regclass, date), ruxa.partition_
     TO ruxa_worker, ruxa_operator;
 GRANT SELECT ON ruxa.migration, ruxa.instance, ruxa.clock_offset
     TO ruxa_gateway, ruxa_console, ruxa_worker, ruxa_keystore, ruxa_operator;
+-- A simulated clock is read by whoever asks for the time (D35).
+GRANT SELECT ON ruxa.clock_offset TO ruxa_support, ruxa_tax, ruxa_audit, ruxa_erase, ruxa_export;
