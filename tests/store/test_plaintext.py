@@ -167,11 +167,7 @@ def test_whoever_unlocks_the_keys_has_forbidden_core_dumps() -> None:
     assert begun < unlocking.keys()
     for path in (*(source / "app" / name for name in ("child.py", "serve.py")), *(source / one for one in unlocking)):
         text = path.read_text()
-        assert (
-            str(path.relative_to(source)) in begun
-            or "    forbid_core_dumps()" in text
-            or ("    child.forbid_core_dumps()" in text)
-        ), path
+        assert str(path.relative_to(source)) in begun or "    core_dumps.forbid()" in text, path
 
 
 def test_no_process_that_holds_keys_dumps_core() -> None:
@@ -179,8 +175,8 @@ def test_no_process_that_holds_keys_dumps_core() -> None:
         [
             sys.executable, "-c",
             "import resource, ctypes\n"
-            "from ruxa.app import child\n"
-            "child.forbid_core_dumps()\n"
+            "from ruxa.app import core_dumps\n"
+            "core_dumps.forbid()\n"
             "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))",
         ],
         capture_output=True, text=True, check=True,

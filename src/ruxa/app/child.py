@@ -1,4 +1,4 @@
-"""A child process: no core dumps, deaf to terminal signals, named for ``ps``, obedient to the supervisor's pipe."""
+"""A child process: deaf to terminal signals, named for ``ps``, obedient to the supervisor's pipe."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import ctypes
 import logging
-import resource
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import cast, get_args
 
 from setproctitle import setproctitle
 
+from ruxa.app import core_dumps
 from ruxa.app.instance import join_children
 from ruxa.app.orders import Kind, Orders, Start
 from ruxa.kernel.clock import Clock
@@ -23,20 +23,9 @@ from ruxa.kernel.signals import JsonLines, Sink
 # What stops a server, and no child by itself.
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-_PR_SET_DUMPABLE = 4
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 Run = Callable[[Start, Orders], Awaitable[None]]
-
-
-def forbid_core_dumps() -> None:
-    """A dump would hold keys and content; where the system allows it, no other process of the user may look in either.
-
-    Memory is not locked: Python moves what it holds, and the allowance is a few megabytes. Swap belongs encrypted.
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def keep_large_bodies() -> None:
@@ -58,7 +47,7 @@ def silence_loggers() -> None:
 def main(kind: str, number: int, fd: int) -> int:
     """Be the ``number``-th ``kind``: import while the database starts, then serve until told to stop."""
     assert kind in get_args(Kind), kind
-    forbid_core_dumps()
+    core_dumps.forbid()
     silence_loggers()
     for ignored in STOPS:
         signal.signal(ignored, signal.SIG_IGN)

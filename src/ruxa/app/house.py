@@ -9,8 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from ruxa.app import custody, database, hook, instance, rules
-from ruxa.app.child import forbid_core_dumps
+from ruxa.app import core_dumps, custody, database, hook, instance, rules
 from ruxa.app.instance import Instance, Lock, Server
 from ruxa.egress.objects import Objects
 from ruxa.egress.recipient import Register
@@ -134,7 +133,7 @@ async def reached(
 @contextlib.asynccontextmanager
 async def opened(settings: Settings, what: str) -> AsyncGenerator[House]:
     """``reached``, with the operator's pool and the vault; a command holds keys as the server's processes do."""
-    forbid_core_dumps()
+    core_dumps.forbid()
     os.umask(0o077)
     register = Register(quiet(settings))
     hook.install(register, quiet(settings))

@@ -20,8 +20,7 @@ from typing import Literal
 import msgspec
 
 from ruxa.access.audit import log
-from ruxa.app import custody, database, hook, instance
-from ruxa.app.child import forbid_core_dumps
+from ruxa.app import core_dumps, custody, database, hook, instance
 from ruxa.app.instance import Instance, Lock
 from ruxa.egress.recipient import Register
 from ruxa.kernel.clock import Clock, monotonic
@@ -113,7 +112,7 @@ async def opened(settings: Settings, wish: Wish, sink: Sink, say: Say) -> AsyncG
     Raises Conflict ``data_not_empty``, ``checkpoint_old``, ``log_forked``; NotFound ``backup_missing``,
     ``epoch_ended``; Broken ``backup_damaged``; Unavailable. What was made is taken back then.
     """
-    forbid_core_dumps()
+    core_dumps.forbid()
     os.umask(0o077)
     _empty(settings, wish)
     register = Register(sink)

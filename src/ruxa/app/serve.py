@@ -15,7 +15,7 @@ import msgspec
 from setproctitle import setproctitle
 
 from ruxa import __version__
-from ruxa.app import child, database, instance, ports, rules, supervisor
+from ruxa.app import child, core_dumps, database, instance, ports, rules, supervisor
 from ruxa.app.footprint import Footprint
 from ruxa.app.instance import Instance, Lock
 from ruxa.kernel import ids
@@ -38,7 +38,7 @@ _DOES = {
 def run(settings: Settings, say: Say) -> int:
     """Be the supervisor. Raises RuxaError, with one clear line, for whatever keeps the server from starting."""
     os.umask(0o077)
-    child.forbid_core_dumps()
+    core_dumps.forbid()
     child.silence_loggers()
     setproctitle("ruxa: supervisor")
     rules.check(settings, instance.read(settings.data))
