@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ _spec.loader.exec_module(chromium)
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# Of their rules those that look at colours.
+COLOURS = ["color-contrast", "link-in-text-block"]
 
 
 # By the server: cookies of its owner's session.
@@ -98,17 +100,21 @@ class Window:
         self.go(page, "/home")
         return page
 
-    def axe(self, page: Page) -> list[str]:
-        """What axe-core calls serious or critical on this page."""
+    def axe(self, page: Page, only: Sequence[str] = TAGS) -> list[str]:
+        """What axe-core calls serious or critical on this page. only: tags of rules, or rules by name."""
         # A theme that has just changed fades over: what is measured is its end.
         page.evaluate("for (const one of document.getAnimations()) if (one instanceof CSSTransition) one.finish()")
         page.evaluate(AXE.read_text())
-        found = page.evaluate("tags => axe.run({runOnly: tags}).then(r => r.violations)", TAGS)
+        found = page.evaluate("only => axe.run({runOnly: only}).then(r => r.violations)", only)
         return [
             f"{page.url}: {one['id']} ({one['impact']}): {[node['html'][:160] for node in one['nodes'][:3]]}"
             for one in found
             if one["impact"] in ("serious", "critical")
         ]
+
+    def axe_colours(self, page: Page) -> list[str]:
+        """``axe`` by the rules that look at colours: of a page whose other theme was looked at by every rule."""
+        return self.axe(page, COLOURS)
 
     def clean(self) -> None:
         """Fails with everything wrong so far."""
