@@ -64,6 +64,7 @@ COMMANDS = [
     "key list",
     "key revoke",
     "key rotate",
+    "key set",
     "usage show",
     "usage list",
     "ledger check",

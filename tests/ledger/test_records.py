@@ -276,7 +276,7 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
                 clock.execute("SET LOCAL session_replication_role = replica")
                 clock.execute(
                     "TRUNCATE ledger.transfer, ledger.lot, ledger.lease, ledger.lease_slice, ledger.usage_event,"
-                    " ledger.budget, ledger.journal_segment, ledger.journal_run"
+                    " ledger.budget, ledger.journal_segment, ledger.journal_run, payment.wish"
                 )
                 clock.execute("DELETE FROM ledger.account WHERE organisation_ref IS NOT NULL")
 
