@@ -277,6 +277,20 @@ def test_prices(server: RunningServer, tmp_path_factory: pytest.TempPathFactory)
     file.write_text(json.dumps(mine))
     assert server.cli_json("price", "import", str(file)) == {"imported": 1}
     assert server.cli_json("price", "list", "mine/")[0]["rates"]["output_micros"] == 300
+    # The whole list as it is changes nothing: what is announced and what is the seed's stay so.
+    with psycopg.connect(server.cli_json("db", "url")["url"], autocommit=True) as connection:
+        connection.execute(
+            "SELECT ledger.price_put(%s, 'mine/model', '{}', 'operator', ruxa.now() + interval '1 hour', %s)",
+            [ids.fresh(), json.dumps(mine[0]["rates"] | {"input_micros": 7})],
+        )
+    before = server.cli_json("price", "list")
+    file.write_text(json.dumps(before))
+    assert server.cli_json("price", "import", str(file)) == {"imported": len(before)}
+    assert server.cli_json("price", "list") == before
+    assert (
+        "mine/model has a later price"
+        in server.cli_raw("price", "set", "mine/model", "--input", "1", "--output", "1").stderr
+    )
     file.write_text('[{"model": "mine/model"}]')
     assert "is no price file" in server.cli_raw("price", "import", str(file)).stderr
     server.cli("price", "set", "bare-name", "--input", "1", "--output", "1", code=2)

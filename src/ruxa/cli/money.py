@@ -16,7 +16,7 @@ from ruxa.access.authorize import OPERATOR
 from ruxa.app.house import House
 from ruxa.cli import output, session
 from ruxa.kernel import ids
-from ruxa.kernel.errors import InvalidCall, NotFound
+from ruxa.kernel.errors import Conflict, InvalidCall, NotFound
 from ruxa.ledger import plans, prices, proofs, recompute, statements
 from ruxa.ledger.prices import Price, Rates
 from ruxa.ledger.proofs import Proof
@@ -174,7 +174,14 @@ def price_import(args: Namespace) -> int:
         raise InvalidCall(f"{args.file} cannot be read: {error.strerror}.") from None
     except msgspec.MsgspecError as error:
         raise InvalidCall(f"{args.file} is no price file: {error}.") from None
-    session.within(args, lambda house: _put(house, entries))
+
+    async def act(house: House) -> None:
+        async with house.work() as work:
+            here = {model: _priced(price) for model, price in (await prices.current(work)).items()}
+        # What was not edited stays as it is: a seed's price goes on being the seed's, with what it has announced.
+        await _put(house, [entry for entry in entries if entry != here.get(entry.model)])
+
+    session.within(args, act)
     output.show(args, {"imported": len(entries)})
     return 0
 
@@ -187,7 +194,15 @@ async def _put(house: House, wanted: list[Priced]) -> None:
                 raise InvalidCall(f"{entry.model}: a model's public name is provider/name.", param="model")
             old = here.get(entry.model)
             aliases = entry.aliases or (old.aliases if old else ())
-            price_id = await prices.put(work, entry.model, entry.rates, source="operator", aliases=aliases)
+            try:
+                price_id = await prices.put(work, entry.model, entry.rates, source="operator", aliases=aliases)
+            except Conflict as fault:
+                if fault.code != "RX041":
+                    raise
+                raise Conflict(
+                    f"{entry.model} has a later price announced already: set its price once that one holds.",
+                    code="price_announced",
+                ) from None
             await log.add(work, house.vault, OPERATOR, "price:changed", object_id=price_id)
     configured = {*house.settings.providers, "sandbox"}
     for provider in sorted({entry.model.partition("/")[0] for entry in wanted} - configured):
@@ -222,7 +237,10 @@ def _line(line: Line) -> dict[str, Any]:
     }
 
 
+def _priced(price: Price) -> Priced:
+    rates = Rates(**{name: getattr(price, name) for name in Rates.__struct_fields__})
+    return Priced(model=price.model, rates=rates, aliases=tuple(price.aliases))
+
+
 def _entry(price: Price) -> dict[str, Any]:
-    fields = msgspec.to_builtins(price)
-    rates = {name: fields[name] for name in Rates.__struct_fields__}
-    return {"model": price.model, "rates": rates, "aliases": list(price.aliases), "source": price.source}
+    return {**msgspec.to_builtins(_priced(price)), "source": price.source}
