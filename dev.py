@@ -299,14 +299,15 @@ def check() -> None:
     """Format, lint, strict types, import rules; exit 1 when one of them finds something."""
     ensure_python("test")
     os.chdir(ROOT)
+    types = subprocess.Popen([str(BIN / "basedpyright")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     steps = (
         [str(BIN / "ruff"), "format", "--check", "-q", "."],
         [str(BIN / "ruff"), "check", "-q", "."],
-        [str(BIN / "basedpyright")],
         [str(PYTHON), "-m", "pytest", "tests/house", "-p", "no:randomly"],
     )
     failed = [step for step in steps if subprocess.run(step).returncode != 0]
-    raise SystemExit(1 if failed else 0)
+    print(types.communicate()[0], end="")
+    raise SystemExit(1 if failed or types.returncode != 0 else 0)
 
 
 def lock() -> None:
