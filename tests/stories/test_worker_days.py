@@ -165,7 +165,7 @@ def test_a_week_of_a_live_worker(days: Days, sizes: Sizes) -> None:
     assert days.one(f"count(*) FILTER (WHERE state = 'expired') > 0 {old}") == sizes.long
     assert days.one(f"count(*) FILTER (WHERE state = 'done') {old}") == 0
     failed = [line for line in server.stderr().splitlines() if '"job.failed"' in line]
-    assert [json.loads(line) for line in failed] == []
+    assert not failed, "\n".join(failed)
     assert {kind for (kind,) in days.instance.sql(LATE)} == set()
     checks = {one["name"]: one for one in server.cli_json("doctor")["checks"]}
     assert all(checks[name]["ok"] for name in ("retention", "last backup", "last export of the keys", "audit log"))
