@@ -45,3 +45,10 @@ def test_the_first_page_has_nothing_newer() -> None:
 def test_a_formula_stays_text() -> None:
     body = tables.as_csv(("name", "n"), [("=HYPERLINK(1)", 1), ("+1", None), ('a,"b"', -5)]).decode()
     assert body.splitlines() == ["name,n", "'=HYPERLINK(1),1", "'+1,", '"a,""b""",-5']
+
+
+def test_a_page_goes_on_from_a_row_and_a_file_begins_at_the_newest() -> None:
+    page = tables.asked({"find": " RX-1 ", "before": "order_1", "as": "pdf"})
+    assert (page.find, page.file, page.before, page.limit) == ("RX-1", None, "order_1", tables.ROWS + 1)
+    file = tables.asked({"before": "order_1", "as": "csv"})
+    assert (file.find, file.file, file.before, file.limit) == ("", "csv", None, tables.EXPORT_ROWS_MAX)

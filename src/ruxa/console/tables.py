@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -22,6 +22,28 @@ class Leaf(msgspec.Struct, Generic[T], frozen=True):
     rows: list[T]
     newer: str | None
     older: str | None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a list is asked for that is searched and exported. find: as typed; file: to make of it, None for a page;
+    before: the id that a page begins after, a file begins at the newest.
+    """
+
+    find: str
+    file: Literal["csv", "json"] | None
+    before: str | None
+
+    @property
+    def limit(self) -> int:
+        """How many rows to read: for a page one more than it shows."""
+        return ROWS + 1 if self.file is None else EXPORT_ROWS_MAX
+
+
+def asked(query: Mapping[str, str]) -> Asked:
+    """The wish that an address holds; ``as`` in other words than ours is a page."""
+    kind = query.get("as")
+    file = kind if kind == "csv" or kind == "json" else None
+    return Asked(find=query.get("find", "").strip(), file=file, before=None if file else query.get("before"))
 
 
 def leaf(

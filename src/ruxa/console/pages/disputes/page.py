@@ -53,9 +53,8 @@ async def load(visit: Visit, work: Work) -> View:
     """The page, or the list as a file."""
     query, words = visit.query, visit.words
     status = next((one for one in STATUSES if one == query.get("status")), None)
-    asked, kind, shown = query.get("find", "").strip(), query.get("as"), query.get("before")
-    file = kind in ("csv", "json")
-    sought = await paying.sought(work, visit.deps, asked) if asked else paying.Sought()
+    asked = tables.asked(query)
+    sought = await paying.sought(work, visit.deps, asked.find) if asked.find else paying.Sought()
     found: list[Dispute] = []
     if sought is not None:
         found = await disputes.listed(
@@ -63,11 +62,11 @@ async def load(visit: Visit, work: Work) -> View:
             order_id=sought.order_id,
             organisation_ref=sought.organisation_ref,
             status=status,
-            before=ids.read("dsp", shown) if shown and not file else None,
-            limit=tables.EXPORT_ROWS_MAX if file else tables.ROWS + 1,
+            before=ids.read("dsp", asked.before) if asked.before else None,
+            limit=asked.limit,
         )
-    if kind is not None and file:
-        return bills.file_of(kind, "ruxa-disputes", HEAD, [_row(one) for one in found])
+    if asked.file:
+        return bills.file_of(asked.file, "ruxa-disputes", HEAD, [_row(one) for one in found])
     waiting = await freezes.waiting(work)
     names: dict[UUID, str] = {}
     for ref in {one.organisation_ref for one in found} | {one.organisation_ref for one in waiting}:
@@ -93,10 +92,10 @@ async def load(visit: Visit, work: Work) -> View:
     return View(
         {
             "leaf": tables.leaf(rows, [str(row["id"]) for row in rows], before=None, after=None),
-            "asked": asked,
+            "asked": asked.find,
             "status": status or "",
             "statuses": [(one, words.plain(f"disputes.status_{one}")) for one in STATUSES],
-            "filters": urlencode({"find": asked, "status": status or ""}),
+            "filters": urlencode({"find": asked.find, "status": status or ""}),
             "freezes": [
                 {
                     "id": ids.text("frz", one.id),

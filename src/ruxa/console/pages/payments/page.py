@@ -22,23 +22,21 @@ HEAD = (
 async def load(visit: Visit, work: Work) -> View:
     """The list, or a file of it."""
     query, words = visit.query, visit.words
-    asked = query.get("find", "").strip()
+    asked = tables.asked(query)
     named = query.get("state")
     state: State | None = next((one for one in STATES if one == named), None)
     processor = query.get("processor") or None
-    kind = query.get("as")
-    limit = tables.EXPORT_ROWS_MAX if kind in ("csv", "json") else tables.ROWS + 1
-    if asked:
-        found = await _search(visit, work, asked)
+    if asked.find:
+        found = await _search(visit, work, asked.find)
     else:
-        before = bills.before(query.get("before")) if kind not in ("csv", "json") else None
-        found = await orders.listed(work, before=before, state=state, processor=processor, limit=limit)
-    if kind in ("csv", "json"):
-        return bills.file_of(kind, "ruxa-payments", HEAD, [_row(one, bills.order(one, words)) for one in found])
+        before = bills.before(asked.before)
+        found = await orders.listed(work, before=before, state=state, processor=processor, limit=asked.limit)
+    if asked.file:
+        return bills.file_of(asked.file, "ruxa-payments", HEAD, [_row(one, bills.order(one, words)) for one in found])
     rows = [bills.order(one, words) for one in found]
     return View(
         {
-            "asked": asked,
+            "asked": asked.find,
             "state": state or "",
             "processor": processor or "",
             "states": [(one, words.plain(f"order.state_{one}")) for one in STATES],

@@ -34,12 +34,12 @@ async def load(visit: Visit, work: Work) -> View:
     query, words = visit.query, visit.words
     named: Kept | None = next((one for one in KEPT if one == query.get("state")), None)
     state: Kept = "waiting" if named is None else named
-    ext_id, processor, kind = query.get("find", "").strip(), query.get("processor", ""), query.get("as")
-    file = kind in ("csv", "json")
-    limit = tables.EXPORT_ROWS_MAX if file else tables.ROWS
-    found = await facts.quarantined(work, state=state, processor=processor or None, ext_id=ext_id or None, limit=limit)
-    if kind is not None and file:
-        return bills.file_of(kind, "ruxa-quarantine", HEAD, [_row(one) for one in found])
+    asked, processor = tables.asked(query), query.get("processor", "")
+    limit = tables.EXPORT_ROWS_MAX if asked.file else tables.ROWS
+    ext_id = asked.find or None
+    found = await facts.quarantined(work, state=state, processor=processor or None, ext_id=ext_id, limit=limit)
+    if asked.file:
+        return bills.file_of(asked.file, "ruxa-quarantine", HEAD, [_row(one) for one in found])
     me = visit.person.member_id
     return View(
         {
@@ -61,12 +61,12 @@ async def load(visit: Visit, work: Work) -> View:
                 }
                 for one in found
             ],
-            "asked": ext_id,
+            "asked": asked.find,
             "state": state,
             "states": [(one, words.plain(f"quarantine.state_{one}")) for one in KEPT],
             "processor": processor,
             "processors": [(one, one) for one in sorted({*visit.deps.processors, *(one.processor for one in found)})],
-            "filters": urlencode({"find": ext_id, "state": state, "processor": processor}),
+            "filters": urlencode({"find": asked.find, "state": state, "processor": processor}),
         }
     )
 

@@ -32,9 +32,8 @@ async def load(visit: Visit, work: Work) -> View:
     """The page: what waits first; or the list as a file."""
     query, words = visit.query, visit.words
     state: State | None = next((one for one in STATES if one == query.get("state")), None)
-    asked, kind, shown = query.get("find", "").strip(), query.get("as"), query.get("before")
-    file = kind in ("csv", "json")
-    sought = await paying.sought(work, visit.deps, asked) if asked else paying.Sought()
+    asked = tables.asked(query)
+    sought = await paying.sought(work, visit.deps, asked.find) if asked.find else paying.Sought()
     found: list[Refund] = []
     if sought is not None:
         found = await refunds.listed(
@@ -42,21 +41,21 @@ async def load(visit: Visit, work: Work) -> View:
             order_id=sought.order_id,
             organisation_ref=sought.organisation_ref,
             state=state,
-            before=ids.read("rfnd", shown) if shown and not file else None,
-            limit=tables.EXPORT_ROWS_MAX if file else tables.ROWS + 1,
+            before=ids.read("rfnd", asked.before) if asked.before else None,
+            limit=asked.limit,
         )
-    if kind is not None and file:
-        return bills.file_of(kind, "ruxa-refunds", HEAD, [_row(one) for one in found])
+    if asked.file:
+        return bills.file_of(asked.file, "ruxa-refunds", HEAD, [_row(one) for one in found])
     rows = [await _shown(visit, work, one) for one in found]
     leaf = tables.leaf(rows, [str(one["id"]) for one in rows], before=None, after=None)
     leaf.rows.sort(key=lambda one: one["state"] != "waiting")
     return View(
         {
             "leaf": leaf,
-            "asked": asked,
+            "asked": asked.find,
             "state": state or "",
             "states": [(one, words.plain(f"refund.state_{one}")) for one in STATES],
-            "filters": urlencode({"find": asked, "state": state or ""}),
+            "filters": urlencode({"find": asked.find, "state": state or ""}),
             "bound": await limits.bound(work, "four_eyes_micros"),
         }
     )

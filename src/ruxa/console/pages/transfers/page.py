@@ -39,23 +39,21 @@ async def load(visit: Visit, work: Work) -> View:
     """The page: what waits, then what became of the others; or all of it as a file."""
     query, words = visit.query, visit.words
     state: State | None = next((one for one in STATES if one == query.get("state")), None)
-    line, kind, shown = query.get("find", "").strip(), query.get("as"), query.get("before")
-    file = kind in ("csv", "json")
-    before = ids.read("cfm", shown) if shown and not file else None
-    limit = tables.EXPORT_ROWS_MAX if file else tables.ROWS + 1
-    found = await manual.listed(work, state=state, reference=line or None, before=before, limit=limit)
-    if kind is not None and file:
-        return bills.file_of(kind, "ruxa-transfers", HEAD, [_row(one) for one in found])
+    asked = tables.asked(query)
+    before = ids.read("cfm", asked.before) if asked.before else None
+    found = await manual.listed(work, state=state, reference=asked.find or None, before=before, limit=asked.limit)
+    if asked.file:
+        return bills.file_of(asked.file, "ruxa-transfers", HEAD, [_row(one) for one in found])
     me = visit.person.session.principal.text
     rows = [_shown(one, me) for one in found]
     return View(
         {
             "rows": [_shown(one, me) for one in await manual.waiting(work)],
             "leaf": tables.leaf(rows, [str(row["id"]) for row in rows], before=None, after=None),
-            "asked": line,
+            "asked": asked.find,
             "state": state or "",
             "states": [(one, words.plain(f"transfers.state_{one}")) for one in STATES],
-            "filters": urlencode({"find": line, "state": state or ""}),
+            "filters": urlencode({"find": asked.find, "state": state or ""}),
         }
     )
 
