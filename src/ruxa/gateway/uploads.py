@@ -17,7 +17,7 @@ from ruxa.dialects.gemini_generate.files import FileShown
 from ruxa.gateway import answer as answers
 from ruxa.gateway.exchange import Exchange
 from ruxa.kernel import bounds, ids
-from ruxa.kernel.errors import InvalidCall, NotFound, TooLarge
+from ruxa.kernel.errors import NotFound, TooLarge
 from ruxa.privacy.files.batches import Batches
 from ruxa.privacy.files.kept import File, Files, Owner
 
@@ -152,18 +152,20 @@ async def _upload(exchange: Exchange, files: Files, owner: Owner, keys: Hashes, 
         return
     data = bytes(request.body) if "upload" in asked else b""
     if "upload" in asked and shapes.number(request.headers, b"x-goog-upload-offset") != received:
-        raise _unfit("X-Goog-Upload-Offset", f"{received} bytes have come so far")
+        raise shapes.unfit("X-Goog-Upload-Offset", f"{received} bytes have come so far")
     size = int(await files.whole(whole, bounds.FILE_BYTES_MAX) or b"0")
     if received + len(data) > size:
         raise TooLarge(f"More bytes than the {size} that were announced.", code="file_too_large")
     if "finalize" not in asked:
         if len(data) < bounds.UPLOAD_PIECE_BYTES_MIN:
-            raise _unfit("X-Goog-Upload-Command", f"a piece has at least {bounds.UPLOAD_PIECE_BYTES_MIN} bytes")
+            raise shapes.unfit("X-Goog-Upload-Command", f"a piece has at least {bounds.UPLOAD_PIECE_BYTES_MIN} bytes")
         await files.go_on(owner, whole, len(there), data)
         _answer(exchange, {}, _ACTIVE % (received + len(data)))
         return
     if received + len(data) != size:
-        raise _unfit("X-Goog-Upload-Command", f"{size} bytes were announced, and {received + len(data)} have come")
+        raise shapes.unfit(
+            "X-Goog-Upload-Command", f"{size} bytes were announced, and {received + len(data)} have come"
+        )
     file = await files.add(
         owner, "user_data", whole.name, whole.media_type, _joined(files, there, data) if there else data
     )
@@ -177,10 +179,6 @@ async def _joined(files: Files, pieces: list[File], last: bytes) -> AsyncGenerat
             yield data
     if last:
         yield last
-
-
-def _unfit(name: str, why: str) -> InvalidCall:
-    return InvalidCall(f"Invalid value at '{name}': {why}", code="invalid_value", param=name)
 
 
 def gone() -> NotFound:

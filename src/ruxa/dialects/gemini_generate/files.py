@@ -55,14 +55,14 @@ def commands(headers: Mapping[bytes, bytes]) -> frozenset[str]:
     words = headers.get(b"x-goog-upload-command", b"").decode("latin-1").lower().split(",")
     said = frozenset(command for command in COMMANDS for word in words if word.strip() == command)
     if not said or len(said) != len({word.strip() for word in words}):
-        raise _wrong("X-Goog-Upload-Command", f"it is one of {', '.join(COMMANDS)}, or 'upload, finalize'")
+        raise unfit("X-Goog-Upload-Command", f"it is one of {', '.join(COMMANDS)}, or 'upload, finalize'")
     return said
 
 
 def read_start(headers: Mapping[bytes, bytes], body: bytes) -> Begun:
     """The request that begins an upload. Raises InvalidCall, TooLarge."""
     if headers.get(b"x-goog-upload-protocol", b"").strip().lower() != b"resumable":
-        raise _wrong("X-Goog-Upload-Protocol", "files are uploaded by the protocol 'resumable'")
+        raise unfit("X-Goog-Upload-Protocol", "files are uploaded by the protocol 'resumable'")
     size = number(headers, b"x-goog-upload-header-content-length")
     if size > bounds.FILE_BYTES_MAX:
         raise TooLarge(f"A file has at most {bounds.FILE_BYTES_MAX} bytes.", code="file_too_large")
@@ -84,7 +84,7 @@ def number(headers: Mapping[bytes, bytes], name: bytes) -> int:
     """A header that is a number of bytes. Raises InvalidCall."""
     value = headers.get(name, b"").strip()
     if _DIGITS.fullmatch(value) is None:
-        raise _wrong("-".join(word.capitalize() for word in name.decode().split("-")), "it is a number of bytes")
+        raise unfit("-".join(word.capitalize() for word in name.decode().split("-")), "it is a number of bytes")
     return int(value)
 
 
@@ -93,7 +93,8 @@ def _word(members: Mapping[str, msgspec.Raw], name: str) -> str:
     return take(f"file.{name}", _decode_text, raw, style) if raw is not None and given(raw) else ""
 
 
-def _wrong(name: str, why: str) -> InvalidCall:
+def unfit(name: str, why: str) -> InvalidCall:
+    """For a header that is missing or not as it has to be, in Google's words."""
     return InvalidCall(f"Invalid value at '{name}': {why}", code="invalid_value", param=name)
 
 
