@@ -25,7 +25,6 @@ from ruxa.dialects import COUNTERS, DIALECTS, paths, references
 from ruxa.dialects.dialect import Dialect, Envelope, Patched
 from ruxa.dialects.openai_media.kept import KEPT
 from ruxa.dialects.openai_responses.kept import KEPT as KEPT_RESPONSES
-from ruxa.dialects.translated import KINDS
 from ruxa.egress.fetch import Fetcher
 from ruxa.egress.http import Deadlines, Pool, Upstream
 from ruxa.egress.provider import Provider
@@ -545,7 +544,6 @@ class Pipeline:
             names=tuple(dict.fromkeys(names)),
             needs=lambda: needs(envelope),
             dialect=exchange.dialect,
-            kind=KINDS.get(endpoint),
             endpoint=endpoint,
             conditions=(*grant.conditions, *caller.conditions),
             guarded=entry.guard is not None,

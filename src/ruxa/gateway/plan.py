@@ -18,7 +18,7 @@ import msgspec
 from ruxa.access.grants import Grant, OwnKey
 from ruxa.dialects import COUNTERS, EMBEDDERS, TRANSLATORS
 from ruxa.dialects.dialect import Dialect, Endpoint, Envelope, Name, Place
-from ruxa.dialects.translated import Kind
+from ruxa.dialects.translated import KINDS, Kind
 from ruxa.dialects.translator import Aim, Way
 from ruxa.egress.http import Upstream
 from ruxa.egress.provider import LACKS, Facts, Lack, Provider
@@ -173,21 +173,24 @@ class Target:
 class Wish(msgspec.Struct, frozen=True):
     """What a call asks of the plans.
 
-    names: the model, then what shall stand in for it; needs: what the model must take besides text; kind: of the
-    ``endpoint``, None: it can't be translated; conditions: of its data policy; guarded: what the call says is looked
-    into, so nobody gets it as it is; prefix: what its prompt begins with, hashed (for routes by weight); worst: what
-    it can cost at a price, in micros.
+    names: the model, then what shall stand in for it; needs: what the model must take besides text; conditions: of
+    its data policy; guarded: what the call says is looked into, so nobody gets it as it is; prefix: what its prompt
+    begins with, hashed (for routes by weight); worst: what it can cost at a price, in micros.
     """
 
     names: tuple[str, ...]
     needs: Callable[[], frozenset[Lack]]
     dialect: Dialect
-    kind: Kind | None
     endpoint: Endpoint
     conditions: tuple[str, ...]
     guarded: bool
     prefix: Callable[[], bytes]
     worst: Callable[[Price], int]
+
+    @property
+    def kind(self) -> Kind | None:
+        """Of the endpoint; None: it can't be translated."""
+        return KINDS.get(self.endpoint)
 
 
 class Chosen(msgspec.Struct, frozen=True):
