@@ -9,9 +9,7 @@ later with its alias. Used as AWS's API reference has it (JSON 1.1, TrentService
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from binascii import Error as NotBase64
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -134,13 +132,7 @@ class AwsKms:
                 return None
         if fault:
             raise self._server.refused(f"answered {fault} to Decrypt")
-        try:
-            key = b64decode(str(said.get("Plaintext", "")), validate=True)
-        except NotBase64:
-            key = b""
-        if len(key) != crypto.KEY_BYTES:
-            raise self._server.refused("gave back no key")
-        return key
+        return self._server.key(said.get("Plaintext"))
 
     async def destroy(self, epoch: UUID, wrapped: bytes | None = None) -> None:
         """See EpochKeys."""
@@ -172,7 +164,7 @@ class AwsKms:
         while True:
             page = await self._do("ListAliases", {"Limit": 100, **marker})
             for alias in cast(list[Json], page.get("Aliases") or []):
-                epoch = self._epoch(str(alias.get("AliasName", "")))
+                epoch = keyserver.epoch_of(str(alias.get("AliasName", "")), self._prefix)
                 if epoch is None or epoch in known or now_s - float(alias.get("CreationDate", now_s)) <= STRAY_AGE_S:
                     continue
                 state = (await self._describe(self._prefix + epoch.hex) or {}).get("KeyState")
@@ -189,12 +181,6 @@ class AwsKms:
     def _bound_to(self, epoch: UUID) -> dict[str, str]:
         """The encrypted key opens only as this epoch's. AWS writes this into its log: random ids, nothing else."""
         return {"ruxa": "epoch", "instance": self._instance, "epoch": epoch.hex}
-
-    def _epoch(self, name: str) -> UUID | None:
-        try:
-            return UUID(name.removeprefix(self._prefix)) if name.startswith(self._prefix) else None
-        except ValueError:
-            return None
 
     def _parts(self, wrapped: bytes | None) -> tuple[str | None, str]:
         """The key's ARN and the ciphertext; None when another provider made it. Raises Unavailable."""
@@ -242,7 +228,7 @@ class AwsKms:
                 credentials=self._credentials(),
                 region=self._region,
                 service="kms",
-                at=datetime.fromtimestamp(Clock().unix_ms() / 1000, UTC),
+                at=Clock().now(),
             )
             del headers["host"]  # the client writes it
             status, said = await self._server.ask(self._origin, "POST", "/", headers, text)

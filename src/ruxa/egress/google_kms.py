@@ -8,10 +8,9 @@ used again; its versions are. Used as Google's API reference has it (Cloud KMS v
 from __future__ import annotations
 
 import re
-from base64 import b64decode, b64encode, urlsafe_b64encode
-from binascii import Error as NotBase64
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 from urllib.parse import quote
 from uuid import UUID
@@ -143,13 +142,7 @@ class GoogleKms:
             if status in (400, 404) and (await self._state(version) or "DESTROYED") in _GONE:
                 return None
             raise self._server.refused(f"answered {status} to decrypt")
-        try:
-            key = b64decode(str(said.get("plaintext", "")), validate=True)
-        except NotBase64:
-            key = b""
-        if len(key) != crypto.KEY_BYTES:
-            raise self._server.refused("gave back no key")
-        return key
+        return self._server.key(said.get("plaintext"))
 
     async def destroy(self, epoch: UUID, wrapped: bytes | None = None) -> None:
         """See EpochKeys. Google counts its 24 hours from here."""
@@ -179,11 +172,12 @@ class GoogleKms:
     async def strays(self, known: set[UUID]) -> list[UUID]:
         """See EpochKeys. A young key may belong to an epoch that is being recorded right now."""
         found: list[UUID] = []
+        start = f"{self._ring}/cryptoKeys/{self._prefix}"
         page = ""
         while True:
             said = await self._do("GET", f"{self._ring}/cryptoKeys?pageSize=500{page}")
             for one in cast(list[Json], said.get("cryptoKeys") or []):
-                epoch = self._epoch(str(one.get("name", "")))
+                epoch = keyserver.epoch_of(str(one.get("name", "")), start)
                 primary = cast(Json, one.get("primary") or {})
                 if epoch is None or epoch in known or primary.get("state") not in _LIVING:
                     continue
@@ -201,13 +195,6 @@ class GoogleKms:
     def _bound_to(self, epoch: UUID) -> str:
         """The encrypted key opens only as this epoch's."""
         return b64encode(f"ruxa1|epoch|{self._instance}|{epoch.hex}".encode()).decode()
-
-    def _epoch(self, name: str) -> UUID | None:
-        start = f"{self._ring}/cryptoKeys/{self._prefix}"
-        try:
-            return UUID(name.removeprefix(start)) if name.startswith(start) else None
-        except ValueError:
-            return None
 
     def _parts(self, wrapped: bytes | None) -> tuple[str | None, str]:
         """The version's name and the ciphertext; None when another provider made it."""
@@ -297,4 +284,4 @@ def _at(text: str) -> datetime:
     try:
         return datetime.fromisoformat(f"{text[:19]}+00:00")
     except ValueError:
-        return datetime.max.replace(tzinfo=Clock().now().tzinfo)
+        return datetime.max.replace(tzinfo=UTC)

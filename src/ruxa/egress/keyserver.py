@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from base64 import b64decode
+from binascii import Error as NotBase64
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import msgspec
 
 from ruxa.egress.http import Deadlines, Origin, Pool
 from ruxa.egress.recipient import Recipient, Register
 from ruxa.egress.timers import Wheel
+from ruxa.kernel import crypto
 from ruxa.kernel.errors import InvalidCall, Unavailable, UpstreamError
 
 # A key that no epoch claims is a stray when it is older: a younger one may belong to an epoch being recorded.
@@ -42,6 +46,14 @@ def place(url: str, setting: str) -> Place:
         raise InvalidCall(f"{setting} must be https://HOST[:PORT] (http only on loopback).", code="bad_setting")
     port = parts.port or (443 if tls else 80)
     return Place(Origin(host=host, port=port, tls=tls), parts.path.rstrip("/"), f"{parts.scheme}://{host}:{port}")
+
+
+def epoch_of(name: str, prefix: str) -> UUID | None:
+    """The epoch that a key is named for, after ``prefix``; None when it is not one of ours."""
+    try:
+        return UUID(name.removeprefix(prefix)) if name.startswith(prefix) else None
+    except ValueError:
+        return None
 
 
 class KeyServer:
@@ -85,6 +97,16 @@ class KeyServer:
         else:
             return status, _object(text)
         raise Unavailable("The key server does not answer.", code="keys_away", detail=f"{self.name} {fault}")
+
+    def key(self, said: object) -> bytes:
+        """The epoch's key that came back in base64. Raises Unavailable ``keys_refused`` when it is none."""
+        try:
+            key = b64decode(str(said), validate=True)
+        except NotBase64:
+            key = b""
+        if len(key) != crypto.KEY_BYTES:
+            raise self.refused("gave back no key")
+        return key
 
     def refused(self, what: str) -> Unavailable:
         """It did or said what the contract does not allow, or would not do what it was asked."""

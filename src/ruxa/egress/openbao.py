@@ -7,8 +7,7 @@ documented in OpenBao's HTTP API (transit: keys, config, encrypt, decrypt, delet
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from binascii import Error as NotBase64
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 from uuid import UUID
@@ -84,13 +83,7 @@ class OpenBao:
         name = self._name(epoch)
         status, data = await self._ask("POST", f"/decrypt/{name}", {"ciphertext": wrapped.decode(), **_bound_to(epoch)})
         if status == 200:
-            try:
-                key = b64decode(str(data.get("plaintext", "")), validate=True)
-            except NotBase64:
-                key = b""
-            if len(key) != crypto.KEY_BYTES:
-                raise self._server.refused("gave back no key")
-            return key
+            return self._server.key(data.get("plaintext"))
         # A key that is not there and a value that is no ciphertext of it are both answered by 400.
         if status in (400, 404) and await self._read(name) is None:
             return None
@@ -116,7 +109,7 @@ class OpenBao:
         now_s = Clock().unix_ms() / 1000
         found: list[UUID] = []
         for name in cast(list[str], listed.get("keys") or []):
-            epoch = self._epoch(name)
+            epoch = keyserver.epoch_of(name, self._prefix)
             if epoch is None or epoch in known:
                 continue
             data = await self._read(name)
@@ -132,12 +125,6 @@ class OpenBao:
 
     def _name(self, epoch: UUID) -> str:
         return self._prefix + epoch.hex
-
-    def _epoch(self, name: str) -> UUID | None:
-        try:
-            return UUID(name.removeprefix(self._prefix)) if name.startswith(self._prefix) else None
-        except ValueError:
-            return None
 
     async def _read(self, name: str) -> dict[str, Any] | None:
         """What is known of a key; None when there is none."""
