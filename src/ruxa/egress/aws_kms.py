@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from ruxa.egress import keyserver, sigv4
+from ruxa.egress import keyserver, places, sigv4
 from ruxa.egress.keyserver import STRAY_AGE_S, Json, KeyServer, Patience
 from ruxa.egress.recipient import Register
 from ruxa.egress.sigv4 import Credentials
@@ -54,7 +54,7 @@ class AwsKms:
         pause_s: float = 0.3,
     ) -> None:
         """url: another endpoint than the region's public one. Raises InvalidCall ``bad_setting`` for a bad one."""
-        place = keyserver.place(url or f"https://kms.{region}.amazonaws.com", "epoch_keys.aws_url")
+        place = places.at(url or f"https://kms.{region}.amazonaws.com", "epoch_keys.aws_url")
         self.assurance = Assurance(
             provider=PROVIDER,
             level="L2",

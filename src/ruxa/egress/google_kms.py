@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from ruxa.egress import keyserver
+from ruxa.egress import keyserver, places
+from ruxa.egress.http import Origin
 from ruxa.egress.keyserver import STRAY_AGE_S, Json, KeyServer, Patience
 from ruxa.egress.recipient import Register
 from ruxa.kernel import crypto
@@ -77,7 +78,7 @@ class GoogleKms:
             raise InvalidCall(
                 "epoch_keys.google_key_ring must be projects/P/locations/L/keyRings/R.", code="bad_setting"
             )
-        place = keyserver.place(url or AUDIENCE, "epoch_keys.google_url")
+        place = places.at(url or AUDIENCE, "epoch_keys.google_url")
         self.assurance = Assurance(
             provider=PROVIDER,
             level="L2",
@@ -95,7 +96,7 @@ class GoogleKms:
         if credentials is None:
             # Google's own name, on the machine's own link: there is no TLS there.
             host, port = metadata_url.removeprefix("http://").partition(":")[::2]
-            self._metadata = keyserver.Origin(host=host, port=int(port or 80), tls=False)
+            self._metadata = Origin(host=host, port=int(port or 80), tls=False)
             self._server.allow(self._metadata)
         # A name has 63 characters at most.
         self._prefix = f"ruxa-{instance.hex[-20:]}-"

@@ -10,8 +10,7 @@ import ssl
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -25,27 +24,8 @@ from ruxa.kernel.errors import InvalidCall, Unavailable, UpstreamError
 # A key that no epoch claims is a stray when it is older: a younger one may belong to an epoch being recorded.
 STRAY_AGE_S: Final = 3600
 _DEADLINES: Final = Deadlines(connect_s=3, first_byte_s=5, between_s=5, whole_s=10)
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Json = dict[str, Any]
-
-
-class Place(NamedTuple):
-    """Where a key server is: origin, the path before every target, and how it is shown."""
-
-    origin: Origin
-    path: str
-    shown: str
-
-
-def place(url: str, setting: str) -> Place:
-    """Raises InvalidCall ``bad_setting`` for a URL that would send a secret in the clear."""
-    parts = urlsplit(url)
-    host, tls = parts.hostname or "", parts.scheme == "https"
-    if not host or (not tls and not (parts.scheme == "http" and host in _LOOPBACK)):
-        raise InvalidCall(f"{setting} must be https://HOST[:PORT] (http only on loopback).", code="bad_setting")
-    port = parts.port or (443 if tls else 80)
-    return Place(Origin(host=host, port=port, tls=tls), parts.path.rstrip("/"), f"{parts.scheme}://{host}:{port}")
 
 
 def epoch_of(name: str, prefix: str) -> UUID | None:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from ruxa.egress import keyserver
+from ruxa.egress import keyserver, places
 from ruxa.egress.keyserver import STRAY_AGE_S, KeyServer
 from ruxa.egress.recipient import Register
 from ruxa.kernel import crypto
@@ -43,7 +43,7 @@ class OpenBao:
         where: str = "unknown",
     ) -> None:
         """Raises InvalidCall ``bad_setting`` for a URL that would send the token in the clear, or a bad ``ca``."""
-        place = keyserver.place(url, "epoch_keys.url")
+        place = places.at(url, "epoch_keys.url")
         self.assurance = Assurance(
             provider=PROVIDER,
             level="L2",

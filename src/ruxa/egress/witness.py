@@ -6,17 +6,15 @@ What leaves is a tree's size and root, hashes and signatures: nothing about anyb
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
-from ruxa.egress.http import Deadlines, Origin, Pool
+from ruxa.egress import places
+from ruxa.egress.http import Deadlines, Pool
 from ruxa.egress.recipient import Recipient, Register
 from ruxa.egress.timers import Wheel
-from ruxa.kernel.errors import InvalidCall
 
 _DEADLINES: Final = Deadlines(connect_s=5, first_byte_s=15, between_s=5, whole_s=30)
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _ANSWER_BYTES_MAX: Final = 64 * 1024
 
 
@@ -35,17 +33,11 @@ class Witness:
 
         Raises InvalidCall ``bad_setting`` for a URL that is none (http: loopback only).
         """
-        parts = urlsplit(url)
-        host, tls = parts.hostname or "", parts.scheme == "https"
-        if not host or (not tls and not (parts.scheme == "http" and host in _LOOPBACK)):
-            raise InvalidCall(
-                f"witnesses.{name}.url must be https://HOST[:PORT] (http only on loopback).", code="bad_setting"
-            )
-        port = parts.port or (443 if tls else 80)
+        place = places.at(url, f"witnesses.{name}.url")
         self.name = name
         self._recipient = f"witness {name}"
-        self._host = host
-        self._path = parts.path.rstrip("/")
+        self._path = place.path
+        self._origin = place.origin
         self._register = register
         register.allow(
             Recipient(
@@ -57,18 +49,17 @@ class Witness:
                 where=where,
                 safeguard="nothing personal is sent: sizes, hashes and signatures",
             ),
-            host,
-            port,
+            place.origin.host,
+            place.origin.port,
         )
         self._wheel = Wheel()
         self._pool = Pool(register, wheel=self._wheel)
-        self._origin = Origin(host=host, port=port, tls=tls)
 
     async def add_checkpoint(self, body: bytes) -> Reply:
         """Asks for a cosignature. Raises UpstreamError when no whole answer comes."""
         upstream = self._pool.upstream(self._origin)
         headers = {"content-type": "text/plain; charset=utf-8", "user-agent": "ruxa"}
-        self._register.tally.add(self._recipient, self._host, "system.operations")
+        self._register.tally.add(self._recipient, self._origin.host, "system.operations")
         answer = upstream.ask(
             upstream.head("POST", f"{self._path}/add-checkpoint", headers), [body], deadlines=_DEADLINES
         )

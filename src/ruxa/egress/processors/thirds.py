@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ruxa.egress.http import Pool
+from ruxa.egress.places import LOOPBACK
 from ruxa.egress.processor import Capability, Processor
 from ruxa.egress.recipient import Recipient
 from ruxa.kernel.clock import Clock
@@ -130,5 +131,5 @@ def _is_origin(text: object) -> bool:
     if not isinstance(text, str):
         return False
     parts = urlsplit(text)
-    local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+    local = parts.scheme == "http" and parts.hostname in LOOPBACK
     return bool(parts.netloc) and (parts.scheme == "https" or local) and text == f"{parts.scheme}://{parts.netloc}"

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ruxa.egress.http import Deadlines, Origin, Pool
+from ruxa.egress.places import LOOPBACK
 from ruxa.egress.processor import TOO_MUCH, ProcessorRefused
 from ruxa.egress.recipient import Recipient
 from ruxa.kernel.errors import InvalidCall, UpstreamBroken
 
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 USER_AGENT: Final = "ruxa"
 # The headers by which a processor knows a repeated request (lower case).
