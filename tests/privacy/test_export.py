@@ -25,6 +25,7 @@ from ruxa.kernel import ids
 from ruxa.kernel.errors import Conflict, NotFound, Unavailable
 from ruxa.kernel.sealed import Sealed
 from ruxa.ledger import topups
+from ruxa.ledger.payments import corrections
 from ruxa.privacy import export
 from ruxa.privacy.content import items
 from ruxa.privacy.content.items import Item, Side
@@ -280,6 +281,50 @@ async def test_stored_content_is_in_it_byte_for_byte_wherever_it_lies(
     assert len(_rows(copy, f"organisation/{ids.text('org', organisation_id)}/content.item.json")) == 2
     assert not [name for name, body in copy.items() if b"words of the provider" in body]
     assert {one["path"] for one in json.loads(copy["manifest.json"])["files"]} >= set(wanted)
+
+
+async def test_why_money_was_given_taken_or_disputed_is_in_it_whatever_row_it_was_sealed_for(house: House) -> None:
+    _, member_id, organisation_id = await house.owner()
+    year = house.database.clock.now().year
+    lot_id, void_id, late_id, dispute_id = (ids.fresh() for _ in range(4))
+
+    async def sealed(column: str, row: UUID, text: str, of: int = year) -> bytes:
+        return await house.vault.seal(column, organisation_id, row, text, year=of)
+
+    async with house.operator.work() as work:
+        ref = (await organisations.find(work, house.vault, organisation_id)).organisation_ref
+        reason = await sealed(corrections.LOT_REASON, lot_id, "the outage of May")
+        assert await corrections.credit(work, ref, 5_000, by="operator:", lot_id=lot_id, reason_sealed=reason) == lot_id
+        reason = await sealed(corrections.WISH_REASON, void_id, "given twice")
+        assert await corrections.void_lot(work, lot_id, by="operator:", wish_id=void_id, reason_sealed=reason) == 5_000
+    reasons = [
+        (late_id, await sealed(corrections.WISH_REASON, late_id, "in the fiscal year that ends next year", year + 1)),
+        (dispute_id, await sealed("payment.evidence.text_sealed", dispute_id, "they had it all")),
+    ]
+    async with await psycopg.AsyncConnection.connect(house.database.admin_url) as admin:
+        # A dispute takes a payment and a processor; here it is only what was answered to it.
+        await admin.execute("SET session_replication_role = replica")
+        await admin.execute(
+            "INSERT INTO payment.wish (id, kind, organisation_ref, scope, amount_micros, account, reason_sealed, state,"
+            " asked_by, asked_at) VALUES (%s, 'writeoff', %s, 'live', 1, 'bad_debt', %s, 'waiting', 'x', ruxa.now())",
+            (reasons[0][0], ref, reasons[0][1]),
+        )
+        await admin.execute(
+            "INSERT INTO payment.evidence (dispute_id, organisation_ref, text_sealed, state, made_by, made_at)"
+            " VALUES (%s, %s, %s, 'sent', 'x', ruxa.now())",
+            (reasons[1][0], ref, reasons[1][1]),
+        )
+
+    copy = await _copy(house, member_id)
+
+    own = f"organisation/{ids.text('org', organisation_id)}"
+    assert {row["id"]: row["reason_sealed"] for row in _rows(copy, f"{own}/payment.wish.json")} == {
+        str(lot_id): "the outage of May",
+        str(void_id): "given twice",
+        str(late_id): "in the fiscal year that ends next year",
+    }
+    assert [row["reason_sealed"] for row in _rows(copy, f"{own}/ledger.lot.json")] == ["the outage of May"]
+    assert [row["text_sealed"] for row in _rows(copy, f"{own}/payment.evidence.json")] == ["they had it all"]
 
 
 async def test_copies_take_turns_so_that_slow_readers_leave_connections_to_others(house: House) -> None:

@@ -26,8 +26,8 @@ from ruxa.store.work import Work
 
 TRIAL_DAYS = 30
 LABEL_TRIAL = "trial-used"
-REASON_COLUMN = "ledger.lot.reason_sealed"
-WISH_COLUMN = "payment.wish.reason_sealed"
+REASON_COLUMN = corrections.LOT_REASON
+WISH_COLUMN = corrections.WISH_REASON
 PURPOSE = "billing"
 PLAYGROUND_MICROS = 1_000_000
 LINE_KEYS: Mapping[str, str] = {

@@ -26,6 +26,7 @@ from ruxa.egress.objects import Objects
 from ruxa.kernel import codec, ids
 from ruxa.kernel.datamap import KEEPS, Declaration
 from ruxa.kernel.errors import NotFound, Unavailable
+from ruxa.ledger.payments import corrections
 from ruxa.privacy.content import items
 from ruxa.privacy.erasures import records
 from ruxa.privacy.erasures.records import Tie
@@ -47,6 +48,8 @@ CONTENT_PAGE: Final = 50
 # A copy keeps a connection for as long as its reader takes: more than so many at once would take them from everybody.
 AT_ONCE: Final = 2
 DOCUMENTS: Final = "ledger.document"
+# What was answered to a dispute has no id of its own.
+_ANSWER: Final = "payment.evidence.text_sealed"
 # What prints an invoice or its like: the name of its file, and its bytes.
 Paper = Callable[[Work, UUID], Awaitable[tuple[str, bytes]]]
 _PARTS: Final[tuple[Literal["request", "answer"], ...]] = ("request", "answer")
@@ -427,18 +430,26 @@ async def _value(
     vault: Vault, column: str, declared: Declaration, subject: UUID, row: Mapping[str, Any], value: str
 ) -> str | None:
     sealed = bytes.fromhex(value.removeprefix("\\x"))
-    if not sealed or "id" not in row:
+    column, key = _sealed_for(column, row)
+    if not sealed or key not in row:
         return None
-    row_id = UUID(row["id"])
     day = _day(row) if declared.seal in ("day", "dual") else None
-    year = _year(row) if declared.key_class == "billing" else None
-    try:
-        opened = await vault.open_bytes(
-            column, subject, row_id, sealed, purpose=declared.purposes[0], day=day, year=year
-        )
-    except NotFound:
-        return None
-    return opened.open(declared.purposes[0]).decode("utf-8", "replace")
+    for year in _years(row) if declared.key_class == "billing" else (None,):
+        try:
+            opened = await vault.open_bytes(
+                column, subject, UUID(row[key]), sealed, purpose=declared.purposes[0], day=day, year=year
+            )
+        except NotFound:
+            continue
+        return opened.open(declared.purposes[0]).decode("utf-8", "replace")
+    return None
+
+
+def _sealed_for(column: str, row: Mapping[str, Any]) -> tuple[str, str]:
+    """The column for which a value was sealed, and the one that holds the id of its row."""
+    if column == corrections.WISH_REASON:
+        return corrections.reason_column(row["kind"]), "id"
+    return column, "dispute_id" if column == _ANSWER else "id"
 
 
 def _day(row: Mapping[str, Any]) -> date:
@@ -448,10 +459,17 @@ def _day(row: Mapping[str, Any]) -> date:
     return datetime.fromtimestamp(ids.unix_ms(UUID(row["id"])) / 1000, tz=UTC).date()
 
 
-def _year(row: Mapping[str, Any]) -> int:
-    """The fiscal year a row belongs to: the one it says, else the year in which its id was made."""
+def _years(row: Mapping[str, Any]) -> tuple[int, ...]:
+    """In which fiscal years a row may have been written: the one it says, else by when it was written or its id made.
+
+    A fiscal year bears the calendar year in which it ends, so a day's is its calendar year or the next.
+    """
     said = row.get("fiscal_year")
-    return said if isinstance(said, int) else _day(row).year
+    if isinstance(said, int):
+        return (said,)
+    made_at = row.get("made_at")
+    day = datetime.fromisoformat(made_at).astimezone(UTC).date() if isinstance(made_at, str) else _day(row)
+    return day.year, day.year + 1
 
 
 def _csv(rows: Sequence[Mapping[str, Any]], *, head: bool) -> bytes:

@@ -13,6 +13,9 @@ from ruxa.kernel.errors import Conflict
 from ruxa.ledger.payments import people, records
 from ruxa.store.work import Work
 
+# A credit's reason goes on to the lot of the same id, for which it is sealed from the beginning.
+LOT_REASON: Final = "ledger.lot.reason_sealed"
+WISH_REASON: Final = "payment.wish.reason_sealed"
 _REFUSALS: Final = {
     "no_debt": "More than is owed.",
     "second_person": "A second, different person must approve it.",
@@ -37,6 +40,11 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     asked_by: str
     asked_at: datetime
     lot_id: UUID | None = None
+
+
+def reason_column(kind: str) -> str:
+    """For which column the reason of a wish of that kind is sealed; the row is the wish's id."""
+    return LOT_REASON if kind == "credit" else WISH_REASON
 
 
 async def credit(

@@ -66,10 +66,9 @@ async def load(visit: Visit, work: Work) -> View:
 async def _wish(visit: Visit, work: Work, one: corrections.Wish) -> dict[str, object]:
     """What the second person has to know: whose, how much, why."""
     organisation_id = await organisations.of_ref(work, one.organisation_ref)
-    column = money.REASON_COLUMN if one.kind == "credit" else money.WISH_COLUMN
     reason = ""
     if visit.person.may("staff_writeoff:post"):
-        place = (column, one.id, one.reason_sealed, one.asked_at)
+        place = (corrections.reason_column(one.kind), one.id, one.reason_sealed, one.asked_at)
         reason = await money.reason(work, visit.deps, one.organisation_ref, *place)
     return {
         "id": ids.text("wish", one.id),
