@@ -267,21 +267,26 @@ async def change_habits(work: Work, key_id: UUID, habits: bytes) -> None:
     await work.run("UPDATE access.key SET habits = %s::jsonb WHERE id = %s", habits.decode(), key_id)
 
 
+# The columns of a KeyRow, in its order.
+_KEY: Final[LiteralString] = """
+    SELECT k.id, k.organisation_id, k.name_sealed,
+        ARRAY(SELECT s.prefix FROM access.key_secret s
+              WHERE s.key_id = k.id AND (s.expires_at IS NULL OR s.expires_at > ruxa.now())
+              ORDER BY s.expires_at DESC NULLS FIRST),
+        k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute, k.concurrency, k.store_days,
+        k.budget_micros, k.budget_period, k.conditions, k.guard, k.habits, k.expires_at, k.revoked_at, k.last_used_day,
+        k.created_at
+    FROM access.key k
+"""
+
+
 async def keys_of(work: Work, organisation_id: UUID, below: UUID | None, limit: int) -> list[KeyRow]:
     """Newest first, playground keys left out."""
     return [
         KeyRow(*row)
         for row in await work.rows(
-            """
-            SELECT k.id, k.organisation_id, k.name_sealed,
-                ARRAY(SELECT s.prefix FROM access.key_secret s
-                      WHERE s.key_id = k.id AND (s.expires_at IS NULL OR s.expires_at > ruxa.now())
-                      ORDER BY s.expires_at DESC NULLS FIRST),
-                k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute, k.concurrency,
-                k.store_days, k.budget_micros, k.budget_period, k.conditions, k.guard, k.habits, k.expires_at,
-                k.revoked_at,
-                k.last_used_day, k.created_at
-            FROM access.key k
+            _KEY
+            + """
             WHERE k.organisation_id = %s AND k.kind = 'api' AND (%s::uuid IS NULL OR k.id < %s::uuid)
             ORDER BY k.id DESC LIMIT %s
             """,
@@ -296,17 +301,7 @@ async def keys_of(work: Work, organisation_id: UUID, below: UUID | None, limit: 
 async def key_by_id(work: Work, organisation_id: UUID, key_id: UUID) -> KeyRow | None:
     """One key of the organisation, revoked or not."""
     row = await work.row(
-        """
-        SELECT k.id, k.organisation_id, k.name_sealed,
-            ARRAY(SELECT s.prefix FROM access.key_secret s
-                  WHERE s.key_id = k.id AND (s.expires_at IS NULL OR s.expires_at > ruxa.now())
-                  ORDER BY s.expires_at DESC NULLS FIRST),
-            k.livemode, k.scopes, k.models, k.requests_per_minute, k.tokens_per_minute, k.concurrency,
-            k.store_days, k.budget_micros, k.budget_period, k.conditions, k.guard, k.habits, k.expires_at,
-                k.revoked_at,
-            k.last_used_day, k.created_at
-        FROM access.key k WHERE k.id = %s AND k.organisation_id = %s
-        """,
+        _KEY + "WHERE k.id = %s AND k.organisation_id = %s",
         key_id,
         organisation_id,
     )
