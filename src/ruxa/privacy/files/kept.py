@@ -86,14 +86,18 @@ class Files:
 
         Raises Conflict ``too_many_files``, NotFound ``key_destroyed``, Unavailable.
         """
-        async with self._works.work("files") as work:
-            if await records.count_files(work, owner.organisation_id) >= bounds.FILES_MAX:
-                raise Conflict(f"There are {bounds.FILES_MAX} files already. Delete some first.", code="too_many_files")
-            now = await records.now(work)
+        now = await self._room(owner)
         row, file = await self.prepare(now, owner, purpose, name, media_type, data, life_s)
         async with self._works.work("files") as work:
             await records.add_file(work, row)
         return file
+
+    async def _room(self, owner: Owner) -> datetime:
+        """Now, if the organisation may have another file. Raises Conflict ``too_many_files``."""
+        async with self._works.work("files") as work:
+            if await records.count_files(work, owner.organisation_id) >= bounds.FILES_MAX:
+                raise Conflict(f"There are {bounds.FILES_MAX} files already. Delete some first.", code="too_many_files")
+            return await records.now(work)
 
     async def prepare(
         self,
@@ -157,10 +161,7 @@ class Files:
 
     async def begin(self, owner: Owner, name: str, media_type: str, size: int) -> UUID:
         """An upload of so many bytes; it ends by itself in ``UPLOAD_LIFE_S``. Raises as ``add``."""
-        async with self._works.work("files") as work:
-            if await records.count_files(work, owner.organisation_id) >= bounds.FILES_MAX:
-                raise Conflict(f"There are {bounds.FILES_MAX} files already. Delete some first.", code="too_many_files")
-            now = await records.now(work)
+        now = await self._room(owner)
         first = _follower(ids.at(int(now.timestamp() * 1000)), 0)
         row, _ = await self.prepare(
             now, owner, "upload", name, media_type, b"%d" % size, bounds.UPLOAD_LIFE_S, file_id=first
