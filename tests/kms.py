@@ -10,17 +10,12 @@ import hashlib
 import hmac
 import json
 import os
-import socketserver
-import threading
 import time
 import uuid
 from base64 import b64decode, b64encode
-from collections.abc import Generator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from http.server import BaseHTTPRequestHandler
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from cryptography.exceptions import InvalidTag
@@ -31,72 +26,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from google.auth import jwt
 
+from key_servers import Said, Speaker
+
 REGION = "eu-central-1"
 ACCESS, SECRET, SESSION = "AKIDCANARY5D1C", "canary/secret+5d1c", "canary-session-5d1c=="
 RING = "projects/canary-1/locations/europe-west3/keyRings/ruxa"
-Said = tuple[int, dict[str, Any]]
-T = TypeVar("T", bound="Speaker")
-
-
-class Speaker(socketserver.ThreadingTCPServer):
-    """What both have: faults that a test sets, and what was asked."""
-
-    allow_reuse_address = True
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Speaking)
-        self.seen: list[str] = []
-        self.busy = 0  # so many more are told to come again
-        self.deny = ""  # what is not allowed
-        self.silent = False
-        self.stopping = threading.Event()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Said:
-        raise NotImplementedError
-
-
-class Speaking(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Speaker  # type: ignore[assignment]
-
-    def _do(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        if self.server.silent:
-            self.server.stopping.wait(10)
-            self.close_connection = True
-            return
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        status, said = self.server.answer(self.command, self.path, headers, body)
-        text = json.dumps(said).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    do_GET = do_POST = _do
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
-
-
-@contextmanager
-def serving(server: T) -> Generator[T]:
-    """The server answers until the end of the block."""
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.stopping.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @cache
@@ -296,6 +230,7 @@ class Google(Speaker):
         self.deaf = False
 
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Said:
+        assert method in ("GET", "POST")
         parts = urlsplit(target)
         if parts.path == "/computeMetadata/v1/instance/service-accounts/default/token":
             if headers.get("metadata-flavor") != "Google":

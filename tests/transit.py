@@ -4,38 +4,34 @@ from __future__ import annotations
 
 import json
 import os
-import socketserver
 import time
 from base64 import b64decode, b64encode
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from key_servers import Said, Speaker
+
 TOKEN = "s.canary-token-5d1c"
 
 
-class Transit(socketserver.ThreadingTCPServer):
+class Transit(Speaker):
     """The transit engine as documented: keys, config, encrypt, decrypt, delete, list."""
 
-    allow_reuse_address = True
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Speaking)
+        super().__init__()
         self.keys: dict[str, dict[str, Any]] = {}
-        self.seen: list[tuple[str, str]] = []
         self.sealed = False
         self.exportable = False
         self.deaf = False
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Said:
+        self.seen.append(f"{method} {target}")
+        status, said = self._said(method, target, headers.get("x-vault-token"), json.loads(body or b"{}"))
+        return status, {"request_id": "x", "lease_id": "", **said}
 
-    def answer(self, method: str, path: str, token: str | None, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        self.seen.append((method, path))
+    def _said(self, method: str, path: str, token: str | None, body: dict[str, Any]) -> Said:
         if self.sealed:
             return 503, {"errors": ["Vault is sealed"]}
         if token != TOKEN:
@@ -90,25 +86,3 @@ class Transit(socketserver.ThreadingTCPServer):
             "type": "aes256-gcm96", "deletion_allowed": key["deletion_allowed"], "exportable": self.exportable,
             "allow_plaintext_backup": False, "keys": {"1": key["at"]}, "name": name,
         }  # fmt: skip
-
-
-class Speaking(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Transit  # type: ignore[assignment]
-
-    def _do(self) -> None:
-        length = int(self.headers.get("content-length") or 0)
-        body = json.loads(self.rfile.read(length) or b"{}")
-        status, said = self.server.answer(self.command, self.path, self.headers.get("x-vault-token"), body)
-        text = b"" if status == 204 else json.dumps({"request_id": "x", "lease_id": "", **said}).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        if status != 204:
-            self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    do_GET = do_POST = do_DELETE = do_LIST = _do
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""

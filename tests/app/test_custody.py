@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -10,7 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from fixtures_database import Database
-from kms import ACCESS, REGION, RING, SECRET, SESSION, Aws, Google, service_account, serving
+from key_servers import serving
+from kms import ACCESS, REGION, RING, SECRET, SESSION, Aws, Google, service_account
 from ruxa.app import custody
 from ruxa.app.instance import Instance
 from ruxa.egress.recipient import Register
@@ -27,13 +27,8 @@ NAME = "access.member.name_sealed"
 
 @pytest.fixture
 def transit() -> Iterator[Transit]:
-    server = Transit()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Transit()) as server:
+        yield server
 
 
 def _settings(database: Database, **more: str) -> Settings:

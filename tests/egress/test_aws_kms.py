@@ -6,13 +6,13 @@ It was NOT tried on the real KMS: what the API reference says is what the server
 from __future__ import annotations
 
 import time
-from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from uuid import UUID, uuid4
 
 import pytest
 
-from kms import ACCESS, REGION, SECRET, SESSION, Aws, serving
+from key_servers import away, made, refused, serving, throttled
+from kms import ACCESS, REGION, SECRET, SESSION, Aws
 from ruxa.egress import keyserver
 from ruxa.egress.aws_kms import AwsKms
 from ruxa.egress.http import Deadlines
@@ -58,14 +58,10 @@ def one(aws: Aws, epoch: UUID) -> dict[str, object]:
 
 async def test_made_read_destroyed(aws: Aws, kms: AwsKms) -> None:
     first, second = ids.fresh(), ids.fresh()
-    wrapped = await kms.create(first)
-    key = await kms.read(first, wrapped)
-    assert key is not None
-    assert len(key) == 32
-    assert b64encode(key) not in wrapped
+    wrapped = await made(kms, first)
     assert one(aws, first)["tags"] == [{"TagKey": "ruxa", "TagValue": INSTANCE.hex}]
     other = await kms.create(second)
-    assert await kms.read(second, other) != key
+    assert await kms.read(second, other) != await kms.read(first, wrapped)
     await kms.destroy(first, wrapped)
     # At once, not in a week: the material itself is gone.
     assert one(aws, first)["material"] is None
@@ -85,9 +81,7 @@ async def test_made_read_destroyed(aws: Aws, kms: AwsKms) -> None:
 async def test_a_wrapped_key_opens_only_as_its_epochs(aws: Aws, kms: AwsKms) -> None:
     first, second = ids.fresh(), ids.fresh()
     wrapped = await kms.create(first)
-    with pytest.raises(Unavailable) as caught:
-        await kms.read(second, wrapped)
-    assert caught.value.code == "keys_refused"
+    await refused(kms.read(second, wrapped))
     other = of(aws, instance=uuid4())
     with pytest.raises(Unavailable):
         await other.read(first, wrapped)
@@ -107,9 +101,7 @@ async def test_what_cannot_be_told_is_not_called_destroyed(aws: Aws, kms: AwsKms
             await action
     await elsewhere.close()
     one(aws, epoch)["KeyState"] = "Disabled"
-    with pytest.raises(Unavailable) as caught:
-        await kms.read(epoch, wrapped)
-    assert caught.value.code == "keys_refused"
+    await refused(kms.read(epoch, wrapped))
     one(aws, epoch)["KeyState"] = "Enabled"
     for wrong in (of(aws, secret="other"), of(aws, session="other")):
         with pytest.raises(Unavailable, match="InvalidSignatureException") as caught:
@@ -129,14 +121,8 @@ async def test_what_cannot_be_told_is_not_called_destroyed(aws: Aws, kms: AwsKms
 
 
 async def test_throttled_calls_come_again_and_do_not_for_ever(aws: Aws, kms: AwsKms) -> None:
-    epoch = ids.fresh()
-    aws.busy = 2
     aws.late = 3
-    wrapped = await kms.create(epoch)
-    aws.busy = 100
-    with pytest.raises(Unavailable, match="Throttling"):
-        await kms.read(epoch, wrapped)
-    assert aws.busy == 97
+    await throttled(aws, kms, "Throttling")
 
 
 async def test_a_server_that_is_away_or_says_nothing_is_away(
@@ -150,14 +136,8 @@ async def test_a_server_that_is_away_or_says_nothing_is_away(
         await kms.read(epoch, wrapped)
     assert (caught.value.code, caught.value.detail) == ("keys_away", "aws first_byte_timeout")
     aws.silent = False
-    aws.shutdown()
-    aws.server_close()
-    await kms.close()
     gone = of(aws)
-    with pytest.raises(Unavailable) as caught:
-        await gone.destroy(epoch, wrapped)
-    assert caught.value.code == "keys_away"
-    await gone.close()
+    await away(aws, kms, gone, gone.destroy(epoch, wrapped))
 
 
 async def test_a_key_that_kms_made_itself_is_refused(aws: Aws, kms: AwsKms) -> None:

@@ -5,14 +5,14 @@ It was NOT tried on the real Cloud KMS: what the API reference says is what the 
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
-from kms import RING, Google, service_account, serving
+from key_servers import away, made, refused, serving, throttled
+from kms import RING, Google, service_account
 from ruxa.egress.google_kms import GoogleKms
 from ruxa.egress.recipient import Register
 from ruxa.kernel import ids
@@ -53,14 +53,10 @@ def one(google: Google, epoch: UUID) -> dict[str, object]:
 
 async def test_made_read_destroyed(google: Google, kms: GoogleKms) -> None:
     first, second = ids.fresh(), ids.fresh()
-    wrapped = await kms.create(first)
-    key = await kms.read(first, wrapped)
-    assert key is not None
-    assert len(key) == 32
-    assert b64encode(key) not in wrapped
+    wrapped = await made(kms, first)
     assert one(google, first)["destroyScheduledDuration"] == "86400s"
     other = await kms.create(second)
-    assert await kms.read(second, other) != key
+    assert await kms.read(second, other) != await kms.read(first, wrapped)
     await kms.destroy(first, wrapped)
     assert one(google, first)["state"] == "DESTROY_SCHEDULED"
     await kms.destroy(first, wrapped)
@@ -77,9 +73,7 @@ async def test_made_read_destroyed(google: Google, kms: GoogleKms) -> None:
 async def test_a_wrapped_key_opens_only_as_its_epochs(google: Google, kms: GoogleKms) -> None:
     first = ids.fresh()
     wrapped = await kms.create(first)
-    with pytest.raises(Unavailable) as caught:
-        await kms.read(ids.fresh(), wrapped)
-    assert caught.value.code == "keys_refused"
+    await refused(kms.read(ids.fresh(), wrapped))
     other = of(google, instance=uuid4())
     with pytest.raises(Unavailable):
         await other.read(first, wrapped)
@@ -101,9 +95,7 @@ async def test_what_cannot_be_told_is_not_called_destroyed(google: Google, kms: 
     epoch = ids.fresh()
     wrapped = await kms.create(epoch)
     one(google, epoch)["state"] = "DISABLED"
-    with pytest.raises(Unavailable) as caught:
-        await kms.read(epoch, wrapped)
-    assert caught.value.code == "keys_refused"
+    await refused(kms.read(epoch, wrapped))
     one(google, epoch)["state"] = "ENABLED"
     with pytest.raises(Unavailable):
         await kms.read(epoch, wrapped[:-8] + b"AAAAAAA=")
@@ -118,14 +110,8 @@ async def test_what_cannot_be_told_is_not_called_destroyed(google: Google, kms: 
         await kms.destroy(epoch, wrapped)
     google.deaf = False
     assert one(google, epoch)["state"] == "ENABLED"
-    google.shutdown()
-    google.server_close()
-    await kms.close()
     gone = of(google)
-    with pytest.raises(Unavailable) as caught:
-        await gone.read(epoch, wrapped)
-    assert caught.value.code == "keys_away"
-    await gone.close()
+    await away(google, kms, gone, gone.read(epoch, wrapped))
 
 
 async def test_a_longer_wait_than_was_asked_for_is_refused(google: Google, kms: GoogleKms) -> None:
@@ -142,13 +128,7 @@ async def test_a_longer_wait_than_was_asked_for_is_refused(google: Google, kms: 
 
 
 async def test_throttled_calls_come_again_and_do_not_for_ever(google: Google, kms: GoogleKms) -> None:
-    epoch = ids.fresh()
-    google.busy = 2
-    wrapped = await kms.create(epoch)
-    google.busy = 100
-    with pytest.raises(Unavailable, match="429"):
-        await kms.read(epoch, wrapped)
-    assert google.busy == 97
+    await throttled(google, kms, "429")
 
 
 async def test_only_old_living_unknown_keys_of_this_instance_are_strays(google: Google, kms: GoogleKms) -> None:
