@@ -37,7 +37,7 @@ async def _count(pool: Pool) -> int:
         return cast(int, await work.value("SELECT count(*) FROM jobs.procrastinate_jobs"))
 
 
-async def _until(condition: Any, seconds: float = 8.0) -> None:
+async def _until(condition: Any, seconds: float = 30.0) -> None:
     for _ in range(int(seconds / 0.02)):
         if await condition():
             return
@@ -124,6 +124,7 @@ async def test_a_failure_is_tried_again_and_its_text_is_nowhere(
     database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "RETRY_EXPONENT_S", 0)
+    monkeypatch.setattr(jobs, "POLL_S", 0.5)
     pool = await database.pool("ruxa_worker")
     tried: list[int] = []
     heard = Heard()
