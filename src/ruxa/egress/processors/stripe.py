@@ -509,8 +509,7 @@ class Stripe:
                 lambda sdk: sdk.v1.payment_intents.create_async(params, {"idempotency_key": f"charge-{key}"}),
             )
         except CardRefused as refusal:
-            trouble = refusal.trouble
-            code = _word(trouble.decline_code or trouble.code, "card_declined")
+            trouble, code = refusal.trouble, refusal.code
             if "authentication_required" in (trouble.code, trouble.decline_code):
                 return NeedsAction(url="", ext_id=trouble.payment_intent.id if trouble.payment_intent else "")
             for_good = code in _FOR_GOOD or trouble.code in _FOR_GOOD or trouble.advice_code == "do_not_try_again"
