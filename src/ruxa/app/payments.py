@@ -35,9 +35,6 @@ from ruxa.store.notify import Notices
 # Five fields, or six with seconds last.
 EVERY_10_MINUTES: Final = "*/10 * * * *"
 
-# What a processor learns of a payment: its amount, and a random reference that stands for the customer and the order.
-TOLD: Final = thirds.TOLD
-WHY: Final = thirds.WHY
 _WHO: Final = {
     "stripe": ("Stripe, Inc. and its affiliates", "https://stripe.com/privacy"),
     "paypal": ("PayPal, Inc. and its affiliates", "https://www.paypal.com/webapps/mpp/ua/privacy-full"),
@@ -212,16 +209,7 @@ def _played(pool: Pool, clock: Clock, sandbox: Access) -> dict[str, Processor]:
 
 def _recipient(name: str, where: str) -> Recipient:
     who, source = _WHO[name]
-    return Recipient(
-        name=name,
-        role="processor",
-        who=who,
-        what=TOLD,
-        why=WHY,
-        where=where,
-        safeguard="the operator's own contract",
-        source=source,
-    )
+    return thirds.recipient(name, who, where, source)
 
 
 def _played_by(name: str) -> Recipient:
@@ -229,8 +217,8 @@ def _played_by(name: str) -> Recipient:
         name=name,
         role="own",
         who=f"the sandbox processor of this installation, as {_WHO[name][0].partition(',')[0]}",
-        what=TOLD,
-        why=WHY,
+        what=thirds.TOLD,
+        why=thirds.WHY,
         where="own",
         safeguard="nothing leaves this machine",
         source=_WHO[name][1],

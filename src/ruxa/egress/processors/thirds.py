@@ -32,6 +32,20 @@ _WORD: Final = re.compile(r"[a-z][a-z0-9_]{1,31}\Z", re.ASCII)
 _CALLS: Final = tuple(name for name, one in vars(Processor).items() if inspect.iscoroutinefunction(one))
 
 
+def recipient(name: str, who: str, where: str, policy_url: str) -> Recipient:
+    """A processor that the operator has a contract with, for the list of recipients."""
+    return Recipient(
+        name=name,
+        role="processor",
+        who=who,
+        what=TOLD,
+        why=WHY,
+        where=where,
+        safeguard="the operator's own contract",
+        source=policy_url,
+    )
+
+
 class Offered(msgspec.Struct, frozen=True, kw_only=True):
     """What a package makes its processor with: the settings of ``[payments.NAME]``, and the way out.
 
@@ -52,16 +66,7 @@ class Offered(msgspec.Struct, frozen=True, kw_only=True):
 
     def recipient(self, who: str, policy_url: str) -> Recipient:
         """Who the processor is, for the list of recipients: ``who`` by its legal name, its policy in public."""
-        return Recipient(
-            name=self.name,
-            role="processor",
-            who=who,
-            what=TOLD,
-            why=WHY,
-            where=self.where,
-            safeguard="the operator's own contract",
-            source=policy_url,
-        )
+        return recipient(self.name, who, self.where, policy_url)
 
 
 Maker = Callable[[Offered], Processor]
