@@ -169,3 +169,27 @@ async def test_a_caller_with_two_workers_gets_the_limit_once(house: House, tmp_p
     assert left == [5, 4, 3, 2, 1, 0, *[0] * 6]
     assert int(answers[-1].headers["retry-after"]) <= 60
     await other.stop()
+
+
+def test_a_reader_sees_whole_figures_only_while_another_worker_writes(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from ruxa.gateway.shares import Shares\n"
+        "mine = Shares(Path(sys.argv[1]), 'gateway-1'); key = bytes(15) + b'k'\n"
+        "mine.write(key, 1, 255, 255, 255); print('ready', flush=True)\n"
+        "while True: mine.write(key, 1, 256, 256, 256); mine.write(key, 1, 255, 255, 255)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    writer = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    try:
+        assert writer.stdout
+        assert writer.stdout.readline() == "ready\n"
+        reader = Shares(tmp_path, "gateway-0")
+        key = bytes(15) + b"k"
+        seen = {figure for _ in range(100_000) for figure in reader.others(key, 1)}
+        reader.close()
+    finally:
+        writer.kill()
+        writer.communicate()
+    assert seen == {255, 256}

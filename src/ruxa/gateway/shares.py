@@ -4,6 +4,9 @@ Each worker writes its own file in ``DATA/run/limits`` and only reads the others
 socket, no database. A slot holds a key's calls and tokens of the last minute and its calls under way. What one worker
 lets in the others see at once; two that decide in the same instant may both let one in, so N workers let in at most
 N - 1 more than the limit. A worker that is gone is not counted after 10 s. Machines know nothing of each other.
+
+A figure is a word of eight bytes, stored and read at once: who reads while another writes sees the old or the new one.
+``struct`` would not do: it empties the place first and then stores byte by byte.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ import mmap
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from struct import Struct
 from uuid import UUID
 
 from ruxa.gateway.limits import Limiter
@@ -22,10 +24,34 @@ SLOTS = 4096
 PROBES = 16
 STALE_S = 10
 
-_SLOT = Struct("=16sqqqq")  # key, second of the machine's monotonic clock, calls, tokens, calls under way
-_FIGURES = Struct("=qqqq")
-_BYTES = SLOTS * _SLOT.size
-_NOBODY = bytes(16)
+# A slot: the key, then the second of the machine's monotonic clock, calls, tokens, calls under way.
+_KEY_BYTES, _WORD = 16, 8
+_SLOT_BYTES = _KEY_BYTES + 4 * _WORD
+_BYTES = SLOTS * _SLOT_BYTES
+_NOBODY = bytes(_KEY_BYTES)
+_NOTHING = bytes(4 * _WORD)
+
+
+class _Slots:
+    """A worker's file in memory, as bytes and as words."""
+
+    def __init__(self, path: Path, *, write: bool) -> None:
+        file = os.open(path, (os.O_RDWR | os.O_CREAT if write else os.O_RDONLY) | os.O_CLOEXEC, 0o600)
+        try:
+            if write:
+                os.ftruncate(file, _BYTES)
+            self.bytes = mmap.mmap(file, _BYTES, access=mmap.ACCESS_WRITE if write else mmap.ACCESS_READ)
+        finally:
+            os.close(file)
+        self.words = memoryview(self.bytes).cast("q")
+
+    @property
+    def closed(self) -> bool:
+        return self.bytes.closed
+
+    def close(self) -> None:
+        self.words.release()
+        self.bytes.close()
 
 
 class Shares:
@@ -34,10 +60,10 @@ class Shares:
     def __init__(self, directory: Path, worker: str) -> None:
         self._directory = directory
         self._name = f"{worker}.slots"
-        self._peers: dict[str, mmap.mmap] = {}
+        self._peers: dict[str, _Slots] = {}
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._own = _mapped(directory / self._name, write=True)
-        self._own[:] = bytes(_BYTES)
+        self._own = _Slots(directory / self._name, write=True)
+        self._own.bytes[:] = bytes(_BYTES)
         self._look_round()
 
     def limiter(
@@ -55,42 +81,48 @@ class Shares:
 
     def close(self) -> None:
         """This worker lets nobody in any more. Its file stays: who has mapped it must see the next run's figures."""
-        self._own[:] = bytes(_BYTES)
+        self._own.bytes[:] = bytes(_BYTES)
         for mapped in (self._own, *self._peers.values()):
             mapped.close()
         self._peers.clear()
 
     def write(self, key: bytes, second: int, calls: int, tokens: int, inside: int) -> None:
         """What this worker has let in. With all of the key's places taken it is counted here alone."""
-        own, size = self._own, _SLOT.size
-        if own.closed:
+        if self._own.closed:
             return
+        own, words = self._own.bytes, self._own.words
         free = -1
         for at in _places(key):
-            holder = own[at : at + 16]
+            holder = own[at : at + _KEY_BYTES]
             if holder == key:
                 free = at
                 break
-            if free < 0 and (holder == _NOBODY or own[at + 16 : at + size] == bytes(size - 16)):
+            if free < 0 and (holder == _NOBODY or own[at + _KEY_BYTES : at + _SLOT_BYTES] == _NOTHING):
                 free = at
                 if holder == _NOBODY:
                     break
-        if free >= 0:
-            figures = (second, calls, tokens, inside) if calls or tokens or inside else (0, 0, 0, 0)
-            _SLOT.pack_into(own, free, key, *figures)
+        if free < 0:
+            return
+        if own[free : free + _KEY_BYTES] != key:
+            own[free : free + _KEY_BYTES] = key
+        first = (free + _KEY_BYTES) // _WORD
+        words[first] = second if calls or tokens or inside else 0
+        words[first + 1] = calls
+        words[first + 2] = tokens
+        words[first + 3] = inside
 
     def others(self, key: bytes, second: int) -> tuple[int, int, int]:
         """Calls, tokens and calls under way at the other workers."""
         calls = tokens = inside = 0
         for peer in self._peers.values():
             for at in _places(key):
-                holder = peer[at : at + 16]
+                holder = peer.bytes[at : at + _KEY_BYTES]
                 if holder == key:
-                    told, more, more_tokens, more_inside = _FIGURES.unpack_from(peer, at + 16)
-                    if -1 <= second - told <= STALE_S:
-                        calls += more
-                        tokens += more_tokens
-                        inside += more_inside
+                    first, words = (at + _KEY_BYTES) // _WORD, peer.words
+                    if -1 <= second - words[first] <= STALE_S:
+                        calls += words[first + 1]
+                        tokens += words[first + 2]
+                        inside += words[first + 3]
                     break
                 if holder == _NOBODY:
                     break
@@ -100,7 +132,7 @@ class Shares:
         for path in self._directory.glob("*.slots"):
             if path.name != self._name and path.name not in self._peers:
                 try:
-                    self._peers[path.name] = _mapped(path, write=False)
+                    self._peers[path.name] = _Slots(path, write=False)
                 except (OSError, ValueError):
                     continue  # just being made
 
@@ -189,15 +221,4 @@ class SharedLimiter(Limiter):
 def _places(key: bytes) -> Iterable[int]:
     """Where in a file a key may stand, the first one first. A place that was never taken ends the search."""
     first = int.from_bytes(key[8:], "big")
-    return ((first + step) % SLOTS * _SLOT.size for step in range(PROBES))
-
-
-def _mapped(path: Path, *, write: bool) -> mmap.mmap:
-    flags = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
-    file = os.open(path, flags | os.O_CLOEXEC, 0o600)
-    try:
-        if write:
-            os.ftruncate(file, _BYTES)
-        return mmap.mmap(file, _BYTES, access=mmap.ACCESS_WRITE if write else mmap.ACCESS_READ)
-    finally:
-        os.close(file)
+    return ((first + step) % SLOTS * _SLOT_BYTES for step in range(PROBES))
