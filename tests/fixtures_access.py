@@ -17,6 +17,7 @@ from ruxa.access.entrance import Entrance, SignedIn, SignUp
 from ruxa.access.passwords import Hasher
 from ruxa.access.sessions import Visitor
 from ruxa.egress.mail import Letter
+from ruxa.kernel import cards
 from ruxa.kernel.sealed import Sealed
 from ruxa.kernel.signals import Field, Level
 from ruxa.store.pool import Pool
@@ -36,6 +37,14 @@ class Signals:
         self.told.append((event, fields))
 
 
+def _drawn(word: str = "") -> tuple[str, str]:
+    """A word, or one drawn, and another one drawn, which together are nothing that forms refuse as a card's number."""
+    while True:
+        both = word or secrets.token_hex(6), secrets.token_hex(3)
+        if not cards.found("-".join(both)):
+            return both
+
+
 class Person:
     """Somebody nobody else is: address, name and password are canaries.
 
@@ -43,11 +52,10 @@ class Person:
     """
 
     def __init__(self, name: str = "", *, mark: str = "", token: str = "") -> None:
-        self.mark = mark or secrets.token_hex(6)
-        only = secrets.token_hex(3)
+        self.mark, only = _drawn(mark)
         self.email = Sealed(f"canary.{self.mark}.{only}@Example.com")
         self.name = Sealed(name or f"Canarina {self.mark} {only}")
-        self.password = Sealed(f"plum-{token or secrets.token_hex(6)}-{secrets.token_hex(3)}-oak")
+        self.password = Sealed(f"plum-{'-'.join(_drawn(token))}-oak")
 
     def form(self, *, adult: bool = True, version: date | None = terms.CURRENT, locale: str = "en") -> SignUp:
         return SignUp(

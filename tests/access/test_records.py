@@ -84,7 +84,8 @@ UPDATES: dict[Login, set[tuple[str, str]]] = {
             ("key", one)
             for one in (
                 "revoked_at", "name_sealed", "scopes", "models", "requests_per_minute", "tokens_per_minute",
-                "concurrency", "store_days", "budget_micros", "budget_period", "conditions", "guard", "habits", "expires_at",
+                "concurrency", "store_days", "budget_micros", "budget_period", "conditions", "guard", "habits",
+                "expires_at",
             )
         ),
         ("key_secret", "expires_at"),

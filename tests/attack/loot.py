@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -77,7 +78,14 @@ class Instance:
     def copy(self, to: Path) -> Path:
         """Everything the instance has on disk, as it is: heap, write-ahead log, statistics, journals, logs, objects."""
         self.sql("CHECKPOINT")
-        shutil.copytree(self.server.place, to, symlinks=True, ignore=_not_files, ignore_dangling_symlinks=True)
+        shutil.copytree(
+            self.server.place,
+            to,
+            symlinks=True,
+            ignore=_not_files,
+            copy_function=_copied,
+            ignore_dangling_symlinks=True,
+        )
         return to
 
     def dump(self, *arguments: str) -> bytes:
@@ -155,6 +163,12 @@ def files(folder: Path) -> Iterator[tuple[str, bytes]]:
                 yield str(path), path.read_bytes()
         except OSError:
             continue  # it went while we looked
+
+
+def _copied(source: str, to: str) -> None:
+    """As it is; a file that the running server takes away between the look and the copy is on no disk any more."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copy2(source, to)
 
 
 def _not_files(directory: str, names: list[str]) -> list[str]:

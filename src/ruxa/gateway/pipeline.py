@@ -840,17 +840,17 @@ class Pipeline:
             self._sink.emit("database.back", away_ms=int((monotonic() - self._away_since) * 1000))
 
     async def _tick(self) -> None:
-        """Every second: the journal's housekeeping and the counters' file."""
+        """Every second: the counters' file, which at first is the last run's, and the journal's housekeeping."""
         written: metrics.Counted | None = None
         while True:
-            await asyncio.sleep(1)
-            self._journal.tick()
-            self._snapshot.share()
             counted = self._counted()
             if counted != written:
                 with suppress(OSError):
                     metrics.write(self._worker.metrics, self._worker.name, counted)
                     written = counted
+            await asyncio.sleep(1)
+            self._journal.tick()
+            self._snapshot.share()
 
     def _counted(self) -> metrics.Counted:
         self._metrics.put("rows_waiting", len(self._flusher))

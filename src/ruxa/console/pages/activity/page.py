@@ -59,11 +59,12 @@ async def load(visit: Visit, work: Work) -> View | Go:
             found = None
         if found is not None and "hx-request" not in visit.query:
             return Go(to=f"/activity/{found.shown_id}")
+    now = visit.deps.clock.now()
     wanted = activity.Filter(
         model=asked.model or None,
         key_id=ids.read("key", asked.key) if asked.key else None,
         outcome=asked.status if asked.status in ("ok", "failed") else None,
-        since=moments.read(asked.since, visit.deps.clock.now(), "since", past=True, param="since") if asked.since else None,
+        since=moments.read(asked.since, now, "since", past=True, param="since") if asked.since else None,
     )
     if query.get("as") in ("csv", "json"):
         return await _file(visit, work, wanted, query["as"])
